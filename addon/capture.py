@@ -1,0 +1,328 @@
+"""The mitmproxy addon: options, hooks and stream taps. The only file that knows mitmproxy, and the only clock.
+
+Three rules keep it invisible. Every body is streamed through, and a tap returns exactly what it was given, whatever
+happens inside: a callable that raises, or returns None or b"", cuts the client's stream. Hosts that are no LLM's are
+not decrypted. Nothing here waits: rows go to the recorder's queue.
+"""
+
+import functools
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Concatenate
+from weakref import WeakKeyDictionary, WeakSet
+
+import certifi
+from mitmproxy import addonmanager, connection, ctx, http, tls
+from mitmproxy.proxy import mode_specs
+
+from addon.complaints import Complaints
+from addon.exchange import Exchange, Opening
+from addon.greeting import greeting, public_addresses, write_bundle
+from addon.headers import basic_user
+from addon.origin import LABEL_HEADER, host_asked_for, origin_of
+from addon.outcomes import Cause, cause_of
+from addon.providers import match
+from addon.providers.hosts import provider_of
+from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
+from addon.unreachable import unreachable
+from recorder.database import get_db_path
+from recorder.errors import RecorderError
+from recorder.events import new_event_id, timestamp_of
+from recorder.worker import Recorder
+
+_SWITCHING_PROTOCOLS = 101
+_PROXY_AUTHENTICATION_REQUIRED = 407
+
+
+def _guarded[**P](hook: Callable[Concatenate["LLMMetrics", P], None]) -> Callable[Concatenate["LLMMetrics", P], None]:
+    """Count what a hook raises. mitmproxy would only log it, with a traceback for every request."""
+
+    @functools.wraps(hook)
+    def guard(self: "LLMMetrics", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            hook(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not reach mitmproxy
+            self.broken(hook.__name__, error)
+
+    return guard
+
+
+class LLMMetrics:
+    """Records every LLM call that passes."""
+
+    name = "llm_metrics"
+
+    def __init__(self) -> None:
+        self._settings: Settings | None = None
+        self._recorder: Recorder | None = None
+        self._database = Path()
+        self._open: dict[str, Exchange] = {}
+        self._callers: WeakKeyDictionary[connection.Client, tuple[str | None, int, int]] = WeakKeyDictionary()
+        self._paid: WeakSet[connection.Server] = WeakSet()
+        self._complaints = Complaints()
+        self._closed = False
+
+    # --- life cycle
+
+    def load(self, loader: addonmanager.Loader) -> None:
+        """Declare the options, after a look at what was typed; a bad one ends the start."""
+        try:
+            check_given(ctx.options.deferred)
+        except BadOption as error:
+            _refuse(error)
+        for name, meaning in OPTIONS.items():
+            loader.add_option(name, str | None, None, meaning)  # type: ignore[arg-type]  # as mitmproxy does itself
+        if not ctx.options.has_changed("flow_detail"):
+            ctx.options.update(flow_detail=0)
+
+    def configure(self, updated: set[str]) -> None:
+        """Open the database; whatever is wrong with it ends the start before the port opens."""
+        if self._recorder is not None or not updated & set(OPTIONS):
+            return
+        try:
+            self._settings = parse({name: getattr(ctx.options, name) for name in OPTIONS})
+            self._database = get_db_path(self._settings.database)
+            recorder = Recorder(
+                self._database, queue_size=self._settings.queue_size, backup_dir=self._settings.backup_dir
+            )
+            recorder.open()
+        except (BadOption, RecorderError) as error:
+            _refuse(error)
+        self._recorder = recorder
+
+    def running(self) -> None:
+        """Start recording and say so."""
+        if self._recorder is None:
+            return
+        self._recorder.start()
+        print(self._greeting(), flush=True)  # noqa: T201 - the one thing that a start says
+
+    def done(self) -> None:
+        """Write what is open, and end: hooks of open flows come after this, and find nothing."""
+        self._closed = True
+        at = time.monotonic_ns()
+        for exchange in self._open.values():
+            self._finish(exchange, Cause.PROXY_SHUTDOWN, at)
+        self._open.clear()
+        if self._recorder is not None:
+            self._recorder.close()
+
+    # --- connections
+
+    @_guarded
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Keep who the client says it is: later requests of the connection do not repeat it."""
+        self._callers[flow.client_conn] = (_proxy_user(flow), time.monotonic_ns(), time.time_ns())
+
+    @_guarded
+    def http_connect_error(self, flow: http.HTTPFlow) -> None:
+        """Record a provider that could not be reached: no request will follow."""
+        host = flow.request.host
+        provider = provider_of(host)
+        refused = flow.response is not None and flow.response.status_code == _PROXY_AUTHENTICATION_REQUIRED
+        if refused or (provider is None and not self._names(host)) or self._closed or self._recorder is None:
+            return
+        at = time.monotonic_ns()
+        user, begun, wall = self._callers.get(flow.client_conn, (_proxy_user(flow), at, time.time_ns()))
+        client = _client(flow)
+        self._recorder.submit(
+            unreachable(
+                timestamp=timestamp_of(wall),
+                event_id=new_event_id(wall // 1_000_000),
+                waited_ns=at - begun,
+                provider=provider,
+                host=f"{host}:{flow.request.port}",
+                reason=flow.server_conn.error or (flow.error.msg if flow.error else None),
+                headers=flow.request.headers,
+                origin=origin_of(user, flow.request.headers.get(LABEL_HEADER), flow.request.headers, client),
+                client=client,
+            )
+        )
+
+    @_guarded
+    def tls_clienthello(self, data: tls.ClientHelloData) -> None:
+        """Leave TLS alone that is no LLM's."""
+        if self._settings is None or isinstance(data.context.client.proxy_mode, mode_specs.ReverseMode):
+            return
+        address = data.context.server.address
+        host = data.client_hello.sni or (address[0] if address else "")
+        if not (self._settings.intercept_all or provider_of(host) or self._settings.names(host)):
+            data.ignore_connection = True
+
+    @_guarded
+    def tls_failed_client(self, data: tls.TlsData) -> None:
+        """Tell once for each host what to do about a client that does not trust the proxy's CA."""
+        address = data.context.server.address
+        host = data.conn.sni or (address[0] if address else None) or "?"
+        self._count("client_tls_failed")
+        self._complaints.once(
+            f"certificate {host}",
+            f"A client refused the proxy's certificate for {host}: let SSL_CERT_FILE, or the variable that it reads, "
+            "name the file that was printed at the start.",
+        )
+
+    # --- exchanges
+
+    @_guarded
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        """Stream the request, and begin an exchange if it may be an LLM's."""
+        flow.request.stream = True
+        at, wall = time.monotonic_ns(), time.time_ns()
+        label = flow.request.headers.pop(LABEL_HEADER, None)
+        user = _proxy_user(flow)
+        flow.request.headers.pop("proxy-authorization", None)
+        if not flow.live or self._closed or flow.request.method != "POST":
+            return
+        reverse = isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
+        host = host_asked_for(flow.request.host, None if reverse else flow.client_conn.sni)
+        path, _, query = flow.request.path.partition("?")
+        route = match(host, path, named=self._names(host))
+        if route is None:
+            return
+        client = _client(flow)
+        user = user or self._callers.get(flow.client_conn, (None, 0, 0))[0]
+        exchange = Exchange(
+            Opening(
+                route=route,
+                at=at,
+                timestamp=timestamp_of(wall),
+                event_id=new_event_id(wall // 1_000_000),
+                host=f"{host}:{flow.request.port}",
+                path=path,
+                query=query,
+                headers=flow.request.headers,
+                origin=origin_of(user, label, flow.request.headers, client),
+                client=client,
+                http_version=_version(flow),
+            )
+        )
+        self._open[flow.id] = exchange
+        flow.request.stream = self._tap(exchange, exchange.request_chunk)
+
+    @_guarded
+    def request(self, flow: http.HTTPFlow) -> None:
+        """Note the end of the upload; forget what turns out not to be an LLM's."""
+        if exchange := self._open.get(flow.id):
+            self._safely(exchange, exchange.request_end, time.monotonic_ns())
+            if not exchange.wanted:
+                del self._open[flow.id]
+
+    @_guarded
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
+        """Stream the answer, whoever sent it."""
+        if flow.response is None or flow.response.status_code == _SWITCHING_PROTOCOLS:
+            return
+        flow.response.stream = True
+        if exchange := self._open.get(flow.id):
+            at = time.monotonic_ns()
+            flow.response.stream = self._tap(exchange, exchange.chunk)
+            self._safely(exchange, exchange.answer_head, flow.response.status_code, flow.response.headers, at)
+            exchange.connect_ms = self._connect_ms(flow.server_conn)
+
+    @_guarded
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Record an exchange that HTTP has completed."""
+        if exchange := self._open.pop(flow.id, None):
+            self._finish(exchange, Cause.COMPLETE, time.monotonic_ns())
+
+    @_guarded
+    def error(self, flow: http.HTTPFlow) -> None:
+        """Record an exchange that was cut. That is no failure where the stream's own end had passed."""
+        if exchange := self._open.pop(flow.id, None):
+            at = time.monotonic_ns()
+            cause = cause_of(
+                flow.error.msg if flow.error else "",
+                uploading=not exchange.request_complete,
+                answered=exchange.answered,
+                connected=flow.server_conn.timestamp_tcp_setup is not None or flow.server_conn.via is not None,
+                idle_too_long=at - exchange.last_activity >= ctx.options.tcp_timeout * 1_000_000_000,
+            )
+            self._finish(exchange, cause, at)
+
+    # --- within
+
+    def broken(self, where: str, error: Exception) -> None:
+        """Count a fault of ours; log the first of its kind, without anything that passed."""
+        self._count("addon_errors")
+        kind = f"{where}: {type(error).__name__}"
+        self._complaints.once(kind, f"A fault in {kind}: the traffic is not affected, numbers may be missing.")
+
+    def _tap(self, exchange: Exchange, take: Callable[[bytes, int], None]) -> Callable[[bytes], bytes]:
+        def tap(data: bytes) -> bytes:
+            self._safely(exchange, take, data, time.monotonic_ns())
+            return data
+
+        return tap
+
+    def _safely(self, exchange: Exchange, take: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - passed on
+        try:
+            take(*args)
+        except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
+            exchange.stop_reading("parser_errors")
+            self.broken(take.__name__, error)
+
+    def _finish(self, exchange: Exchange, cause: Cause, at: int) -> None:
+        if self._recorder is None:
+            return
+        row = exchange.finish(cause, at)
+        for fault in exchange.faults:
+            self._recorder.count(fault)
+        if row is not None:
+            self._recorder.submit(row)
+
+    def _count(self, name: str) -> None:
+        if self._recorder is not None:
+            self._recorder.count(name)
+
+    def _names(self, host: str) -> bool:
+        return self._settings is not None and self._settings.names(host)
+
+    def _connect_ms(self, server: connection.Server) -> float | None:
+        """Return what TCP and TLS to the provider took, for the first request that uses the connection."""
+        if server in self._paid:
+            return None
+        self._paid.add(server)
+        ready = server.timestamp_tls_setup or server.timestamp_tcp_setup
+        if ready is None or server.timestamp_start is None:
+            return None
+        return (ready - server.timestamp_start) * 1000
+
+    def _greeting(self) -> str:
+        servers = ctx.master.addons.get("proxyserver").servers
+        everywhere = [address[:2] for server in servers for address in server.listen_addrs]
+        regular = [
+            address[:2]
+            for server in servers
+            if not isinstance(server.mode, mode_specs.ReverseMode)
+            for address in server.listen_addrs
+        ]
+        if (public := public_addresses(everywhere)) and not ctx.options.proxyauth:
+            self._complaints.once(
+                "public",
+                f"The proxy listens on {', '.join(public)}, where others can reach it: add --listen-host 127.0.0.1, "
+                "or --set proxyauth=USER:PASSWORD.",
+            )
+        authority = Path(ctx.options.confdir).expanduser().absolute() / "mitmproxy-ca-cert.pem"
+        bundle = write_bundle(authority, Path(ctx.options.ssl_verify_upstream_trusted_ca or certifi.where()))
+        return greeting(self._database, regular, bundle, authority)
+
+
+def _refuse(error: Exception) -> None:
+    """End the start with one sentence. Anything raised here would print a traceback and open the port for a moment."""
+    print(f"llm-metrics: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    sys.exit(1)
+
+
+def _proxy_user(flow: http.HTTPFlow) -> str | None:
+    authenticated = flow.metadata.get("proxyauth")  # mitmproxy has taken the header away if it asked for it
+    return authenticated[0] if authenticated else basic_user(flow.request.headers.get("proxy-authorization"))
+
+
+def _client(flow: http.HTTPFlow) -> str | None:
+    return flow.client_conn.peername[0] if flow.client_conn.peername else None
+
+
+def _version(flow: http.HTTPFlow) -> str:
+    return flow.request.http_version.removeprefix("HTTP/").removesuffix(".0")

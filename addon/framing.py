@@ -1,0 +1,116 @@
+"""Framing: a decoded body, fed in any pieces, becomes payloads: (event name, data).
+
+Contract of a framing: `feed(data)` returns the payloads that are complete now, in order; `finish()` returns what the
+end of the body completes. Neither raises on any bytes but `TooLarge`, when one payload passes the bound. The event
+name is empty where the format has none. Nothing here looks into a payload, reads a clock or does I/O.
+"""
+
+from typing import Protocol
+
+from addon.decoding import LIMIT, TooLarge
+
+type Payload = tuple[bytes, bytes]
+
+
+class Framing(Protocol):
+    """Bytes in, payloads out."""
+
+    def feed(self, data: bytes) -> list[Payload]:
+        """Return the payloads that `data` completes."""
+        ...
+
+    def finish(self) -> list[Payload]:
+        """Return the payloads that the end of the body completes."""
+        ...
+
+
+class Whole:
+    """The whole body is one payload."""
+
+    def __init__(self) -> None:
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[Payload]:
+        """Keep `data`."""
+        self._body += data
+        if len(self._body) > LIMIT:
+            raise TooLarge
+        return []
+
+    def finish(self) -> list[Payload]:
+        """Return the body, unless there was none."""
+        body, self._body = bytes(self._body), bytearray()
+        return [(b"", body)] if body else []
+
+
+class ServerSentEvents:
+    """The event stream of the WHATWG HTML standard, section 9.2.6, as far as its `event` and `data` fields go.
+
+    Two departures, both for errors that providers write into a stream without being asked: a line `error: ...` counts
+    as `event: error` with that data, and a line that begins with a brace counts as data.
+    """
+
+    def __init__(self) -> None:
+        self._carry = bytearray()
+        self._searched = 0  # no event ends before this place in the carry
+        self._skip_newline = False  # the last piece ended with CR: an LF that follows belongs to it
+        self._at_start = True
+
+    def feed(self, data: bytes) -> list[Payload]:
+        """Return the events that `data` completes."""
+        if self._skip_newline and data:
+            data = data.removeprefix(b"\n")
+            self._skip_newline = False
+        if b"\r" in data:
+            self._skip_newline = data.endswith(b"\r")
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        carry = self._carry
+        if not carry and data.endswith(b"\n\n"):  # the usual case: whole events, nothing to keep
+            return self._events(data)
+        carry += data
+        end = carry.rfind(b"\n\n", self._searched)
+        if end < 0:
+            self._searched = max(0, len(carry) - 1)
+            if len(carry) > LIMIT:
+                raise TooLarge
+            return []
+        block = bytes(carry[:end])
+        del carry[: end + 2]
+        self._searched = max(0, len(carry) - 1)
+        return self._events(block)
+
+    def finish(self) -> list[Payload]:
+        """Return the last event, even if its empty line never came."""
+        block = bytes(self._carry)
+        self._carry.clear()
+        self._searched = 0
+        return self._events(block)
+
+    def _events(self, block: bytes) -> list[Payload]:
+        if self._at_start and block:
+            block = block.removeprefix(b"\xef\xbb\xbf")
+            self._at_start = False
+        events = []
+        for text in block.split(b"\n\n"):
+            if text.startswith(b"data: ") and b"\n" not in text:  # all that most providers ever send
+                events.append((b"", text[6:]))
+            elif text and (event := _event(text)):
+                events.append(event)
+        return events
+
+
+def _event(text: bytes) -> Payload | None:
+    name, data = b"", []
+    for line in text.split(b"\n"):
+        field, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if field == b"data":
+            data.append(value)
+        elif field == b"event":
+            name = value
+        elif field == b"error":
+            name = b"error"
+            data.append(value)
+        elif line.startswith((b"{", b"}", b"[", b"]")) or (data and line.startswith(b" ")):
+            data.append(line)
+    return (name, b"\n".join(data)) if data else None

@@ -1,0 +1,139 @@
+"""The few headers that columns name, as tables: column, header names in order of preference, how to read the value.
+
+No other header is kept, and none is kept as a whole.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import unquote
+
+from addon.providers.values import integer, text
+
+type Headers = Mapping[str, str]
+"""Case-insensitive."""
+type Value = str | int | None
+type Columns = dict[str, Any]
+type _Table = tuple[tuple[str, tuple[str, ...], Callable[[str], Value]], ...]
+
+
+def _count(value: str) -> int | None:
+    return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None  # noqa: PLR2004 - 64 bits
+
+
+def _milliseconds(value: str) -> int | None:
+    try:
+        return integer(float(round(float(value))))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _retry_after(value: str) -> int | None:
+    """Seconds, or the time at which to come again (RFC 9110, 10.2.3), which is turned into ms from the Date header."""
+    try:
+        return integer(float(round(float(value) * 1000)))
+    except (ValueError, OverflowError):
+        return None
+
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+
+_REQUEST: _Table = (
+    ("user_agent", ("user-agent",), text),
+    ("session_id", ("x-claude-code-session-id", "session_id", "session-id"), text),
+    ("retry_count", ("x-stainless-retry-count",), _count),
+    ("trace_id", ("traceparent",), lambda value: _traceparent(value, 1)),
+    ("parent_span_id", ("traceparent",), lambda value: _traceparent(value, 2)),
+)
+
+_RESPONSE: _Table = (
+    ("provider_request_id", ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id"), text),
+    ("retry_after_ms", ("retry-after-ms",), _milliseconds),
+    ("retry_after_ms", ("retry-after",), _retry_after),
+    (
+        "rate_limit_remaining_requests",
+        ("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"),
+        _count,
+    ),
+    (
+        "rate_limit_remaining_tokens",
+        ("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining"),
+        _count,
+    ),
+)
+
+_SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)
+
+_SERVER_TIMING = ("openai-processing-ms",)
+
+
+def request_columns(headers: Headers) -> Columns:
+    """Read the columns that a request's headers fill."""
+    return _read(_REQUEST, headers)
+
+
+def response_columns(headers: Headers) -> Columns:
+    """Read the columns that a response's headers fill; `server_timing` is JSON, header name to number."""
+    columns = _read(_RESPONSE, headers)
+    if columns.get("retry_after_ms") is None and "retry-after" in headers:
+        columns["retry_after_ms"] = _until(headers["retry-after"], headers.get("date", ""))
+    timing = {name: value for name in _SERVER_TIMING if (value := _milliseconds(headers.get(name, ""))) is not None}
+    columns["server_timing"] = json.dumps(timing) if timing else None
+    return columns
+
+
+def credentials(headers: Headers, query: str) -> list[str]:
+    """Return every secret that a request carries in its headers and query, to be masked in what is stored."""
+    secrets = []
+    for name in ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"):
+        if value := headers.get(name):
+            scheme, _, rest = value.partition(" ")
+            secrets += [value, rest]
+            if scheme.lower() == "basic":
+                secrets += _basic(rest)
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if _SECRET_NAME.search(name):
+            secrets += [value, unquote(value)]
+    return secrets
+
+
+def basic_user(authorization: str | None) -> str | None:
+    """Return the user name of a Basic `Proxy-Authorization` header."""
+    scheme, _, rest = (authorization or "").partition(" ")
+    return text((_basic(rest) or [""])[0]) if scheme.lower() == "basic" else None
+
+
+def _basic(encoded: str) -> list[str]:
+    try:
+        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return []
+    return [user, password]
+
+
+def _read(table: _Table, headers: Headers) -> Columns:
+    columns: Columns = {}
+    for column, names, read in table:
+        for name in names:
+            if columns.get(column) is None and (value := headers.get(name)):
+                columns[column] = read(value)
+    return columns
+
+
+def _traceparent(value: str, group: int) -> str | None:
+    found = _TRACEPARENT.fullmatch(value)
+    return found.group(group) if found else None
+
+
+def _until(value: str, date: str) -> int | None:
+    try:
+        then, now = parsedate_to_datetime(value), parsedate_to_datetime(date)
+        return integer(max(0.0, round((then.astimezone(UTC) - now.astimezone(UTC)).total_seconds() * 1000.0)))
+    except (ValueError, TypeError, OverflowError):
+        return None

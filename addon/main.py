@@ -1,0 +1,8 @@
+"""What `mitmdump -s addon/main.py` loads.
+
+Nothing else belongs here: mitmproxy watches this file and loads the addon anew when it changes.
+"""
+
+from addon.capture import LLMMetrics
+
+addons = [LLMMetrics()]

@@ -1,0 +1,125 @@
+"""Anthropic's Messages API.
+
+POST .../messages: `messages`, `max_tokens`; an SSE stream of typed events from `message_start` to `message_stop`.
+Usage is cumulative: `message_start` has the input, `message_delta` the output, and may repeat the input.
+https://docs.anthropic.com/en/api/messages-streaming
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.providers.decode import decoded
+from addon.providers.errors import ProviderError, error_from
+from addon.providers.format import Answer, Output, Request, request_of
+from addon.providers.usage import UsageKeys
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+    max_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    messages: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+
+
+class _Message(msgspec.Struct):
+    model: Any = None
+    stop_reason: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Delta(msgspec.Struct):
+    text: Any = None
+    thinking: Any = None
+    partial_json: Any = None
+    stop_reason: Any = None
+
+
+class _Block(msgspec.Struct):
+    name: Any = None
+    text: Any = None
+    thinking: Any = None
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    message: Any = None
+    delta: _Delta | None = None
+    content_block: _Block | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_MESSAGE = msgspec.json.Decoder(_Message)
+_EVENT = msgspec.json.Decoder(_Event)
+
+
+class AnthropicMessages:
+    """The Messages API."""
+
+    operation = "chat"
+    has_end = True
+    usage_keys = UsageKeys(
+        prompt=(("input_tokens",), ("cache_read_input_tokens",), ("cache_creation_input_tokens",)),
+        completion=(("output_tokens",),),
+        cached=(("cache_read_input_tokens",),),
+        cache_write=(("cache_creation_input_tokens",),),
+        reasoning=(("output_tokens_details", "thinking_tokens"),),
+    )
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        return request_of(
+            model=asked.model,
+            stream=asked.stream,
+            max_tokens=(asked.max_tokens,),
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            messages=asked.messages,
+            recognised=isinstance(asked.messages, list),
+        )
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read a message that is not a stream."""
+        message = decoded(_MESSAGE, body)
+        answer.learn(model=message.model, finish_reason=message.stop_reason, usage=message.usage)
+        if message.error:
+            answer.error = error_from({"error": message.error})
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one event."""
+        event = decoded(_EVENT, data)
+        kind = event.type
+        if kind == "content_block_delta":
+            return _output(event.delta)
+        if kind == "content_block_start":
+            return _output(event.content_block)
+        if kind == "message_delta":
+            answer.learn(finish_reason=event.delta and event.delta.stop_reason, usage=event.usage)
+        elif kind == "message_start" and isinstance(event.message, dict):
+            usage = event.message.get("usage")
+            if isinstance(usage, dict):
+                # Its output_tokens is a placeholder: were the stream cut here, it would pass for the whole answer.
+                usage = {key: value for key, value in usage.items() if key != "output_tokens"}
+            answer.learn(model=event.message.get("model"), usage=usage)
+        elif kind == "message_stop":
+            answer.ended = True
+        elif event.error or kind == "error" or name == b"error":
+            answer.error = error_from({"error": event.error}) or ProviderError(type="error")
+        return Output.NONE
+
+
+def _output(part: _Delta | _Block | None) -> Output:
+    if part is None:
+        return Output.NONE
+    if part.text or (part.partial_json if isinstance(part, _Delta) else part.name):
+        return Output.ANSWER
+    return Output.REASONING if part.thinking else Output.NONE
+
+
+MESSAGES = AnthropicMessages()

@@ -1,0 +1,29 @@
+"""JSON to typed structs: only the fields that are named are built, everything else is skipped.
+
+The leaves of those structs are `Any`, so that one field of an unexpected type does not cost the others; what a leaf
+may be is decided where it is used (`values.py`).
+"""
+
+import json
+
+import msgspec
+
+
+class Unparsed(Exception):  # noqa: N818 - a property of the bytes
+    """The bytes are not the JSON that was asked for."""
+
+
+def decoded[T](decoder: msgspec.json.Decoder[T], data: bytes) -> T:
+    """Decode `data`.
+
+    Raises:
+        Unparsed: not JSON, or not of the decoder's shape.
+    """
+    try:
+        return decoder.decode(data)
+    except (ValueError, RecursionError):
+        # msgspec refuses lone surrogates, which servers send that cut an answer between two code units, and NaN.
+        try:
+            return msgspec.convert(json.loads(data), decoder.type)
+        except (ValueError, RecursionError) as error:
+            raise Unparsed from error

@@ -1,0 +1,70 @@
+"""Error bodies and error events of all providers: type, code and message, wherever they stand.
+
+One reader for all, since proxies and gateways mix the shapes:
+  {"error": {"type", "code", "message"}}      OpenAI, Anthropic, Azure, Groq, ... (code may be a number)
+  {"error": {"code", "message", "status"}}    Google, also as a list of one
+  {"error": "text"}                           Ollama, HuggingFace
+  {"type": ..., "message": ...}               AWS, Cohere, Mistral
+  {"detail": "text" | [{"msg": ...}]}         FastAPI: vLLM, Mistral's validation. Its "input" quotes the request
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from addon.providers.decode import Unparsed, decoded
+from addon.providers.values import text
+
+LONGEST_MESSAGE = 500
+_GENERIC_TYPES = ("error", "Error", "object")
+_JSON: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
+
+
+@dataclass(frozen=True)
+class ProviderError:
+    """What a provider said about a failure, in its own words."""
+
+    type: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+def read_error(body: bytes) -> ProviderError | None:
+    """Read an error body or event; None where there is no error in it."""
+    try:
+        return error_from(decoded(_JSON, body))
+    except Unparsed:
+        return None
+
+
+def error_from(value: object) -> ProviderError | None:
+    """Read a decoded error body or event; None where there is no error in it."""
+    if isinstance(value, list) and value:
+        value = value[0]
+    if not isinstance(value, dict):
+        return None
+    inner = value.get("error")
+    if isinstance(inner, str):
+        return ProviderError(type=_word(value.get("type")), code=_word(value.get("code")), message=_message(inner))
+    if isinstance(inner, dict):
+        value = inner
+    kind, code = _word(value.get("type")), _word(value.get("code"))
+    message = _message(value.get("message")) or _message(value.get("detail")) or _message(value.get("Message"))
+    if kind in _GENERIC_TYPES:
+        kind = None
+    if status := _word(value.get("status")):  # Google's canonical name; its `code` is the HTTP status
+        kind = kind or (status if not status.isdigit() else None)
+    if kind is None and code is None and message is None:
+        return None
+    return ProviderError(type=kind, code=code, message=message)
+
+
+def _word(value: object) -> str | None:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else text(value)
+
+
+def _message(value: object) -> str | None:
+    if isinstance(value, list):
+        parts = [part.get("msg") if isinstance(part, dict) else part for part in value[:5]]
+        value = "; ".join(part for part in parts if isinstance(part, str))
+    return text(value, LONGEST_MESSAGE * 4) if isinstance(value, str) else None

@@ -1,0 +1,105 @@
+"""What a wire format is: how one API writes requests, answers and streams.
+
+A format holds no state and does no I/O. It reads a request body into a `Request`, and whole answers or single stream
+events into an `Answer`, which the exchange keeps. Bytes that it cannot read raise `Unparsed`, nothing else.
+"""
+
+import enum
+from typing import Protocol
+
+import msgspec
+
+from addon.providers.errors import ProviderError
+from addon.providers.usage import Usage, UsageKeys, merge
+from addon.providers.values import integer, number, text
+
+
+class Output(enum.IntEnum):
+    """Whether a stream event carries something that the model generated."""
+
+    NONE = 0
+    REASONING = 1
+    ANSWER = 2
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request asks for, named as the columns are; None is unknown."""
+
+    model: str | None = None
+    is_streaming: bool = False
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    message_count: int | None = None
+    recognised: bool = False
+    """The body has the shape of this API: on a host that nobody named, a path alone proves nothing."""
+
+    def columns(self) -> dict[str, object]:
+        """Return all that is a column."""
+        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "recognised"}
+
+
+class Answer:
+    """What has been learnt from an answer so far."""
+
+    __slots__ = ("ended", "error", "finish_reason", "response_model", "usage")
+
+    def __init__(self) -> None:
+        self.response_model: str | None = None
+        self.finish_reason: str | None = None
+        self.usage: Usage = {}
+        self.error: ProviderError | None = None
+        self.ended = False
+        """The stream's own end was seen."""
+
+    def learn(self, *, model: object = None, finish_reason: object = None, usage: object = None) -> None:
+        """Take what an event says; what it leaves out stays as it was."""
+        self.response_model = text(model) or self.response_model
+        self.finish_reason = text(finish_reason) or self.finish_reason
+        if usage is not None:
+            self.usage = merge(self.usage, usage)
+
+
+class WireFormat(Protocol):
+    """One API's way of writing."""
+
+    operation: str
+    """gen_ai.operation.name of OpenTelemetry."""
+    usage_keys: UsageKeys
+    has_end: bool
+    """A stream that ends cleanly without the format's own end has been cut."""
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        ...
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer that is not a stream."""
+        ...
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one stream event."""
+        ...
+
+
+def request_of(  # noqa: PLR0913 - one argument a column
+    *,
+    model: object,
+    stream: object,
+    max_tokens: tuple[object, ...],
+    temperature: object,
+    top_p: object,
+    messages: object,
+    recognised: bool,
+) -> Request:
+    """Make a `Request` of decoded leaves; `messages` is the list of messages, or a string that stands for one."""
+    count = len(messages) if isinstance(messages, list) else 1 if isinstance(messages, str) else None
+    return Request(
+        model=text(model),
+        is_streaming=stream is True,
+        max_tokens=next((value for limit in max_tokens if (value := integer(limit)) is not None), None),
+        temperature=number(temperature),
+        top_p=number(top_p),
+        message_count=count,
+        recognised=recognised and isinstance(model, str),
+    )

@@ -1,0 +1,131 @@
+"""OpenAI's chat completions, and the legacy completions, whose answers differ only in where the text stands.
+
+POST .../chat/completions: `messages`; an SSE stream of chunks, ended by `data: [DONE]`. Spoken by most of the field.
+POST .../completions: `prompt`; the same chunks with `text` instead of `delta`.
+https://platform.openai.com/docs/api-reference/chat, .../completions
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.providers.decode import decoded
+from addon.providers.errors import error_from, read_error
+from addon.providers.format import Answer, Output, Request, request_of
+from addon.providers.usage import UsageKeys
+
+type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+    max_completion_tokens: Any = None
+    max_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    messages: _Items = None
+    prompt: _Items = None
+
+
+class _Delta(msgspec.Struct):
+    content: Any = None
+    reasoning_content: Any = None  # DeepSeek, vLLM, xAI
+    reasoning: Any = None  # OpenRouter, Groq, newer vLLM
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    text: Any = None
+    finish_reason: Any = None
+
+
+class _Chunk(msgspec.Struct):
+    model: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+
+class OpenAIChat:
+    """Chat completions or, with `prompt`, legacy completions."""
+
+    # OpenAI-style servers end a stream with [DONE], a finish reason, or HTTP's end alone.
+    has_end = False
+    usage_keys = UsageKeys(
+        prompt=(("prompt_tokens",),),
+        completion=(("completion_tokens",),),
+        total=(("total_tokens",),),
+        cached=(("prompt_tokens_details", "cached_tokens"), ("prompt_cache_hit_tokens",)),
+        cache_write=(("prompt_tokens_details", "cache_write_tokens"),),
+        reasoning=(("completion_tokens_details", "reasoning_tokens"), ("reasoning_tokens",)),
+    )
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        chat = self.operation == "chat"
+        return request_of(
+            model=asked.model,
+            stream=asked.stream,
+            max_tokens=(asked.max_completion_tokens, asked.max_tokens),
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            messages=asked.messages if chat else None,
+            recognised=isinstance(asked.messages, list) if chat else asked.prompt is not None,
+        )
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer that is not a stream."""
+        self._learn(decoded(_CHUNK, body), answer)
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one chunk."""
+        if data == b"[DONE]":
+            answer.ended = True
+            return Output.NONE
+        if name == b"error":
+            answer.error = read_error(data) or answer.error
+            return Output.NONE
+        chunk = decoded(_CHUNK, data)
+        self._learn(chunk, answer)
+        output = Output.NONE
+        for choice in chunk.choices or ():
+            if choice.finish_reason:
+                answer.ended = True
+            output = max(output, _output(choice))
+        return output
+
+    @staticmethod
+    def _learn(chunk: _Chunk, answer: Answer) -> None:
+        answer.learn(model=chunk.model, usage=chunk.usage)
+        for choice in chunk.choices or ():
+            answer.learn(finish_reason=choice.finish_reason)
+        if chunk.error:
+            answer.error = error_from({"error": chunk.error})
+
+
+def _output(choice: _Choice) -> Output:
+    delta = choice.delta
+    if choice.text:
+        return Output.ANSWER
+    if delta is None:
+        return Output.NONE
+    if delta.content or delta.tool_calls or delta.refusal or delta.function_call or delta.audio:
+        return Output.ANSWER
+    return Output.REASONING if delta.reasoning_content or delta.reasoning else Output.NONE
+
+
+CHAT = OpenAIChat("chat")
+COMPLETIONS = OpenAIChat("text_completion")

@@ -1,0 +1,66 @@
+"""OpenAI's embeddings.
+
+POST .../embeddings: `input` as a text, a list of texts or of tokens; one JSON answer, never a stream.
+https://platform.openai.com/docs/api-reference/embeddings
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.providers.decode import decoded
+from addon.providers.errors import error_from
+from addon.providers.format import Answer, Output, Request, request_of
+from addon.providers.usage import UsageKeys
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    input: msgspec.Raw = msgspec.Raw()
+
+
+class _Answer(msgspec.Struct):
+    model: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+class OpenAIEmbeddings:
+    """Embeddings: no messages, no output tokens."""
+
+    operation = "embeddings"
+    has_end = False
+    usage_keys = UsageKeys(prompt=(("prompt_tokens",),), completion=(), total=(("total_tokens",),))
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        return request_of(
+            model=asked.model,
+            stream=None,
+            max_tokens=(),
+            temperature=None,
+            top_p=None,
+            messages=None,
+            recognised=bool(bytes(asked.input)),
+        )
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer."""
+        said = decoded(_ANSWER, body)
+        answer.learn(model=said.model, usage=said.usage)
+        if said.error:
+            answer.error = error_from({"error": said.error})
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read an answer that came as an event, which no known server sends."""
+        del name
+        self.whole(data, answer)
+        return Output.NONE
+
+
+EMBEDDINGS = OpenAIEmbeddings()

@@ -1,0 +1,108 @@
+"""OpenAI's Responses API.
+
+POST .../responses: `input` as a text or a list; an SSE stream of typed events, ended by `response.completed`,
+`.incomplete` or `.failed`, which hold the whole response with its usage.
+https://platform.openai.com/docs/api-reference/responses-streaming
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.providers.decode import decoded
+from addon.providers.errors import ProviderError, error_from
+from addon.providers.format import Answer, Output, Request, request_of
+from addon.providers.usage import UsageKeys
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+    input: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+
+
+class _Response(msgspec.Struct):
+    model: Any = None
+    status: Any = None
+    incomplete_details: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    delta: Any = None
+    partial_image_b64: Any = None
+    response: _Response | None = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_RESPONSE = msgspec.json.Decoder(_Response)
+_EVENT = msgspec.json.Decoder(_Event)
+_ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
+
+_FINAL = ("completed", "incomplete", "failed", "cancelled")
+_UNSUCCESSFUL = ("failed", "cancelled")
+
+
+class OpenAIResponses:
+    """The Responses API over HTTP."""
+
+    operation = "chat"
+    has_end = True
+    usage_keys = UsageKeys(
+        prompt=(("input_tokens",),),
+        completion=(("output_tokens",),),
+        total=(("total_tokens",),),
+        cached=(("input_tokens_details", "cached_tokens"),),
+        cache_write=(("input_tokens_details", "cache_write_tokens"),),
+        reasoning=(("output_tokens_details", "reasoning_tokens"),),
+    )
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        return request_of(
+            model=asked.model,
+            stream=asked.stream,
+            max_tokens=(asked.max_output_tokens,),
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            messages=asked.input,
+            recognised=isinstance(asked.input, list | str),
+        )
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read a response that is not a stream."""
+        self._learn(decoded(_RESPONSE, body), answer)
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one event; its own `type` counts, and its SSE name where it has none."""
+        event = decoded(_EVENT, data)
+        kind = event.type if isinstance(event.type, str) else name.decode("ascii", "replace")
+        if event.response is not None:
+            self._learn(event.response, answer)
+        if kind == "error" or (not kind and event.response is None):
+            answer.error = error_from(decoded(_ANY, data)) or answer.error
+        elif (kind.endswith(".delta") and event.delta) or (kind.endswith(".partial_image") and event.partial_image_b64):
+            return Output.REASONING if kind.startswith("response.reasoning") else Output.ANSWER
+        return Output.NONE
+
+    @staticmethod
+    def _learn(response: _Response, answer: Answer) -> None:
+        # A response in the background is "queued" or "in_progress": it has not finished, so it has no reason yet.
+        status = response.status if response.status in _FINAL else None
+        details = response.incomplete_details
+        reason = details.get("reason") if status == "incomplete" and isinstance(details, dict) else None
+        answer.learn(model=response.model, finish_reason=reason or status, usage=response.usage)
+        answer.ended = answer.ended or status is not None
+        if response.error:
+            answer.error = error_from({"error": response.error})
+        elif status in _UNSUCCESSFUL:
+            answer.error = ProviderError(type=status)
+
+
+RESPONSES = OpenAIResponses()

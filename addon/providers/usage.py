@@ -1,0 +1,92 @@
+"""Token usage: every provider's own numbers are kept as reported, and brought to one meaning by a table of keys.
+
+The meaning (design of the columns): prompt tokens include cache reads and writes, completion tokens include
+reasoning. Usage in streams is cumulative, so the last non-null value of each key wins and nothing is added up
+over events.
+"""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from addon.providers.values import integer
+
+type Usage = dict[str, object]
+type Key = tuple[str, ...]
+"""A path into nested objects."""
+
+
+class Tokens(msgspec.Struct, frozen=True):
+    """Token counts, named as the columns are; None is unknown."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def columns(self) -> dict[str, int | None]:
+        """Return all counts."""
+        return msgspec.structs.asdict(self)
+
+
+@dataclass(frozen=True)
+class UsageKeys:
+    """Where a wire format reports which count.
+
+    `prompt` and `completion` are sums over those of their keys that are present, and unknown when the first is
+    missing. The others are the first key that is present.
+    """
+
+    prompt: tuple[Key, ...]
+    completion: tuple[Key, ...]
+    total: tuple[Key, ...] = ()
+    cached: tuple[Key, ...] = ()
+    cache_write: tuple[Key, ...] = ()
+    reasoning: tuple[Key, ...] = ()
+
+    def tokens(self, usage: Usage) -> Tokens:
+        """Read the counts; a missing total is prompt plus completion, where both are known."""
+        prompt, completion = _sum(usage, self.prompt), _sum(usage, self.completion)
+        total = _first(usage, self.total)
+        if total is None and prompt is not None and completion is not None:
+            total = prompt + completion
+        return Tokens(
+            prompt_tokens=prompt,
+            completion_tokens=completion,
+            total_tokens=total,
+            cached_tokens=_first(usage, self.cached),
+            cache_write_tokens=_first(usage, self.cache_write),
+            reasoning_tokens=_first(usage, self.reasoning),
+        )
+
+
+def merge(known: Usage, reported: object) -> Usage:
+    """Return `known` with every non-null value of `reported` in it, nested objects alike."""
+    if not isinstance(reported, dict):
+        return known
+    merged = dict(known)
+    for key, value in reported.items():
+        if isinstance(value, dict):
+            inner = merged.get(key)
+            merged[key] = merge(inner if isinstance(inner, dict) else {}, value)
+        elif value is not None or key not in merged:
+            merged[key] = value
+    return merged
+
+
+def _at(usage: Usage, key: Key) -> int | None:
+    value: object = usage
+    for name in key:
+        value = value.get(name) if isinstance(value, dict) else None
+    return integer(value)
+
+
+def _first(usage: Usage, keys: tuple[Key, ...]) -> int | None:
+    return next((value for key in keys if (value := _at(usage, key)) is not None), None)
+
+
+def _sum(usage: Usage, keys: tuple[Key, ...]) -> int | None:
+    counts = [_at(usage, key) for key in keys]
+    return None if not counts or counts[0] is None else sum(count for count in counts if count is not None)

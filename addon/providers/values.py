@@ -1,0 +1,39 @@
+"""Values as providers and clients write them, made fit to be stored: right type, bounded, printable; else None."""
+
+import math
+import re
+
+_LONGEST = 256
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LARGEST = 2**63 - 1
+
+
+def text(value: object, longest: int = _LONGEST) -> str | None:
+    """Return a non-empty string of at most `longest` characters: one line, no control characters, no surrogates."""
+    if not isinstance(value, str) or not value:
+        return None
+    return _UNPRINTABLE.sub(_printable, value[:longest])
+
+
+def integer(value: object) -> int | None:
+    """Return a whole number that SQLite can hold and that is not negative."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
+        return value
+    return None
+
+
+def number(value: object) -> float | None:
+    """Return a finite number."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            value = float(value)
+        except OverflowError:
+            return None
+        return value if math.isfinite(value) else None
+    return None
+
+
+def _printable(found: re.Match[str]) -> str:
+    return " " if found.group() in "\t\n\r" else "\N{REPLACEMENT CHARACTER}"

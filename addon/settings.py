@@ -1,0 +1,111 @@
+"""The addon's options: declared as one table, checked as a whole, and refused in one sentence.
+
+All are texts to mitmproxy: for a script's option of another type that gets a wrong value, or for any option given
+twice, it serves without the addon and says nothing.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PREFIX = "metrics_"
+
+OPTIONS: Mapping[str, str] = {
+    "metrics_db": "The SQLite file to record into. Default: environment LLM_METRICS_DB, else metrics.db.",
+    "metrics_hosts": "More LLM hosts: a regular expression that is searched in the host name.",
+    "metrics_intercept_all": "Open the TLS of every host, not only of LLM providers (true or false). Default: false.",
+    "metrics_backup_dir": "The only place for backups. Default: backups/ beside the database, else in the home folder.",
+    "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
+}
+"""Name and help of every option."""
+
+_QUEUE_SIZES = range(1, 10_000_001)
+_BOOLEANS = {"true": True, "false": False}
+
+
+class BadOption(ValueError):  # noqa: N818 - read as a sentence
+    """An option cannot be used. `str(error)` is one sentence for the person who set it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the options say."""
+
+    database: str | None
+    hosts: re.Pattern[str] | None
+    intercept_all: bool
+    backup_dir: Path | None
+    queue_size: int
+
+    def names(self, host: str) -> bool:
+        """Tell whether `metrics_hosts` names this host."""
+        return self.hosts is not None and self.hosts.search(host) is not None
+
+
+def check_given(deferred: dict[str, Any]) -> None:
+    """Check what was typed, before mitmproxy does: `deferred` are its options that nobody has declared yet.
+
+    A value is an object with a list of texts, `val`, from the command line, and a bare value from a configuration
+    file, where `true` and `5000` are no texts: those become texts here.
+
+    Raises:
+        BadOption: a name that begins with `metrics_` is unknown, has no value, or has several.
+    """
+    for name in [name for name in deferred if name.startswith(PREFIX)]:
+        if not hasattr(deferred[name], "val"):
+            value = deferred[name]
+            deferred[name] = str(value).lower() if isinstance(value, bool) else str(value)
+        values = getattr(deferred[name], "val", [deferred[name]])
+        if name not in OPTIONS:
+            message = f"There is no option {name}: the options are {', '.join(OPTIONS)}."
+            raise BadOption(message)
+        if len(values) > 1:
+            message = f"{name} is given {len(values)} times: give it once."
+            raise BadOption(message)
+        if not values or not values[0].strip():
+            message = f"{name} has no value: write --set {name}=VALUE."
+            raise BadOption(message)
+
+
+def parse(values: Mapping[str, str | None]) -> Settings:
+    """Make settings of the options' texts; None is the default.
+
+    Raises:
+        BadOption: a value is not what the option takes.
+    """
+    return Settings(
+        database=values["metrics_db"],
+        hosts=_pattern("metrics_hosts", values["metrics_hosts"]),
+        intercept_all=_boolean("metrics_intercept_all", values["metrics_intercept_all"]),
+        backup_dir=Path(directory).expanduser() if (directory := values["metrics_backup_dir"]) else None,
+        queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
+    )
+
+
+def _pattern(name: str, value: str | None) -> re.Pattern[str] | None:
+    try:
+        return re.compile(value, re.IGNORECASE) if value else None
+    except re.error as error:
+        message = f"{name} must be a regular expression, and {value!r} is none: {error}."
+        raise BadOption(message) from error
+
+
+def _boolean(name: str, value: str | None) -> bool:
+    if value is None:
+        return False
+    try:
+        return _BOOLEANS[value.strip().lower()]
+    except KeyError:
+        message = f"{name} must be true or false, not {value!r}."
+        raise BadOption(message) from None
+
+
+def _queue_size(name: str, value: str | None) -> int:
+    if value is None:
+        return 10_000
+    if not (value.strip().isascii() and value.strip().isdigit() and int(value) in _QUEUE_SIZES):
+        message = f"{name} must be a whole number from {_QUEUE_SIZES[0]} to {_QUEUE_SIZES[-1]}, not {value!r}."
+        raise BadOption(message)
+    return int(value)

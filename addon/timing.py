@@ -1,0 +1,76 @@
+"""When an exchange's parts came: upload, first byte, first output, first answer, last output, and the gaps between.
+
+Moments are nanoseconds of one monotonic clock, given by the caller; columns are milliseconds from the first of them.
+"""
+
+from addon.gaps import Gaps
+from addon.headers import Columns
+from addon.providers.format import Output
+from addon.providers.usage import Tokens
+
+_SHORTEST_WINDOW_NS = 10_000_000
+_FEWEST = 2
+
+
+class Timing:
+    """The moments of one exchange, from `start`, its t0."""
+
+    __slots__ = ("_start", "events", "first", "first_answer", "first_byte", "gaps", "last", "reasoned", "uploaded")
+
+    def __init__(self, start: int) -> None:
+        self._start = start
+        self.uploaded: int | None = None
+        self.first_byte: int | None = None
+        self.first: int | None = None
+        self.first_answer: int | None = None
+        self.last: int | None = None
+        self.events = 0
+        self.reasoned = False
+        self.gaps = Gaps()
+
+    def output(self, kind: Output, at: int) -> None:
+        """Note one stream event with output."""
+        self.events += 1
+        if self.first is None:
+            self.first = at
+        elif self.last is not None and at != self.last:  # events of one read came together: no gap between them
+            self.gaps.add((at - self.last) / 1e6)
+        self.last = at
+        if kind is Output.REASONING:
+            self.reasoned = True
+        elif self.first_answer is None:
+            self.first_answer = at
+
+    def columns(self, end: int, tokens: Tokens | None) -> Columns:
+        """Return the columns that are times; `tokens` of a complete stream, None for anything else."""
+        return {
+            "response_time_ms": self._whole_ms(end),
+            "time_to_first_token_ms": self._whole_ms(self.first),
+            "time_to_last_token_ms": self._whole_ms(self.last),
+            "time_to_first_byte_ms": self._ms(self.first_byte),
+            "time_to_first_answer_ms": self._ms(self.first_answer),
+            "upload_ms": self._ms(self.uploaded),
+            "chunk_gap_p50_ms": self.gaps.percentile(0.50),
+            "chunk_gap_p95_ms": self.gaps.percentile(0.95),
+            "chunk_gap_max_ms": self.gaps.max_ms,
+            "tokens_per_second": self._decode_rate(tokens) if tokens is not None else None,
+        }
+
+    def _ms(self, moment: int | None) -> float | None:
+        return None if moment is None else (moment - self._start) / 1e6
+
+    def _whole_ms(self, moment: int | None) -> int | None:
+        return None if moment is None else round((moment - self._start) / 1e6)
+
+    def _decode_rate(self, tokens: Tokens) -> float | None:
+        """Return tokens per second, (V - 1) / (last - first), where it means anything.
+
+        V is the completion tokens, less the reasoning tokens when none of those were streamed.
+        """
+        if tokens.completion_tokens is None or self.first is None or self.last is None:
+            return None
+        visible = tokens.completion_tokens - (0 if self.reasoned else tokens.reasoning_tokens or 0)
+        window = self.last - self.first
+        if visible < _FEWEST or self.events < _FEWEST or window < _SHORTEST_WINDOW_NS:
+            return None
+        return (visible - 1) * 1e9 / window
