@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate
+from typing import Any, Concatenate, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 import certifi
@@ -36,6 +36,16 @@ _SWITCHING_PROTOCOLS = 101
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
+class _Tunnel(NamedTuple):
+    """What a CONNECT said: the requests that come through it do not repeat it."""
+
+    user: str | None
+    host: str
+    port: int
+    at: int
+    wall: int
+
+
 def _guarded[**P](hook: Callable[Concatenate["LLMMetrics", P], None]) -> Callable[Concatenate["LLMMetrics", P], None]:
     """Count what a hook raises. mitmproxy would only log it, with a traceback for every request."""
 
@@ -59,7 +69,7 @@ class LLMMetrics:
         self._recorder: Recorder | None = None
         self._database = Path()
         self._open: dict[str, Exchange] = {}
-        self._callers: WeakKeyDictionary[connection.Client, tuple[str | None, int, int]] = WeakKeyDictionary()
+        self._tunnels: WeakKeyDictionary[connection.Client, _Tunnel] = WeakKeyDictionary()
         self._paid: WeakSet[connection.Server] = WeakSet()
         self._complaints = Complaints()
         self._closed = False
@@ -113,30 +123,29 @@ class LLMMetrics:
 
     @_guarded
     def http_connect(self, flow: http.HTTPFlow) -> None:
-        """Keep who the client says it is: later requests of the connection do not repeat it."""
-        self._callers[flow.client_conn] = (_proxy_user(flow), time.monotonic_ns(), time.time_ns())
+        """Keep what the client says of itself and of where it wants to go."""
+        self._tunnels[flow.client_conn] = _tunnel(flow)
 
     @_guarded
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         """Record a provider that could not be reached: no request will follow."""
-        host = flow.request.host
+        tunnel = self._tunnels.get(flow.client_conn) or _tunnel(flow)
+        host = tunnel.host
         provider = provider_of(host)
         refused = flow.response is not None and flow.response.status_code == _PROXY_AUTHENTICATION_REQUIRED
         if refused or (provider is None and not self._names(host)) or self._closed or self._recorder is None:
             return
-        at = time.monotonic_ns()
-        user, begun, wall = self._callers.get(flow.client_conn, (_proxy_user(flow), at, time.time_ns()))
         client = _client(flow)
         self._recorder.submit(
             unreachable(
-                timestamp=timestamp_of(wall),
-                event_id=new_event_id(wall // 1_000_000),
-                waited_ns=at - begun,
+                timestamp=timestamp_of(tunnel.wall),
+                event_id=new_event_id(tunnel.wall // 1_000_000),
+                waited_ns=time.monotonic_ns() - tunnel.at,
                 provider=provider,
-                host=f"{host}:{flow.request.port}",
+                host=f"{host}:{tunnel.port}",
                 reason=flow.server_conn.error or (flow.error.msg if flow.error else None),
                 headers=flow.request.headers,
-                origin=origin_of(user, flow.request.headers.get(LABEL_HEADER), flow.request.headers, client),
+                origin=origin_of(tunnel.user, flow.request.headers.get(LABEL_HEADER), flow.request.headers, client),
                 client=client,
             )
         )
@@ -171,29 +180,29 @@ class LLMMetrics:
         flow.request.stream = True
         at, wall = time.monotonic_ns(), time.time_ns()
         label = flow.request.headers.pop(LABEL_HEADER, None)
-        user = _proxy_user(flow)
+        own_user = _proxy_user(flow)
         flow.request.headers.pop("proxy-authorization", None)
         if not flow.live or self._closed or flow.request.method != "POST":
             return
-        reverse = isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
-        host = host_asked_for(flow.request.host, None if reverse else flow.client_conn.sni)
+        # The tunnel's address comes before the request's, which is where mitmproxy goes, not what was asked for.
+        tunnel = self._tunnels.get(flow.client_conn) or _tunnel(flow)
+        host = host_asked_for(tunnel.host, None if _is_reverse(flow) else flow.client_conn.sni)
         path, _, query = flow.request.path.partition("?")
-        route = match(host, path, named=self._names(host))
+        route = match(host, tunnel.port, path, named=self._names(host))
         if route is None:
             return
         client = _client(flow)
-        user = user or self._callers.get(flow.client_conn, (None, 0, 0))[0]
         exchange = Exchange(
             Opening(
                 route=route,
                 at=at,
                 timestamp=timestamp_of(wall),
                 event_id=new_event_id(wall // 1_000_000),
-                host=f"{host}:{flow.request.port}",
+                host=f"{host}:{tunnel.port}",
                 path=path,
                 query=query,
                 headers=flow.request.headers,
-                origin=origin_of(user, label, flow.request.headers, client),
+                origin=origin_of(own_user or tunnel.user, label, flow.request.headers, client),
                 client=client,
                 http_version=_version(flow),
             )
@@ -313,6 +322,14 @@ def _refuse(error: Exception) -> None:
     """End the start with one sentence. Anything raised here would print a traceback and open the port for a moment."""
     print(f"llm-metrics: {error}", file=sys.stderr, flush=True)  # noqa: T201
     sys.exit(1)
+
+
+def _tunnel(flow: http.HTTPFlow) -> _Tunnel:
+    return _Tunnel(_proxy_user(flow), flow.request.host, flow.request.port, time.monotonic_ns(), time.time_ns())
+
+
+def _is_reverse(flow: http.HTTPFlow) -> bool:
+    return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
 
 
 def _proxy_user(flow: http.HTTPFlow) -> str | None:

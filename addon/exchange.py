@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import msgspec
 
 from addon.body import Body
-from addon.framing import Framing, ServerSentEvents, Whole
-from addon.headers import Columns, Headers, credentials, request_columns, response_columns
+from addon.framings import framing_of
+from addon.headers import Columns, Headers, credentials, error_type, request_columns, response_columns, server_timing
+from addon.json_framing import Ignored, Whole
 from addon.masking import masked
 from addon.outcomes import STREAM_TRUNCATED, Cause
 from addon.providers import Route
@@ -22,7 +23,7 @@ from addon.providers.values import text
 from addon.timing import Timing
 from recorder.events import CompletionRequest
 
-_LONGEST_USAGE = 8192
+_LONGEST_JSON = 8192
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Exchange:
         self._asked = Body(opening.headers.get("content-encoding", ""), Whole())
         self._request: Request | None = None
         self._status: int | None = None
+        self._error_type: str | None = None
         self._answered: Body | None = None
         self._streamed = False
         self._answer = Answer()
@@ -95,8 +97,12 @@ class Exchange:
         self.last_activity = at
         self._status = status
         self._header_columns |= response_columns(headers)
-        self._streamed = "text/event-stream" in headers.get("content-type", "").lower()
-        framing: Framing = ServerSentEvents() if self._streamed else Whole()
+        self._answer.learn(timing=server_timing(headers))
+        self._error_type = error_type(headers)
+        asked_for_stream = self._request is not None and self._request.is_streaming
+        json_stream = self._format.json_stream if asked_for_stream and status < 400 else None  # noqa: PLR2004
+        framing = framing_of(headers.get("content-type", ""), json_stream)
+        self._streamed = not isinstance(framing, Whole | Ignored)
         self._answered = Body(headers.get("content-encoding", ""), framing)
 
     def chunk(self, data: bytes, at: int) -> None:
@@ -152,6 +158,7 @@ class Exchange:
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,
             "usage": _json(answer.usage),
+            "server_timing": _json(answer.server_timing),
             "usage_source": ("partial" if cut else "provider") if answer.usage else None,
             "output_events": timing.events if self._streamed else None,
             "connect_ms": self.connect_ms,
@@ -187,18 +194,16 @@ class Exchange:
     def _failure(self, cause: Cause, *, cut: bool) -> ProviderError | None:
         said = self._answer.error or ProviderError()
         if self._status is not None and not 200 <= self._status < 300:  # noqa: PLR2004 - RFC 9110: successful
-            fallback = f"http_{self._status}"
+            fallback = self._error_type or f"http_{self._status}"
         elif self._answer.error is not None:
             fallback = "error"
         elif self._status is None or cut:
             fallback = STREAM_TRUNCATED if cause is Cause.COMPLETE else cause.value
         else:
             return None
-        # A code that is a number repeats the HTTP status.
-        named = said.type or (said.code if said.code and not said.code.isdigit() else None)
-        return ProviderError(type=named or fallback, code=said.code, message=said.message)
+        return ProviderError(type=said.type or fallback, code=said.code, message=said.message)
 
 
 def _json(usage: Usage) -> str | None:
     encoded = msgspec.json.encode(usage).decode() if usage else ""
-    return encoded if 0 < len(encoded) <= _LONGEST_USAGE else None
+    return encoded if 0 < len(encoded) <= _LONGEST_JSON else None

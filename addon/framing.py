@@ -1,8 +1,11 @@
 """Framing: a decoded body, fed in any pieces, becomes payloads: (event name, data).
 
 Contract of a framing: `feed(data)` returns the payloads that are complete now, in order; `finish()` returns what the
-end of the body completes. Neither raises on any bytes but `TooLarge`, when one payload passes the bound. The event
-name is empty where the format has none. Nothing here looks into a payload, reads a clock or does I/O.
+end of the body completes. All that they raise on any bytes is `TooLarge`, when one payload passes the bound, and
+`Undecodable`, where a framing has checksums. The event name is empty where the format has none. Nothing here looks
+into a payload, reads a clock or does I/O.
+
+This file has the contract and server-sent events; see also json_framing.py and aws_framing.py.
 """
 
 from typing import Protocol
@@ -22,25 +25,6 @@ class Framing(Protocol):
     def finish(self) -> list[Payload]:
         """Return the payloads that the end of the body completes."""
         ...
-
-
-class Whole:
-    """The whole body is one payload."""
-
-    def __init__(self) -> None:
-        self._body = bytearray()
-
-    def feed(self, data: bytes) -> list[Payload]:
-        """Keep `data`."""
-        self._body += data
-        if len(self._body) > LIMIT:
-            raise TooLarge
-        return []
-
-    def finish(self) -> list[Payload]:
-        """Return the body, unless there was none."""
-        body, self._body = bytes(self._body), bytearray()
-        return [(b"", body)] if body else []
 
 
 class ServerSentEvents:

@@ -5,7 +5,6 @@ No other header is kept, and none is kept as a whole.
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC
@@ -52,24 +51,44 @@ _REQUEST: _Table = (
 )
 
 _RESPONSE: _Table = (
-    ("provider_request_id", ("x-request-id", "request-id", "apim-request-id", "x-ms-request-id"), text),
+    (
+        "provider_request_id",
+        (
+            "x-request-id",
+            "request-id",
+            "apim-request-id",
+            "x-ms-request-id",
+            "x-amzn-requestid",
+            "x-generation-id",
+            "x-kong-request-id",
+        ),
+        text,
+    ),
     ("retry_after_ms", ("retry-after-ms",), _milliseconds),
     ("retry_after_ms", ("retry-after",), _retry_after),
     (
         "rate_limit_remaining_requests",
-        ("x-ratelimit-remaining-requests", "anthropic-ratelimit-requests-remaining"),
+        (
+            "x-ratelimit-remaining-requests",
+            "anthropic-ratelimit-requests-remaining",
+            "x-ratelimit-remaining-req-minute",
+        ),
         _count,
     ),
     (
         "rate_limit_remaining_tokens",
-        ("x-ratelimit-remaining-tokens", "anthropic-ratelimit-tokens-remaining"),
+        (
+            "x-ratelimit-remaining-tokens",
+            "anthropic-ratelimit-tokens-remaining",
+            "x-ratelimit-remaining-tokens-minute",
+        ),
         _count,
     ),
 )
 
 _SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)
 
-_SERVER_TIMING = ("openai-processing-ms",)
+_SERVER_TIMING = ("openai-processing-ms", "x-amzn-bedrock-invocation-latency", "x-envoy-upstream-service-time")
 
 
 def request_columns(headers: Headers) -> Columns:
@@ -78,13 +97,22 @@ def request_columns(headers: Headers) -> Columns:
 
 
 def response_columns(headers: Headers) -> Columns:
-    """Read the columns that a response's headers fill; `server_timing` is JSON, header name to number."""
+    """Read the columns that a response's headers fill."""
     columns = _read(_RESPONSE, headers)
     if columns.get("retry_after_ms") is None and "retry-after" in headers:
         columns["retry_after_ms"] = _until(headers["retry-after"], headers.get("date", ""))
-    timing = {name: value for name in _SERVER_TIMING if (value := _milliseconds(headers.get(name, ""))) is not None}
-    columns["server_timing"] = json.dumps(timing) if timing else None
     return columns
+
+
+def server_timing(headers: Headers) -> dict[str, object] | None:
+    """Return what a response's headers say about the provider's own time, header name to milliseconds."""
+    values = ((name, _milliseconds(headers.get(name, ""))) for name in _SERVER_TIMING)
+    return {name: value for name, value in values if value is not None} or None
+
+
+def error_type(headers: Headers) -> str | None:
+    """Return the type of an error that stands in a header: AWS's `ValidationException:http://...`."""
+    return text(headers.get("x-amzn-errortype", "").partition(":")[0])
 
 
 def credentials(headers: Headers, query: str) -> list[str]:

@@ -8,24 +8,65 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from addon.providers.anthropic_messages import MESSAGES
+from addon.providers import (
+    anthropic_messages,
+    bedrock_converse,
+    bedrock_invoke,
+    cohere,
+    gemini,
+    gemini_interactions,
+    ollama,
+    openai_chat,
+    openai_embeddings,
+    openai_media,
+    openai_responses,
+    rerank,
+)
 from addon.providers.format import WireFormat
-from addon.providers.hosts import UNKNOWN, provider_of
-from addon.providers.openai_chat import CHAT, COMPLETIONS
-from addon.providers.openai_embeddings import EMBEDDINGS
-from addon.providers.openai_responses import RESPONSES
+from addon.providers.hosts import name_of, provider_of
 from addon.providers.values import text
 
-# The first pattern that is found in the path decides. A group `model` names the model that the path asks for.
-_FORMATS: tuple[tuple[str, WireFormat], ...] = (
-    (r"(?:/deployments/(?P<model>[^/]+))?/chat/completions$", CHAT),
-    (r"(?:/deployments/(?P<model>[^/]+))?/completions$", COMPLETIONS),
-    (r"(?:/deployments/(?P<model>[^/]+))?/embeddings$", EMBEDDINGS),
-    (r"/responses$", RESPONSES),
-    (r"/messages$", MESSAGES),
+# The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
+# two APIs share a path, the provider's name tells them apart: the third entry, if any, is the only one it holds for.
+_DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+))?"
+_FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
+    (r"/v1/chat$", cohere.CHAT, "cohere"),
+    (r"/v1/generate$", cohere.GENERATE, "cohere"),
+    (r"/v2/chat$", cohere.CHAT, None),
+    (r"/v[12]/embed$", cohere.EMBED, None),
+    (r"/api/chat$", ollama.CHAT, None),
+    (r"/api/generate$", ollama.GENERATE, None),
+    (r"/api/(?:embed|embeddings)$", ollama.EMBED, None),
+    (_DEPLOYMENT + r"/chat/completions$", openai_chat.CHAT, None),
+    (r"/agents/completions$", openai_chat.CHAT, "mistral_ai"),
+    (r"/v1/chat$", openai_chat.CHAT, None),
+    (_DEPLOYMENT + r"/completions$", openai_chat.COMPLETIONS, None),
+    (_DEPLOYMENT + r"/embeddings$", openai_embeddings.EMBEDDINGS, None),
+    (_DEPLOYMENT + r"/images/(?:generations|edits|variations)$", openai_media.IMAGES, None),
+    (_DEPLOYMENT + r"/audio/speech$", openai_media.SPEECH, None),
+    (_DEPLOYMENT + r"/audio/(?:transcriptions|translations)$", openai_media.TRANSCRIPTION, None),
+    (r"/responses$", openai_responses.RESPONSES, None),
+    (r"/messages$", anthropic_messages.MESSAGES, None),
+    (
+        r"/publishers/anthropic/models/(?P<model>[^/:]+):(?:rawPredict|streamRawPredict)$",
+        anthropic_messages.MESSAGES,
+        None,
+    ),
+    (r"/publishers/mistralai/models/(?P<model>[^/:]+):(?:rawPredict|streamRawPredict)$", openai_chat.CHAT, None),
+    (r"/models/(?P<model>[^/:]+):generateContent$", gemini.GENERATE, None),
+    (r"/models/(?P<model>[^/:]+):streamGenerateContent$", gemini.STREAM_GENERATE, None),
+    (r"/models/(?P<model>[^/:]+):(?:embedContent|batchEmbedContents)$", gemini.EMBED, None),
+    (r"/endpoints/(?P<model>[^/:]+):generateContent$", gemini.GENERATE, None),
+    (r"/endpoints/(?P<model>[^/:]+):streamGenerateContent$", gemini.STREAM_GENERATE, None),
+    (r"/interactions$", gemini_interactions.INTERACTIONS, None),
+    (r"/model/(?P<model>[^/]+)/converse$", bedrock_converse.CONVERSE, None),
+    (r"/model/(?P<model>[^/]+)/converse-stream$", bedrock_converse.CONVERSE_STREAM, None),
+    (r"/model/(?P<model>[^/]+)/invoke$", bedrock_invoke.INVOKE, None),
+    (r"/model/(?P<model>[^/]+)/invoke-with-response-stream$", bedrock_invoke.INVOKE_STREAM, None),
+    (r"/rerank$", rerank.RERANK, None),
 )
 
-_COMPILED = tuple((re.compile(pattern), wire_format) for pattern, wire_format in _FORMATS)
+_COMPILED = tuple((re.compile(pattern), wire_format, provider) for pattern, wire_format, provider in _FORMATS)
 
 
 @dataclass(frozen=True)
@@ -40,18 +81,18 @@ class Route:
     """The host is an LLM's for certain; otherwise the body has to prove it."""
 
 
-def match(host: str, path: str, *, named: bool = False) -> Route | None:
-    """Return where a POST to `path` (without query) on `host` (without port) goes; None if it is no LLM's API.
+def match(host: str, port: int, path: str, *, named: bool = False) -> Route | None:
+    """Return where a POST to `path` (without query) at an address goes; None if it is no LLM's API.
 
     `named` says that somebody named the host as an LLM's.
     """
     path = normalised(path)
-    for pattern, wire_format in _COMPILED:
-        if found := pattern.search(path):
-            provider = provider_of(host)
+    provider = provider_of(host)
+    for pattern, wire_format, only in _COMPILED:
+        if (only is None or only == provider) and (found := pattern.search(path)):
             model = found.groupdict().get("model")
             return Route(
-                provider=provider or UNKNOWN,
+                provider=name_of(host, port),
                 format=wire_format,
                 model=text(unquote(model)) if model else None,
                 known_host=named or provider is not None,

@@ -11,7 +11,7 @@ import msgspec
 
 from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError, error_from
-from addon.providers.format import Answer, Output, Request, request_of
+from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
 
@@ -58,10 +58,9 @@ _MESSAGE = msgspec.json.Decoder(_Message)
 _EVENT = msgspec.json.Decoder(_Event)
 
 
-class AnthropicMessages:
+class AnthropicMessages(WireFormat):
     """The Messages API."""
 
-    operation = "chat"
     has_end = True
     usage_keys = UsageKeys(
         prompt=(("input_tokens",), ("cache_read_input_tokens",), ("cache_creation_input_tokens",)),

@@ -3,7 +3,7 @@
 One reader for all, since proxies and gateways mix the shapes:
   {"error": {"type", "code", "message"}}      OpenAI, Anthropic, Azure, Groq, ... (code may be a number)
   {"error": {"code", "message", "status"}}    Google, also as a list of one
-  {"error": "text"}                           Ollama, HuggingFace
+  {"error": "text", "code": ...}              Ollama, HuggingFace, xAI
   {"type": ..., "message": ...}               AWS, Cohere, Mistral
   {"detail": "text" | [{"msg": ...}]}         FastAPI: vLLM, Mistral's validation. Its "input" quotes the request
 """
@@ -45,8 +45,8 @@ def error_from(value: object) -> ProviderError | None:
         return None
     inner = value.get("error")
     if isinstance(inner, str):
-        return ProviderError(type=_word(value.get("type")), code=_word(value.get("code")), message=_message(inner))
-    if isinstance(inner, dict):
+        value = {**value, "message": inner}
+    elif isinstance(inner, dict):
         value = inner
     kind, code = _word(value.get("type")), _word(value.get("code"))
     message = _message(value.get("message")) or _message(value.get("detail")) or _message(value.get("Message"))
@@ -54,6 +54,8 @@ def error_from(value: object) -> ProviderError | None:
         kind = None
     if status := _word(value.get("status")):  # Google's canonical name; its `code` is the HTTP status
         kind = kind or (status if not status.isdigit() else None)
+    if kind is None and isinstance(value.get("code"), str):  # Azure has no type; a number would repeat the HTTP status
+        kind = code
     if kind is None and code is None and message is None:
         return None
     return ProviderError(type=kind, code=code, message=message)

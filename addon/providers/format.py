@@ -5,12 +5,12 @@ events into an `Answer`, which the exchange keeps. Bytes that it cannot read rai
 """
 
 import enum
-from typing import Protocol
 
 import msgspec
 
+from addon.framing import Framing
 from addon.providers.errors import ProviderError
-from addon.providers.usage import Usage, UsageKeys, merge
+from addon.providers.usage import Usage, UsageReader, merge
 from addon.providers.values import integer, number, text
 
 
@@ -42,44 +42,56 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Answer:
     """What has been learnt from an answer so far."""
 
-    __slots__ = ("ended", "error", "finish_reason", "response_model", "usage")
+    __slots__ = ("ended", "error", "finish_reason", "response_model", "server_timing", "usage")
 
     def __init__(self) -> None:
         self.response_model: str | None = None
         self.finish_reason: str | None = None
         self.usage: Usage = {}
+        self.server_timing: Usage = {}
+        """What the provider says about its own time, in its own names and units."""
         self.error: ProviderError | None = None
         self.ended = False
         """The stream's own end was seen."""
 
-    def learn(self, *, model: object = None, finish_reason: object = None, usage: object = None) -> None:
+    def learn(
+        self, *, model: object = None, finish_reason: object = None, usage: object = None, timing: object = None
+    ) -> None:
         """Take what an event says; what it leaves out stays as it was."""
-        self.response_model = text(model) or self.response_model
-        self.finish_reason = text(finish_reason) or self.finish_reason
+        if model is not None:
+            self.response_model = text(model) or self.response_model
+        if finish_reason is not None:
+            self.finish_reason = text(finish_reason) or self.finish_reason
         if usage is not None:
             self.usage = merge(self.usage, usage)
+        if timing is not None:
+            self.server_timing = merge(self.server_timing, timing)
 
 
-class WireFormat(Protocol):
-    """One API's way of writing."""
+class WireFormat:
+    """One API's way of writing. A format is one object, shared by all its exchanges."""
 
-    operation: str
+    operation = "chat"
     """gen_ai.operation.name of OpenTelemetry."""
-    usage_keys: UsageKeys
-    has_end: bool
+    usage_keys: UsageReader
+    has_end = False
     """A stream that ends cleanly without the format's own end has been cut."""
+    json_stream: type[Framing] | None = None
+    """How a stream is framed whose content type says no more than JSON."""
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
-        ...
+        raise NotImplementedError
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer that is not a stream."""
-        ...
+        raise NotImplementedError
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
-        """Read one stream event."""
-        ...
+        """Read one stream event; an API without streams reads each as an answer."""
+        del name
+        self.whole(data, answer)
+        return Output.NONE
 
 
 def request_of(  # noqa: PLR0913 - one argument a column

@@ -1,7 +1,7 @@
 """Which hosts are LLM providers: a host is data, not code.
 
-The name is OpenTelemetry's `gen_ai.provider.name` where it has one. A pattern is matched against the whole host name,
-without port.
+The name is OpenTelemetry's `gen_ai.provider.name` where it has one, the provider's own otherwise. A pattern is matched
+against the whole host name, without port.
 """
 
 import re
@@ -10,10 +10,62 @@ UNKNOWN = "custom"
 
 _HOSTS = (
     ("openai", r"(?:[a-z0-9-]+\.)?api\.openai\.com"),
+    ("openai", r"chatgpt\.com"),  # Codex with a ChatGPT plan
     ("anthropic", r"api\.anthropic\.com"),
-    ("azure.ai.openai", r"[a-z0-9-]+\.(?:openai\.azure\.com|cognitiveservices\.azure\.com)"),
-    ("azure.ai.inference", r"[a-z0-9.-]+\.(?:services\.ai\.azure\.com|inference\.ai\.azure\.com)"),
+    ("azure.ai.openai", r"[a-z0-9-]+\.(?:openai|cognitiveservices)\.azure\.com"),
+    ("azure.ai.inference", r"[a-z0-9.-]+\.(?:services\.ai|inference\.ai|models\.ai)\.azure\.com"),
+    ("azure.ai.openai", r"[a-z0-9-]+\.azure-api\.net"),
+    ("gcp.gemini", r"generativelanguage\.googleapis\.com"),
+    ("gcp.gemini", r"cloudcode-pa\.googleapis\.com"),  # Gemini's command line
+    ("gcp.vertex_ai", r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"),
+    ("aws.bedrock", r"bedrock-(?:runtime|mantle)(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)"),
+    ("cohere", r"api\.cohere\.(?:com|ai)"),
+    ("mistral_ai", r"(?:api|codestral)\.mistral\.ai"),
+    ("groq", r"api\.groq\.com"),
+    ("deepseek", r"api\.deepseek\.com"),
+    ("x_ai", r"(?:[a-z0-9-]+\.)?api\.x\.ai"),
+    ("perplexity", r"api\.perplexity\.ai"),
+    ("openrouter", r"(?:api\.)?openrouter\.ai"),
+    ("together", r"api\.together\.(?:xyz|ai)"),
+    ("fireworks", r"api\.fireworks\.ai"),
+    ("cerebras", r"api\.cerebras\.ai"),
+    (
+        "huggingface",
+        r"router\.huggingface\.co|api-inference\.huggingface\.co|[a-z0-9.-]+\.endpoints\.huggingface\.cloud",
+    ),
+    ("github", r"(?:[a-z0-9-]+\.)*githubcopilot\.com|models\.(?:github\.ai|inference\.ai\.azure\.com)"),
+    ("moonshot_ai", r"api\.moonshot\.(?:ai|cn)"),
+    ("z_ai", r"api\.z\.ai|open\.bigmodel\.cn"),
+    ("minimax", r"api\.minimax(?:i)?\.(?:io|chat|com)"),
+    ("alibaba", r"dashscope(?:-[a-z]+)?\.aliyuncs\.com"),
+    ("novita", r"api\.novita\.ai"),
+    ("nvidia", r"integrate\.api\.nvidia\.com"),
+    ("sambanova", r"api\.sambanova\.ai"),
+    ("deepinfra", r"api\.deepinfra\.com"),
+    ("hyperbolic", r"api\.hyperbolic\.xyz"),
+    ("nebius", r"api\.(?:studio|tokenfactory)\.nebius\.(?:ai|com)"),
+    ("baseten", r"inference\.baseten\.co"),
+    ("crusoe", r"[a-z0-9.-]*inference\.crusoecloud\.com"),
+    ("ovhcloud", r"[a-z0-9.-]+\.endpoints\.kepler\.ai\.cloud\.ovh\.net"),
+    ("scaleway", r"api\.scaleway\.ai"),
+    ("snowflake", r"[a-z0-9_.-]+\.snowflakecomputing\.com"),
+    ("databricks", r"[a-z0-9.-]+\.cloud\.databricks\.com|adb-[0-9.]+\.azuredatabricks\.net"),
+    ("ibm.watsonx.ai", r"[a-z0-9-]+\.ml\.cloud\.ibm\.com"),
+    ("writer", r"api\.writer\.com"),
+    ("ai21", r"api\.ai21\.com"),
+    ("voyage", r"api\.voyageai\.com"),
+    ("jina", r"api\.jina\.ai"),
+    ("replicate", r"(?:api|openai-proxy)\.replicate\.com"),
+    ("vercel", r"ai-gateway\.vercel\.sh"),
+    ("cloudflare", r"gateway\.ai\.cloudflare\.com"),
+    ("portkey", r"api\.portkey\.ai"),
+    ("helicone", r"(?:[a-z0-9-]+\.)?(?:helicone\.ai|hconeai\.com)"),
+    ("pydantic", r"gateway\.pydantic\.dev|gateway(?:-[a-z0-9]+)?\.pydantic\.(?:dev|info)"),
+    ("opencode", r"opencode\.ai"),
+    ("heroku", r"[a-z0-9-]+\.inference\.heroku\.com"),
 )
+
+_LOCAL_PORTS = {11434: "ollama"}
 
 _PATTERN = re.compile("|".join(f"({pattern})" for _, pattern in _HOSTS), re.IGNORECASE)
 
@@ -22,3 +74,8 @@ def provider_of(host: str) -> str | None:
     """Return the provider's name for a host name without port; None for a host that is no provider's."""
     found = _PATTERN.fullmatch(host.rstrip("."))
     return _HOSTS[found.lastindex - 1][0] if found and found.lastindex else None
+
+
+def name_of(host: str, port: int) -> str:
+    """Return what to call the provider behind an address that answers like an LLM's API."""
+    return provider_of(host) or _LOCAL_PORTS.get(port, UNKNOWN)

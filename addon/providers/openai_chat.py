@@ -1,6 +1,7 @@
 """OpenAI's chat completions, and the legacy completions, whose answers differ only in where the text stands.
 
-POST .../chat/completions: `messages`; an SSE stream of chunks, ended by `data: [DONE]`. Spoken by most of the field.
+POST .../chat/completions: `messages`; an SSE stream of chunks. Spoken by most of the field, where a stream ends with
+`data: [DONE]`, with a finish reason, or with HTTP's end alone.
 POST .../completions: `prompt`; the same chunks with `text` instead of `delta`.
 https://platform.openai.com/docs/api-reference/chat, .../completions
 """
@@ -11,8 +12,8 @@ import msgspec
 
 from addon.providers.decode import decoded
 from addon.providers.errors import error_from, read_error
-from addon.providers.format import Answer, Output, Request, request_of
-from addon.providers.usage import UsageKeys
+from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.usage import UsageKeys, timing_in
 
 type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
 
@@ -49,17 +50,21 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     usage: Any = None
     error: Any = None
+    value: Any = None  # Writer's legacy completions
+    code: Any = None  # xAI, beside an error that is a text
+    x_groq: Any = None
+    time_info: Any = None  # Cerebras
+    timings: Any = None  # llama.cpp
+    metrics: Any = None  # vLLM
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
 _CHUNK = msgspec.json.Decoder(_Chunk)
 
 
-class OpenAIChat:
+class OpenAIChat(WireFormat):
     """Chat completions or, with `prompt`, legacy completions."""
 
-    # OpenAI-style servers end a stream with [DONE], a finish reason, or HTTP's end alone.
-    has_end = False
     usage_keys = UsageKeys(
         prompt=(("prompt_tokens",),),
         completion=(("completion_tokens",),),
@@ -100,7 +105,7 @@ class OpenAIChat:
             return Output.NONE
         chunk = decoded(_CHUNK, data)
         self._learn(chunk, answer)
-        output = Output.NONE
+        output = Output.ANSWER if chunk.value else Output.NONE
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 answer.ended = True
@@ -109,11 +114,17 @@ class OpenAIChat:
 
     @staticmethod
     def _learn(chunk: _Chunk, answer: Answer) -> None:
-        answer.learn(model=chunk.model, usage=chunk.usage)
+        usage = chunk.usage
+        if chunk.x_groq is not None and isinstance(chunk.x_groq, dict):
+            usage = usage or chunk.x_groq.get("usage")
+            chunk.error = chunk.error or chunk.x_groq.get("error")
+        if usage is not None:
+            answer.learn(usage=usage, timing=timing_in(usage))
+        answer.learn(model=chunk.model, timing=chunk.time_info or chunk.timings or chunk.metrics)
         for choice in chunk.choices or ():
             answer.learn(finish_reason=choice.finish_reason)
         if chunk.error:
-            answer.error = error_from({"error": chunk.error})
+            answer.error = error_from({"error": chunk.error, "code": chunk.code})
 
 
 def _output(choice: _Choice) -> Output:

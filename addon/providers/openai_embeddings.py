@@ -10,8 +10,8 @@ import msgspec
 
 from addon.providers.decode import decoded
 from addon.providers.errors import error_from
-from addon.providers.format import Answer, Output, Request, request_of
-from addon.providers.usage import UsageKeys
+from addon.providers.format import Answer, Request, WireFormat, request_of
+from addon.providers.usage import FirstOf, UsageKeys
 
 
 class _Request(msgspec.Struct):
@@ -29,12 +29,16 @@ _REQUEST = msgspec.json.Decoder(_Request)
 _ANSWER = msgspec.json.Decoder(_Answer)
 
 
-class OpenAIEmbeddings:
+class OpenAIEmbeddings(WireFormat):
     """Embeddings: no messages, no output tokens."""
 
     operation = "embeddings"
-    has_end = False
-    usage_keys = UsageKeys(prompt=(("prompt_tokens",),), completion=(), total=(("total_tokens",),))
+    usage_keys = FirstOf(
+        (
+            UsageKeys(prompt=(("prompt_tokens",),), completion=(), total=(("total_tokens",),)),
+            UsageKeys(prompt=(("total_tokens",),), completion=(), total=(("total_tokens",),)),  # Voyage
+        )
+    )
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
@@ -55,12 +59,6 @@ class OpenAIEmbeddings:
         answer.learn(model=said.model, usage=said.usage)
         if said.error:
             answer.error = error_from({"error": said.error})
-
-    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
-        """Read an answer that came as an event, which no known server sends."""
-        del name
-        self.whole(data, answer)
-        return Output.NONE
 
 
 EMBEDDINGS = OpenAIEmbeddings()

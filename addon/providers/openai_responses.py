@@ -11,7 +11,7 @@ import msgspec
 
 from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError, error_from
-from addon.providers.format import Answer, Output, Request, request_of
+from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
 
@@ -48,10 +48,9 @@ _FINAL = ("completed", "incomplete", "failed", "cancelled")
 _UNSUCCESSFUL = ("failed", "cancelled")
 
 
-class OpenAIResponses:
+class OpenAIResponses(WireFormat):
     """The Responses API over HTTP."""
 
-    operation = "chat"
     has_end = True
     usage_keys = UsageKeys(
         prompt=(("input_tokens",),),

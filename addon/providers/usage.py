@@ -6,6 +6,7 @@ over events.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
@@ -29,6 +30,14 @@ class Tokens(msgspec.Struct, frozen=True):
     def columns(self) -> dict[str, int | None]:
         """Return all counts."""
         return msgspec.structs.asdict(self)
+
+
+class UsageReader(Protocol):
+    """Reads the counts of a provider's usage."""
+
+    def tokens(self, usage: Usage) -> Tokens:
+        """Read the counts."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,21 @@ class UsageKeys:
         )
 
 
+@dataclass(frozen=True)
+class FirstOf:
+    """Several readers for an API whose models report in different ways: the first that finds something counts."""
+
+    readers: tuple[UsageKeys, ...]
+
+    def tokens(self, usage: Usage) -> Tokens:
+        """Read the counts."""
+        for reader in self.readers:
+            tokens = reader.tokens(usage)
+            if tokens.prompt_tokens is not None or tokens.completion_tokens is not None:
+                return tokens
+        return Tokens()
+
+
 def merge(known: Usage, reported: object) -> Usage:
     """Return `known` with every non-null value of `reported` in it, nested objects alike."""
     if not isinstance(reported, dict):
@@ -90,3 +114,10 @@ def _first(usage: Usage, keys: tuple[Key, ...]) -> int | None:
 def _sum(usage: Usage, keys: tuple[Key, ...]) -> int | None:
     counts = [_at(usage, key) for key in keys]
     return None if not counts or counts[0] is None else sum(count for count in counts if count is not None)
+
+
+def timing_in(usage: object) -> Usage | None:
+    """Return what some providers (Groq, Ollama) say about their own time among the counts."""
+    if not isinstance(usage, dict):
+        return None
+    return {key: value for key, value in usage.items() if key.endswith(("_time", "_duration"))} or None

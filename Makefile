@@ -1,0 +1,50 @@
+# Every target sets .venv up by itself. `make help` lists them.
+PORT ?= 8080
+ARGS ?=
+BIN := .venv/bin
+MARK := .venv/setup
+
+.PHONY: help setup run demo test check lock clean FORCE
+.DEFAULT_GOAL := help
+
+help: ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+setup: $(MARK) ## make or update .venv (the other targets do this by themselves)
+	@echo ".venv is ready."
+
+# The mark names the folder that .venv was finished for (see scripts/make-venv).
+ifneq ($(shell test -x $(BIN)/python && cat $(MARK) 2>/dev/null),$(CURDIR))
+$(MARK): FORCE
+endif
+.PRECIOUS: $(MARK)  # when interrupted, make would remove the mark that says "unfinished"
+$(MARK): pyproject.toml requirements-dev.txt scripts/make-venv
+	@sh scripts/make-venv
+
+# flow_detail=0: the default prints whole URLs, with the keys in them. warn: -q would also hide that a client does not trust the CA.
+# tcp_timeout: the default ends calls that think for ten minutes.
+run: $(MARK) ## start the proxy on 127.0.0.1; PORT=8080, ARGS="--set name=value ..."
+	@exec $(BIN)/mitmdump --listen-host 127.0.0.1 --listen-port $(PORT) --set flow_detail=0 --set termlog_verbosity=warn \
+		--set tcp_timeout=3600 -s addon/main.py $(ARGS)
+
+demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic: no key, no network
+	@exec $(BIN)/python -m demo $(ARGS)
+
+test: $(MARK) ## run the tests; ARGS="-k name"
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: $(MARK) ## linters, formatting, types, who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+LOCK := uv pip compile --quiet --python-version 3.13 --universal --generate-hashes --no-annotate --no-header \
+	--no-emit-index-url --no-emit-find-links
+
+lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes newer versions
+	$(LOCK) $(ARGS) -o requirements.txt pyproject.toml
+	$(LOCK) $(ARGS) --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+
+clean: ## remove .venv and caches, but no database
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

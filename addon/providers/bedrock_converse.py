@@ -1,0 +1,117 @@
+"""AWS Bedrock's Converse API, one shape for all its models.
+
+POST /model/MODEL/converse and /converse-stream, which is an AWS event stream from `messageStart` to `messageStop` and
+`metadata`, which has the usage. Cache reads and writes count apart from the input tokens.
+https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.aws_framing import EXCEPTION
+from addon.providers.decode import decoded
+from addon.providers.errors import ProviderError, read_error
+from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.usage import UsageKeys
+
+
+class _Config(msgspec.Struct, rename="camel"):
+    max_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+
+
+class _Request(msgspec.Struct, rename="camel"):
+    messages: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+    inference_config: _Config | None = None
+
+
+class _Event(msgspec.Struct, rename="camel"):
+    """Any event, and the whole answer, whose fields have the same names."""
+
+    delta: Any = None
+    start: Any = None
+    stop_reason: Any = None
+    usage: Any = None
+    metrics: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_EVENT = msgspec.json.Decoder(_Event)
+
+
+class BedrockConverse(WireFormat):
+    """converse, or converse-stream: the path says which."""
+
+    has_end = True
+    usage_keys = UsageKeys(
+        prompt=(("inputTokens",), ("cacheReadInputTokens",), ("cacheWriteInputTokens",)),
+        completion=(("outputTokens",),),
+        total=(("totalTokens",),),
+        cached=(("cacheReadInputTokens",),),
+        cache_write=(("cacheWriteInputTokens",),),
+    )
+
+    def __init__(self, *, stream: bool) -> None:
+        self._stream = stream
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        config = asked.inference_config or _Config()
+        request = request_of(
+            model=None,
+            stream=self._stream,
+            max_tokens=(config.max_tokens,),
+            temperature=config.temperature,
+            top_p=config.top_p,
+            messages=asked.messages,
+            recognised=False,
+        )
+        return msgspec.structs.replace(request, recognised=isinstance(asked.messages, list))
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer that is not a stream."""
+        self._learn(decoded(_EVENT, body), answer)
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one event; its name says which."""
+        if name.startswith(EXCEPTION):
+            answer.error = exception(name, data)
+            return Output.NONE
+        event = decoded(_EVENT, data)
+        if name in (b"messageStop", b"metadata"):
+            self._learn(event, answer)
+            answer.ended = True
+        return output_of(event.delta, event.start)
+
+    @staticmethod
+    def _learn(said: _Event, answer: Answer) -> None:
+        answer.learn(finish_reason=said.stop_reason, usage=said.usage, timing=said.metrics)
+
+
+def exception(name: bytes, data: bytes) -> ProviderError:
+    """Make the error of an exception message: its type stands in the name."""
+    said = read_error(data) or ProviderError()
+    return ProviderError(
+        type=name.removeprefix(EXCEPTION).decode("ascii", "replace") or said.type, message=said.message
+    )
+
+
+def output_of(delta: object, start: object) -> Output:
+    """Look into a `contentBlockDelta`'s delta and a `contentBlockStart`'s start."""
+    if isinstance(delta, dict):
+        tool = delta.get("toolUse")
+        if delta.get("text") or (isinstance(tool, dict) and tool.get("input")):
+            return Output.ANSWER
+        reasoning = delta.get("reasoningContent")
+        if isinstance(reasoning, dict) and reasoning.get("text"):
+            return Output.REASONING
+    if isinstance(start, dict) and isinstance(start.get("toolUse"), dict) and start["toolUse"].get("name"):
+        return Output.ANSWER
+    return Output.NONE
+
+
+CONVERSE = BedrockConverse(stream=False)
+CONVERSE_STREAM = BedrockConverse(stream=True)

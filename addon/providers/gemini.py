@@ -1,0 +1,157 @@
+"""Google's Gemini, on its own API and on Vertex AI.
+
+POST .../models/MODEL:generateContent, and :streamGenerateContent, which is an SSE stream with `?alt=sse` and one JSON
+array otherwise. Usage is in every item and cumulative. Thoughts count apart from the candidates' tokens.
+https://ai.google.dev/api/generate-content
+POST .../models/MODEL:embedContent and :batchEmbedContents. https://ai.google.dev/api/embeddings
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.json_framing import ArrayItems
+from addon.providers.decode import decoded
+from addon.providers.errors import error_from
+from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.usage import UsageKeys
+
+type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
+
+
+class _Config(msgspec.Struct, rename="camel"):
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+
+
+class _SnakeConfig(msgspec.Struct):
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+
+
+class _Request(msgspec.Struct):
+    contents: _Items = None
+    generationConfig: _Config | None = None  # noqa: N815 - the wire's name
+    generation_config: _SnakeConfig | None = None  # protobuf's JSON allows both
+
+
+class _Part(msgspec.Struct, rename="camel"):
+    text: Any = None
+    thought: Any = None
+    function_call: Any = None
+    inline_data: Any = None
+    executable_code: Any = None
+    code_execution_result: Any = None
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(msgspec.Struct, rename="camel"):
+    content: _Content | None = None
+    finish_reason: Any = None
+
+
+class _Item(msgspec.Struct, rename="camel"):
+    candidates: list[_Candidate] | None = None
+    usage_metadata: Any = None
+    model_version: Any = None
+    prompt_feedback: Any = None
+    error: Any = None
+    response: Any = None  # the Code Assist API wraps all of it
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_ITEM = msgspec.json.Decoder(_Item)
+_EMBEDDING = msgspec.json.Decoder(_Item)
+
+
+class Gemini(WireFormat):
+    """generateContent, or streamGenerateContent: the path says which."""
+
+    operation = "generate_content"
+    usage_keys = UsageKeys(
+        prompt=(("promptTokenCount",), ("toolUsePromptTokenCount",)),
+        completion=(("candidatesTokenCount",), ("thoughtsTokenCount",)),
+        total=(("totalTokenCount",),),
+        cached=(("cachedContentTokenCount",),),
+        reasoning=(("thoughtsTokenCount",),),
+    )
+    json_stream = ArrayItems
+
+    def __init__(self, *, stream: bool) -> None:
+        self._stream = stream
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        config = asked.generationConfig or asked.generation_config or _Config()
+        request = request_of(
+            model=None,
+            stream=self._stream,
+            max_tokens=(config.max_output_tokens,),
+            temperature=config.temperature,
+            top_p=config.top_p,
+            messages=asked.contents,
+            recognised=False,
+        )
+        return msgspec.structs.replace(request, recognised=asked.contents is not None)
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer that is not a stream."""
+        self._learn(decoded(_ITEM, body), answer)
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one item of a stream."""
+        del name
+        item = decoded(_ITEM, data)
+        self._learn(item, answer)
+        output = Output.NONE
+        for candidate in item.candidates or ():
+            for part in (candidate.content and candidate.content.parts) or ():
+                output = max(output, _output(part))
+        return output
+
+    @staticmethod
+    def _learn(item: _Item, answer: Answer) -> None:
+        answer.learn(model=item.model_version, usage=item.usage_metadata)
+        for candidate in item.candidates or ():
+            answer.learn(finish_reason=candidate.finish_reason)
+            answer.ended = answer.ended or bool(candidate.finish_reason)
+        if isinstance(item.prompt_feedback, dict) and (reason := item.prompt_feedback.get("blockReason")):
+            answer.learn(finish_reason=reason)
+            answer.ended = True
+        if item.error:
+            answer.error = error_from({"error": item.error})
+
+
+class GeminiEmbeddings(WireFormat):
+    """embedContent and batchEmbedContents."""
+
+    operation = "embeddings"
+    usage_keys = UsageKeys(prompt=(("promptTokenCount",),), completion=(), total=(("totalTokenCount",),))
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body, of which no column needs anything."""
+        decoded(_EMBEDDING, body)
+        return Request(recognised=True)
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer."""
+        answer.learn(usage=decoded(_EMBEDDING, body).usage_metadata)
+
+
+def _output(part: _Part) -> Output:
+    if part.text:
+        return Output.REASONING if part.thought else Output.ANSWER
+    if part.function_call or part.inline_data or part.executable_code or part.code_execution_result:
+        return Output.ANSWER
+    return Output.NONE
+
+
+GENERATE = Gemini(stream=False)
+STREAM_GENERATE = Gemini(stream=True)
+EMBED = GeminiEmbeddings()

@@ -1,0 +1,117 @@
+"""Google's Interactions API.
+
+POST .../interactions: `input` as a text or a list; an SSE stream of typed events, ended by `interaction.completed`.
+https://ai.google.dev/api/interactions-api
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.providers.decode import decoded
+from addon.providers.errors import ProviderError, error_from
+from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.usage import UsageKeys
+
+
+class _Config(msgspec.Struct):
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    agent: Any = None
+    stream: Any = None
+    input: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+    generation_config: _Config | None = None
+
+
+class _Interaction(msgspec.Struct):
+    model: Any = None
+    status: Any = None
+    usage: Any = None
+    error: Any = None
+
+
+class _Delta(msgspec.Struct):
+    type: Any = None
+    text: Any = None
+    content: Any = None
+    arguments: Any = None
+    data: Any = None
+    name: Any = None
+
+
+class _Event(msgspec.Struct):
+    event_type: Any = None
+    interaction: _Interaction | None = None
+    delta: _Delta | None = None
+    error: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_INTERACTION = msgspec.json.Decoder(_Interaction)
+_EVENT = msgspec.json.Decoder(_Event)
+
+_FINAL = ("completed", "incomplete", "failed", "cancelled", "requires_action")
+_UNSUCCESSFUL = ("failed", "cancelled")
+
+
+class GeminiInteractions(WireFormat):
+    """The Interactions API."""
+
+    has_end = True
+    usage_keys = UsageKeys(
+        prompt=(("total_input_tokens",), ("total_tool_use_tokens",)),
+        completion=(("total_output_tokens",), ("total_thought_tokens",)),
+        total=(("total_tokens",),),
+        cached=(("total_cached_tokens",),),
+        reasoning=(("total_thought_tokens",),),
+    )
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        config = asked.generation_config or _Config()
+        return request_of(
+            model=asked.model or asked.agent,
+            stream=asked.stream,
+            max_tokens=(config.max_output_tokens,),
+            temperature=config.temperature,
+            top_p=config.top_p,
+            messages=asked.input,
+            recognised=asked.input is not None,
+        )
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an interaction that is not a stream."""
+        self._learn(decoded(_INTERACTION, body), answer)
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one event."""
+        if data == b"[DONE]":
+            return Output.NONE
+        event = decoded(_EVENT, data)
+        if event.interaction is not None:
+            self._learn(event.interaction, answer)
+        if event.error or name == b"error":
+            answer.error = error_from({"error": event.error}) or ProviderError(type="error")
+        delta = event.delta
+        if delta is None or not (delta.text or delta.content or delta.arguments or delta.data or delta.name):
+            return Output.NONE
+        return Output.REASONING if isinstance(delta.type, str) and "thought" in delta.type else Output.ANSWER
+
+    @staticmethod
+    def _learn(interaction: _Interaction, answer: Answer) -> None:
+        status = interaction.status if interaction.status in _FINAL else None
+        answer.learn(model=interaction.model, finish_reason=status, usage=interaction.usage)
+        answer.ended = answer.ended or status is not None
+        if interaction.error:
+            answer.error = error_from({"error": interaction.error})
+        elif status in _UNSUCCESSFUL:
+            answer.error = ProviderError(type=status)
+
+
+INTERACTIONS = GeminiInteractions()

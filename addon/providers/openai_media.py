@@ -1,0 +1,112 @@
+"""OpenAI's images and audio.
+
+POST .../images/generations, /edits, /variations; .../audio/speech; .../audio/transcriptions, /translations. Requests
+are JSON, or forms where a file goes along; answers are JSON, audio, or SSE streams of typed events.
+https://platform.openai.com/docs/api-reference/images-streaming, .../audio
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.providers.decode import decoded
+from addon.providers.errors import error_from
+from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.multipart import fields
+from addon.providers.usage import FirstOf, UsageKeys
+
+
+class _Request(msgspec.Struct):
+    model: Any = None
+    stream: Any = None
+    stream_format: Any = None
+    temperature: Any = None
+    prompt: Any = None
+    input: Any = None
+    file: Any = None
+
+
+class _Said(msgspec.Struct):
+    """A whole answer, or one event, which has a type."""
+
+    type: Any = None
+    model: Any = None
+    delta: Any = None
+    text: msgspec.Raw = msgspec.Raw()
+    audio: msgspec.Raw = msgspec.Raw()
+    b64_json: msgspec.Raw = msgspec.Raw()
+    usage: Any = None
+    error: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_SAID = msgspec.json.Decoder(_Said)
+
+# The end of an event's type tells what it is: `transcript.text.delta`, `image_generation.completed`, ...
+_FINAL = (".done", ".completed")
+_WITH_OUTPUT = (".delta", ".segment", ".partial_image", ".completed")
+_EMPTY = (b"", b'""', b"null")
+
+
+class OpenAIMedia(WireFormat):
+    """Images (`image_generation`), `speech`, or `transcription`."""
+
+    usage_keys = FirstOf(
+        (
+            UsageKeys(prompt=(("input_tokens",),), completion=(("output_tokens",),), total=(("total_tokens",),)),
+            UsageKeys(prompt=(("prompt_tokens",),), completion=(("completion_tokens",),), total=(("total_tokens",),)),
+        )
+    )
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body, JSON or a form."""
+        form = body.startswith(b"--")
+        asked = msgspec.convert(fields(body), _Request) if form else decoded(_REQUEST, body)
+        return request_of(
+            model=asked.model,
+            stream=asked.stream is True or asked.stream == "true" or asked.stream_format == "sse",
+            max_tokens=(),
+            temperature=_number(asked.temperature) if form else asked.temperature,
+            top_p=None,
+            messages=None,
+            recognised=form or asked.prompt is not None or asked.input is not None,
+        )
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer that is not a stream; transcriptions may also be plain text."""
+        if body.lstrip().startswith(b"{"):
+            self._learn(decoded(_SAID, body), answer)
+
+    def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
+        """Read one event."""
+        if data == b"[DONE]":
+            answer.ended = True
+            return Output.NONE
+        said = decoded(_SAID, data)
+        kind = said.type if isinstance(said.type, str) else name.decode("ascii", "replace")
+        self._learn(said, answer)
+        if kind.endswith(_FINAL):
+            answer.ended = True
+        has_output = said.delta or any(bytes(raw) not in _EMPTY for raw in (said.text, said.audio, said.b64_json))
+        return Output.ANSWER if kind.endswith(_WITH_OUTPUT) and has_output else Output.NONE
+
+    @staticmethod
+    def _learn(said: _Said, answer: Answer) -> None:
+        answer.learn(model=said.model, usage=said.usage)
+        if said.error:
+            answer.error = error_from({"error": said.error})
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+IMAGES = OpenAIMedia("image_generation")
+SPEECH = OpenAIMedia("speech")
+TRANSCRIPTION = OpenAIMedia("transcription")

@@ -1,0 +1,65 @@
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parent.parent / "scripts" / "make-venv"
+SENTENCE = "This needs Python 3.13 or newer with its venv module, or uv: install one of them, then run make again.\n"
+DOES_NOT_RUN = "#!/bin/sh\necho 'shim: command not found' >&2\nexit 127\n"
+TOO_OLD = "#!/bin/sh\nexit 1\n"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(SCRIPT, tmp_path / "scripts" / "make-venv")
+    return tmp_path
+
+
+def run_script(checkout: Path, commands: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    folder = checkout / "bin"
+    folder.mkdir()
+    for tool in ("cat", "dirname", "mkdir", "rm"):
+        (folder / tool).symlink_to(shutil.which(tool) or os.devnull)
+    for name, text in commands.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return subprocess.run(
+        ["/bin/sh", checkout / "scripts" / "make-venv"],
+        env={"PATH": str(folder)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        pytest.param({}, id="nothing there"),
+        pytest.param({"python3": TOO_OLD}, id="an old python3"),
+        pytest.param(dict.fromkeys(("python3.13", "python3", "uv"), DOES_NOT_RUN), id="shims that do not run"),
+    ],
+)
+def test_without_a_new_python_one_sentence_says_what_to_install(checkout: Path, commands: dict[str, str]) -> None:
+    done = run_script(checkout, commands)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", SENTENCE)
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_that_runs_is_taken_after_one_that_does_not(checkout: Path) -> None:
+    fake = '#!/bin/sh\ntest "$1" = -c || { echo "made with: $*"; exit 3; }\n'
+    done = run_script(checkout, {"python3.13": DOES_NOT_RUN, "python3": fake})
+    assert (done.returncode, done.stdout) == (3, "made with: -m venv .venv\n")
+
+
+def test_a_setup_that_failed_is_marked_and_begins_anew(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "setup").write_text("unfinished\n")
+    (checkout / ".venv" / "half-installed").touch()
+    done = run_script(checkout, {"python3": '#!/bin/sh\ntest "$1" = -c\n'})
+    assert done.returncode != 0
+    assert sorted(path.name for path in (checkout / ".venv").iterdir()) == ["setup"]
+    assert (checkout / ".venv" / "setup").read_text() == "unfinished\n"
