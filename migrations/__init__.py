@@ -1,0 +1,25 @@
+"""The ordered registry of schema versions: step N of `STEPS` makes version N of the schema.
+
+Only `recorder.migrator` applies it: it adds the lock, the backup, the validation and the stamps that sqlite-utils'
+own `migrate` command would by-pass. That command looks for files named exactly `migrations.py`, so there is none here.
+Every step must be able to run inside one transaction (no VACUUM, no commit, no `executescript` on the raw connection).
+"""
+
+from typing import Final
+
+from sqlite_utils import Migrations
+
+from migrations import m0001_completion_requests, m0002_identity_and_detail
+
+APPLICATION_ID: Final = 0x4C4C4D50  # "LLMP": in the file's header, so that no other program's file is taken for ours
+
+STEPS: Final = {
+    "m0001_completion_requests": m0001_completion_requests.apply,
+    "m0002_identity_and_detail": m0002_identity_and_detail.apply,
+}
+NAMES: Final = tuple(STEPS)
+CURRENT_SCHEMA_VERSION: Final = len(NAMES)
+
+REGISTRY: Final = Migrations("llm_metrics_proxy")
+for _name, _step in STEPS.items():
+    REGISTRY(name=_name)(_step)

@@ -1,0 +1,1 @@
+"""Storage: a queue, one writer thread, and the SQLite file that people query."""

@@ -1,0 +1,186 @@
+"""Every statement about `completion_requests`, on a connection that the caller owns.
+
+Writers pass the recorder's connection, readers one of their own (`recorder.database.open_reader`). An insert joins the
+caller's transaction; without one it makes its own, so that it is durable when it returns. Errors of SQLite pass
+through. What is impossible in a row is listed in integrity.py, the arithmetic of `get_metrics` is in metrics.py.
+"""
+
+import sqlite3
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+import msgspec
+
+from recorder.events import CompletionRequest
+from recorder.integrity import IMPOSSIBLE
+from recorder.metrics import MEASURED, Group, Metrics, combine
+from recorder.timestamps import bound
+
+_COLUMNS = CompletionRequest.__struct_fields__
+_COLUMN_LIST = ", ".join(_COLUMNS)
+# Texts that stand before and after every timestamp, so that an open end needs no other statement and the index serves.
+_FIRST, _LAST = "", "~"
+
+# The noqa below: the only things put into SQL are names of our own fields.
+_INSERT = f"""
+    INSERT INTO completion_requests ({_COLUMN_LIST}) VALUES ({", ".join("?" * len(_COLUMNS))})
+    ON CONFLICT(event_id) DO NOTHING
+"""  # noqa: S608
+_SELECT = f"""
+    SELECT id, {_COLUMN_LIST} FROM completion_requests
+    WHERE timestamp >= :start AND timestamp < :end
+        AND (:model IS NULL OR model = :model)
+        AND (:origin IS NULL OR origin = :origin)
+        AND (:success IS NULL OR success = :success)
+    ORDER BY timestamp DESC, id DESC
+    LIMIT :limit
+"""  # noqa: S608
+# total() and not sum(): sum() ends in an error when absurd values overflow 64 bits.
+_METRICS = f"""
+    SELECT model, origin, error_type, success, is_streaming, count(*),
+        {", ".join(f"count({name})" for name in MEASURED)},
+        {", ".join(f"total({name})" for name in MEASURED)}
+    FROM completion_requests
+    WHERE timestamp >= :start AND timestamp < :end
+    GROUP BY model, origin, error_type, success, is_streaming
+"""  # noqa: S608
+_HALF = len(MEASURED)  # of the last columns of _METRICS: first the counts, then the totals
+_TABLE = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo('completion_requests')"
+_INDEXES = "SELECT name FROM pragma_index_list('completion_requests') ORDER BY name"
+_ROWS = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests"
+
+
+class StoredRequest(CompletionRequest, frozen=True, kw_only=True):
+    """A row: the event and its id. `event_id` is "" for rows from version 1 of the schema, which had none."""
+
+    id: int
+
+
+# Not checked against the annotations: the values are as typed as the table's columns make them.
+_make_row: Callable[..., StoredRequest] = StoredRequest
+
+
+class Column(msgspec.Struct, frozen=True):
+    """A column as the table declares it."""
+
+    name: str
+    type: str
+    not_null: bool
+    primary_key: bool
+
+
+class TableInfo(msgspec.Struct, frozen=True):
+    """The columns in order, the indexes by name, and what the table holds; no timestamps when it is empty."""
+
+    columns: tuple[Column, ...]
+    indexes: tuple[str, ...]
+    rows: int
+    oldest: str | None
+    newest: str | None
+
+
+class CompletionRequestsDAO:
+    """Access to `completion_requests` on one connection, from the thread that opened it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """`connection` stays the caller's, who closes it."""
+        self._connection = connection
+
+    def insert_completion_request(self, event: CompletionRequest) -> bool:
+        """Insert one event; False if a row with its `event_id` is there already."""
+        return self.insert_completion_requests([event]) == 1
+
+    def insert_completion_requests(self, events: Collection[CompletionRequest]) -> int:
+        """Insert the events, all or none, and return how many were new; those whose `event_id` is there are skipped.
+
+        Raises:
+            sqlite3.IntegrityError, OverflowError, UnicodeEncodeError, ...: a value cannot be stored. In a transaction
+                of the caller's, the rows before it are inserted; it is the caller's to roll back.
+        """
+        if self._connection.in_transaction:
+            return self._insert(events)
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            inserted = self._insert(events)
+            self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        return inserted
+
+    def get_completion_requests(  # noqa: PLR0913 - filters, each by name and with a default
+        self,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        model: str | None = None,
+        origin: str | None = None,
+        success: bool | None = None,
+        limit: int | None = None,
+    ) -> list[StoredRequest]:
+        """The calls with start <= timestamp < end that match every filter given, newest first, at most `limit`.
+
+        Raises:
+            ValueError: a time without a time zone, or a negative limit.
+        """
+        if limit is not None and limit < 0:
+            message = f"limit is {limit}: give 0 or more, or None for all"
+            raise ValueError(message)
+        parameters = {
+            **_period(start, end),
+            "model": model,
+            "origin": origin,
+            "success": success,
+            "limit": -1 if limit is None else limit,
+        }
+        return [_stored(row) for row in self._connection.execute(_SELECT, parameters)]
+
+    def get_metrics(self, *, start: datetime | None = None, end: datetime | None = None) -> Metrics:
+        """The figures of the calls with start <= timestamp < end, from one pass over them.
+
+        Raises:
+            ValueError: a time without a time zone.
+        """
+        rows = self._connection.execute(_METRICS, _period(start, end))
+        return combine(
+            Group(model, origin, error_type, bool(success), bool(streamed), calls, measured[:_HALF], measured[_HALF:])
+            for model, origin, error_type, success, streamed, calls, *measured in rows
+        )
+
+    def get_table_info(self) -> TableInfo:
+        """How the table is made and how much it holds."""
+        rows, oldest, newest = self._connection.execute(_ROWS).fetchone()
+        return TableInfo(
+            columns=tuple(
+                Column(name, declared, bool(not_null), bool(key))
+                for name, declared, not_null, key in self._connection.execute(_TABLE)
+            ),
+            indexes=tuple(name for (name,) in self._connection.execute(_INDEXES)),
+            rows=rows,
+            oldest=oldest,
+            newest=newest,
+        )
+
+    def validate_data_integrity(self) -> list[str]:
+        """Every problem as one phrase; empty if there is none. Reads the whole file several times: it takes seconds."""
+        problems = [answer for (answer,) in self._connection.execute("PRAGMA quick_check") if answer != "ok"]
+        for phrase, statement in IMPOSSIBLE.items():
+            count, first_id = self._connection.execute(statement).fetchone()
+            if count:
+                problems.append(f"{phrase}: {count} row{'s' if count > 1 else ''}, first id {first_id}")
+        return problems
+
+    def _insert(self, events: Collection[CompletionRequest]) -> int:
+        return self._connection.executemany(_INSERT, map(msgspec.structs.astuple, events)).rowcount
+
+
+def _period(start: datetime | None, end: datetime | None) -> dict[str, str | int | None]:
+    return {"start": bound(start) if start else _FIRST, "end": bound(end) if end else _LAST}
+
+
+def _stored(row: tuple[object, ...]) -> StoredRequest:
+    values = dict(zip(("id", *_COLUMNS), row, strict=True))
+    values["success"] = bool(values["success"])
+    values["is_streaming"] = bool(values["is_streaming"])
+    values["event_id"] = values["event_id"] or ""
+    return _make_row(**values)

@@ -1,0 +1,97 @@
+"""What the addon hands to the recorder: immutable, complete, and free of prompts, answers and keys.
+
+`CompletionRequest` is one row of `completion_requests`; its field names are the column names. Only what is known is
+set: unknown is None, never 0. Times named `*_ms` are milliseconds from t0, the moment at which the request's headers
+arrived at the proxy. The meaning of each column is in README.md, "Columns".
+"""
+
+import secrets
+from datetime import UTC, datetime
+
+import msgspec
+
+
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One LLM call that has ended, however it ended."""
+
+    # version 1 of the schema
+    timestamp: str  # of t0, UTC, always YYYY-MM-DDTHH:MM:SS.mmmZ, so that text order is time order
+    success: bool
+    status_code: int
+    response_time_ms: int
+    model: str | None = None
+    origin: str | None = None
+    is_streaming: bool
+    max_tokens: int | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    message_count: int | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    finish_reason: str | None = None
+    time_to_first_token_ms: int | None = None
+    time_to_last_token_ms: int | None = None
+    tokens_per_second: float | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    # version 2
+    event_id: str
+    provider: str | None = None
+    operation: str | None = None
+    host: str | None = None
+    endpoint: str | None = None
+    response_model: str | None = None
+    cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    usage_source: str | None = None
+    usage: str | None = None
+    cost_usd: float | None = None
+    cost_source: str | None = None
+    time_to_first_byte_ms: float | None = None
+    time_to_first_answer_ms: float | None = None
+    output_events: int | None = None
+    chunk_gap_p50_ms: float | None = None
+    chunk_gap_p95_ms: float | None = None
+    chunk_gap_max_ms: float | None = None
+    upload_ms: float | None = None
+    connect_ms: float | None = None
+    request_bytes: int | None = None
+    response_bytes: int | None = None
+    http_version: str | None = None
+    client: str | None = None
+    user_agent: str | None = None
+    session_id: str | None = None
+    trace_id: str | None = None
+    parent_span_id: str | None = None
+    retry_count: int | None = None
+    provider_request_id: str | None = None
+    retry_after_ms: int | None = None
+    rate_limit_remaining_requests: int | None = None
+    rate_limit_remaining_tokens: int | None = None
+    server_timing: str | None = None
+    error_code: str | None = None
+
+
+class Unrecognised(msgspec.Struct, frozen=True):
+    """LLM-like traffic that no parser understood: kept as (host, path) with a count, so that coverage is visible."""
+
+    host: str
+    path: str  # without query, ids folded
+    at: str  # as CompletionRequest.timestamp
+
+
+type Event = CompletionRequest | Unrecognised
+
+
+def new_event_id(unix_ms: int) -> str:
+    """32 hex digits in UUIDv7's layout (RFC 9562): they begin with the time, so that the index grows at its end."""
+    variant_and_random = 0b10 << 62 | secrets.randbits(62)
+    return f"{unix_ms & (1 << 48) - 1:012x}7{secrets.randbits(12):03x}{variant_and_random:016x}"
+
+
+def timestamp_of(unix_ns: int) -> str:
+    """The column `timestamp` of a moment in nanoseconds since 1970."""
+    seconds, rest = divmod(unix_ns, 1_000_000_000)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"

@@ -1,0 +1,107 @@
+"""The recorder as the proxy sees it: a bounded queue into which events go, and one thread behind it that writes them.
+
+`submit` and `count` never block and never raise. An event is durable within 250 ms, unless the process is killed in
+that time or the database refuses; then events wait in memory, and what finds the queue full is dropped, counted, and
+leaves a row that says from when to when.
+"""
+
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from pathlib import Path
+
+from recorder import startup
+from recorder.counters import Counters
+from recorder.events import Event
+from recorder.reporting import say
+from recorder.write_loop import WriteLoop, timestamp_of
+
+_LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write may take, while it waits for a lock
+
+
+class Recorder:
+    """Writes what is submitted into the database at `path`: open(), start(), submit() ..., close()."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        queue_size: int = 10_000,
+        backup_dir: Path | None = None,
+        lock_seconds: float = 30.0,
+    ) -> None:
+        """Touch nothing yet.
+
+        Args:
+            path: of the database, as `recorder.database.get_db_path` gives it.
+            queue_size: how many events may wait in memory.
+            backup_dir: the only place for backups; without it, those of backup.py.
+            lock_seconds: how long `open` waits for other processes.
+        """
+        self._path = path
+        self._backup_dir = backup_dir
+        self._lock_seconds = lock_seconds
+        self._events: queue.Queue[Event] = queue.Queue(queue_size)
+        self._counters = Counters()
+        self._process = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000}"
+        self._loop: WriteLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def open(self) -> None:
+        """Check what stands at the path, create or migrate it; in the caller's thread, before any traffic.
+
+        Raises:
+            RecorderError: one sentence that says why not, and what to do.
+        """
+        self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
+
+    def start(self) -> None:
+        """Start the thread; once, after `open`."""
+        self._loop = WriteLoop(self._path, self._process, self._events, self._counters)
+        self._thread = threading.Thread(target=self._loop.run, name="llm-metrics-recorder", daemon=True)
+        self._thread.start()
+
+    def submit(self, event: Event) -> bool:
+        """Hand over an event; never blocks, never raises. False: it was dropped, and counted."""
+        self._counters.add("received")
+        try:
+            self._events.put_nowait(event)
+        except queue.Full:
+            self._counters.dropped("queue_full", timestamp_of(event))
+            return False
+        except queue.ShutDown:
+            self._counters.dropped("shutdown", timestamp_of(event))
+            return False
+        return True
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a counter of the caller's own, kept beside the recorder's; from any thread, never blocks."""
+        self._counters.add(name, n)
+
+    def counters(self) -> dict[str, int]:
+        """All counters of this recorder so far; the database has them after the next batch, or at idle."""
+        return self._counters.values()
+
+    def close(self, deadline: float = 5.0) -> None:
+        """Write what waits, within `deadline` seconds; what cannot be written by then is dropped and counted.
+
+        Safe to call again, and when the recorder was never started.
+        """
+        if self._closed:
+            return
+        self._closed = True
+        ends = time.monotonic() + deadline
+        self._events.shutdown()
+        if self._thread is None or self._loop is None:
+            while not self._events.empty():
+                self._counters.dropped("shutdown", timestamp_of(self._events.get_nowait()))
+        else:
+            self._thread.join(max(deadline - _LAST_ATTEMPT, deadline / 2))
+            self._loop.given_up.set()
+            self._thread.join(max(ends - time.monotonic(), 0))
+        if lost := self.counters().get("dropped_shutdown"):
+            say(logging.WARNING, "%d events could not be recorded before the end.", lost)
