@@ -18,13 +18,17 @@ from mitmproxy import addonmanager, connection, ctx, http, tls
 from mitmproxy.proxy import mode_specs
 
 from addon.complaints import Complaints
-from addon.exchange import Exchange, Opening
+from addon.exchange import Exchange
 from addon.greeting import greeting, public_addresses, write_bundle
 from addon.headers import basic_user
+from addon.inflight import InFlight
 from addon.origin import LABEL_HEADER, host_asked_for, origin_of
 from addon.outcomes import Cause, cause_of
 from addon.providers import match
 from addon.providers.hosts import provider_of
+from addon.providers.route import Route
+from addon.row import Opening
+from addon.sessions import match_session, session_of
 from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
 from addon.unreachable import unreachable
 from recorder.database import get_db_path
@@ -54,7 +58,7 @@ def _guarded[**P](hook: Callable[Concatenate["LLMMetrics", P], None]) -> Callabl
         try:
             hook(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach mitmproxy
-            self.broken(hook.__name__, error)
+            self.calls.broken(hook.__name__, error)
 
     return guard
 
@@ -65,13 +69,12 @@ class LLMMetrics:
     name = "llm_metrics"
 
     def __init__(self) -> None:
+        self._complaints = Complaints()
+        self.calls = InFlight(self._complaints)
         self._settings: Settings | None = None
-        self._recorder: Recorder | None = None
         self._database = Path()
-        self._open: dict[str, Exchange] = {}
         self._tunnels: WeakKeyDictionary[connection.Client, _Tunnel] = WeakKeyDictionary()
         self._paid: WeakSet[connection.Server] = WeakSet()
-        self._complaints = Complaints()
         self._closed = False
 
     # --- life cycle
@@ -89,7 +92,7 @@ class LLMMetrics:
 
     def configure(self, updated: set[str]) -> None:
         """Open the database; whatever is wrong with it ends the start before the port opens."""
-        if self._recorder is not None or not updated & set(OPTIONS):
+        if self.calls.recorder is not None or not updated & set(OPTIONS):
             return
         try:
             self._settings = parse({name: getattr(ctx.options, name) for name in OPTIONS})
@@ -100,24 +103,21 @@ class LLMMetrics:
             recorder.open()
         except (BadOption, RecorderError) as error:
             _refuse(error)
-        self._recorder = recorder
+        self.calls.recorder = recorder
 
     def running(self) -> None:
         """Start recording and say so."""
-        if self._recorder is None:
+        if self.calls.recorder is None:
             return
-        self._recorder.start()
+        self.calls.recorder.start()
         print(self._greeting(), flush=True)  # noqa: T201 - the one thing that a start says
 
     def done(self) -> None:
         """Write what is open, and end: hooks of open flows come after this, and find nothing."""
         self._closed = True
-        at = time.monotonic_ns()
-        for exchange in self._open.values():
-            self._finish(exchange, Cause.PROXY_SHUTDOWN, at)
-        self._open.clear()
-        if self._recorder is not None:
-            self._recorder.close()
+        self.calls.end_all(Cause.PROXY_SHUTDOWN, time.monotonic_ns())
+        if self.calls.recorder is not None:
+            self.calls.recorder.close()
 
     # --- connections
 
@@ -133,10 +133,10 @@ class LLMMetrics:
         host = tunnel.host
         provider = provider_of(host)
         refused = flow.response is not None and flow.response.status_code == _PROXY_AUTHENTICATION_REQUIRED
-        if refused or (provider is None and not self._names(host)) or self._closed or self._recorder is None:
+        if refused or (provider is None and not self._names(host)) or self._closed:
             return
         client = _client(flow)
-        self._recorder.submit(
+        self.calls.submit(
             unreachable(
                 timestamp=timestamp_of(tunnel.wall),
                 event_id=new_event_id(tunnel.wall // 1_000_000),
@@ -157,7 +157,7 @@ class LLMMetrics:
             return
         address = data.context.server.address
         host = data.client_hello.sni or (address[0] if address else "")
-        if not (self._settings.intercept_all or provider_of(host) or self._settings.names(host)):
+        if not (self._settings.intercept_all or provider_of(host) or self._names(host)):
             data.ignore_connection = True
 
     @_guarded
@@ -165,7 +165,7 @@ class LLMMetrics:
         """Tell once for each host what to do about a client that does not trust the proxy's CA."""
         address = data.context.server.address
         host = data.conn.sni or (address[0] if address else None) or "?"
-        self._count("client_tls_failed")
+        self.calls.count("client_tls_failed")
         self._complaints.once(
             f"certificate {host}",
             f"A client refused the proxy's certificate for {host}: let SSL_CERT_FILE, or the variable that it reads, "
@@ -182,41 +182,49 @@ class LLMMetrics:
         label = flow.request.headers.pop(LABEL_HEADER, None)
         own_user = _proxy_user(flow)
         flow.request.headers.pop("proxy-authorization", None)
-        if not flow.live or self._closed or flow.request.method != "POST":
+        if not flow.live or self._closed:
+            return
+        is_websocket = flow.request.headers.get("upgrade", "").lower() == "websocket"
+        if flow.request.method != ("GET" if is_websocket else "POST"):
             return
         # The tunnel's address comes before the request's, which is where mitmproxy goes, not what was asked for.
         tunnel = self._tunnels.get(flow.client_conn) or _tunnel(flow)
         host = host_asked_for(tunnel.host, None if _is_reverse(flow) else flow.client_conn.sni)
         path, _, query = flow.request.path.partition("?")
-        route = match(host, tunnel.port, path, named=self._names(host))
+        route: Route[Any] | None
+        if is_websocket:
+            route = match_session(host, tunnel.port, path, query)
+        else:
+            route = match(host, tunnel.port, path, named=self._names(host))
         if route is None:
             return
         client = _client(flow)
-        exchange = Exchange(
-            Opening(
-                route=route,
-                at=at,
-                timestamp=timestamp_of(wall),
-                event_id=new_event_id(wall // 1_000_000),
-                host=f"{host}:{tunnel.port}",
-                path=path,
-                query=query,
-                headers=flow.request.headers,
-                origin=origin_of(own_user or tunnel.user, label, flow.request.headers, client),
-                client=client,
-                http_version=_version(flow),
-            )
+        opening = Opening(
+            route=route,
+            at=at,
+            wall=wall,
+            host=f"{host}:{tunnel.port}",
+            path=path,
+            query=query,
+            headers=flow.request.headers,
+            origin=origin_of(own_user or tunnel.user, label, flow.request.headers, client),
+            client=client,
+            http_version=_version(flow),
         )
-        self._open[flow.id] = exchange
-        flow.request.stream = self._tap(exchange, exchange.request_chunk)
+        if is_websocket:
+            self.calls.begin(flow.id, session_of(opening))
+        else:
+            exchange = Exchange(opening)
+            self.calls.begin(flow.id, exchange)
+            flow.request.stream = self._tap(exchange, exchange.request_chunk)
 
     @_guarded
     def request(self, flow: http.HTTPFlow) -> None:
         """Note the end of the upload; forget what turns out not to be an LLM's."""
-        if exchange := self._open.get(flow.id):
-            self._safely(exchange, exchange.request_end, time.monotonic_ns())
+        if exchange := self.calls.exchange(flow.id):
+            self.calls.safely(exchange, exchange.request_end, time.monotonic_ns())
             if not exchange.wanted:
-                del self._open[flow.id]
+                self.calls.forget(flow.id)
 
     @_guarded
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -224,22 +232,22 @@ class LLMMetrics:
         if flow.response is None or flow.response.status_code == _SWITCHING_PROTOCOLS:
             return
         flow.response.stream = True
-        if exchange := self._open.get(flow.id):
+        if exchange := self.calls.exchange(flow.id):
             at = time.monotonic_ns()
             flow.response.stream = self._tap(exchange, exchange.chunk)
-            self._safely(exchange, exchange.answer_head, flow.response.status_code, flow.response.headers, at)
+            self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, flow.response.headers, at)
             exchange.connect_ms = self._connect_ms(flow.server_conn)
 
     @_guarded
     def response(self, flow: http.HTTPFlow) -> None:
         """Record an exchange that HTTP has completed."""
-        if exchange := self._open.pop(flow.id, None):
-            self._finish(exchange, Cause.COMPLETE, time.monotonic_ns())
+        if flow.response is None or flow.response.status_code != _SWITCHING_PROTOCOLS:
+            self.calls.end(flow.id, Cause.COMPLETE, time.monotonic_ns())
 
     @_guarded
     def error(self, flow: http.HTTPFlow) -> None:
         """Record an exchange that was cut. That is no failure where the stream's own end had passed."""
-        if exchange := self._open.pop(flow.id, None):
+        if exchange := self.calls.exchange(flow.id):
             at = time.monotonic_ns()
             cause = cause_of(
                 flow.error.msg if flow.error else "",
@@ -248,42 +256,33 @@ class LLMMetrics:
                 connected=flow.server_conn.timestamp_tcp_setup is not None or flow.server_conn.via is not None,
                 idle_too_long=at - exchange.last_activity >= ctx.options.tcp_timeout * 1_000_000_000,
             )
-            self._finish(exchange, cause, at)
+            self.calls.end(flow.id, cause, at)
+        else:
+            self.calls.forget(flow.id)
+
+    @_guarded
+    def websocket_message(self, flow: http.HTTPFlow) -> None:
+        """Record the responses that a message ends, and let mitmproxy forget all messages before it."""
+        if flow.websocket is not None and self.calls.is_session(flow.id):
+            message = flow.websocket.messages[-1]
+            del flow.websocket.messages[:-1]
+            self.calls.message(flow.id, message.content, time.monotonic_ns(), from_client=message.from_client)
+
+    @_guarded
+    def websocket_end(self, flow: http.HTTPFlow) -> None:
+        """Record the responses that the end of the connection cuts."""
+        by_client = flow.websocket is not None and flow.websocket.closed_by_client
+        cause = Cause.CLIENT_DISCONNECT if by_client else Cause.UPSTREAM_DISCONNECT
+        self.calls.end(flow.id, cause, time.monotonic_ns())
 
     # --- within
 
-    def broken(self, where: str, error: Exception) -> None:
-        """Count a fault of ours; log the first of its kind, without anything that passed."""
-        self._count("addon_errors")
-        kind = f"{where}: {type(error).__name__}"
-        self._complaints.once(kind, f"A fault in {kind}: the traffic is not affected, numbers may be missing.")
-
     def _tap(self, exchange: Exchange, take: Callable[[bytes, int], None]) -> Callable[[bytes], bytes]:
         def tap(data: bytes) -> bytes:
-            self._safely(exchange, take, data, time.monotonic_ns())
+            self.calls.safely(exchange, take, data, time.monotonic_ns())
             return data
 
         return tap
-
-    def _safely(self, exchange: Exchange, take: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - passed on
-        try:
-            take(*args)
-        except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
-            exchange.stop_reading("parser_errors")
-            self.broken(take.__name__, error)
-
-    def _finish(self, exchange: Exchange, cause: Cause, at: int) -> None:
-        if self._recorder is None:
-            return
-        row = exchange.finish(cause, at)
-        for fault in exchange.faults:
-            self._recorder.count(fault)
-        if row is not None:
-            self._recorder.submit(row)
-
-    def _count(self, name: str) -> None:
-        if self._recorder is not None:
-            self._recorder.count(name)
 
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)

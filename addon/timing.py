@@ -15,10 +15,10 @@ _FEWEST = 2
 class Timing:
     """The moments of one exchange, from `start`, its t0."""
 
-    __slots__ = ("_start", "events", "first", "first_answer", "first_byte", "gaps", "last", "reasoned", "uploaded")
+    __slots__ = ("events", "first", "first_answer", "first_byte", "gaps", "last", "reasoned", "start", "uploaded")
 
     def __init__(self, start: int) -> None:
-        self._start = start
+        self.start = start
         self.uploaded: int | None = None
         self.first_byte: int | None = None
         self.first: int | None = None
@@ -57,10 +57,10 @@ class Timing:
         }
 
     def _ms(self, moment: int | None) -> float | None:
-        return None if moment is None else (moment - self._start) / 1e6
+        return None if moment is None else (moment - self.start) / 1e6
 
     def _whole_ms(self, moment: int | None) -> int | None:
-        return None if moment is None else round((moment - self._start) / 1e6)
+        return None if moment is None else round((moment - self.start) / 1e6)
 
     def _decode_rate(self, tokens: Tokens) -> float | None:
         """Return tokens per second, (V - 1) / (last - first), where it means anything.

@@ -5,7 +5,6 @@ one line in `hosts.py`.
 """
 
 import re
-from dataclasses import dataclass
 from urllib.parse import unquote
 
 from addon.providers import (
@@ -24,6 +23,7 @@ from addon.providers import (
 )
 from addon.providers.format import WireFormat
 from addon.providers.hosts import name_of, provider_of
+from addon.providers.route import Route, normalised
 from addon.providers.values import text
 
 # The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
@@ -69,19 +69,7 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
 _COMPILED = tuple((re.compile(pattern), wire_format, provider) for pattern, wire_format, provider in _FORMATS)
 
 
-@dataclass(frozen=True)
-class Route:
-    """Where a request goes."""
-
-    provider: str
-    format: WireFormat
-    model: str | None
-    """The model that the path asks for."""
-    known_host: bool
-    """The host is an LLM's for certain; otherwise the body has to prove it."""
-
-
-def match(host: str, port: int, path: str, *, named: bool = False) -> Route | None:
+def match(host: str, port: int, path: str, *, named: bool = False) -> Route[WireFormat] | None:
     """Return where a POST to `path` (without query) at an address goes; None if it is no LLM's API.
 
     `named` says that somebody named the host as an LLM's.
@@ -93,13 +81,10 @@ def match(host: str, port: int, path: str, *, named: bool = False) -> Route | No
             model = found.groupdict().get("model")
             return Route(
                 provider=name_of(host, port),
-                format=wire_format,
+                operation=wire_format.operation,
+                usage_reader=wire_format.usage_keys,
                 model=text(unquote(model)) if model else None,
                 known_host=named or provider is not None,
+                speaks=wire_format,
             )
     return None
-
-
-def normalised(path: str) -> str:
-    """Return `path` as servers take it: without doubled slashes and without one at the end."""
-    return re.sub(r"/{2,}", "/", path).rstrip("/") or "/"

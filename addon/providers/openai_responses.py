@@ -37,6 +37,7 @@ class _Event(msgspec.Struct):
     delta: Any = None
     partial_image_b64: Any = None
     response: _Response | None = None
+    usage: Any = None  # xAI's realtime API, beside a response without it
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -56,9 +57,9 @@ class OpenAIResponses(WireFormat):
         prompt=(("input_tokens",),),
         completion=(("output_tokens",),),
         total=(("total_tokens",),),
-        cached=(("input_tokens_details", "cached_tokens"),),
+        cached=(("input_tokens_details", "cached_tokens"), ("input_token_details", "cached_tokens")),
         cache_write=(("input_tokens_details", "cache_write_tokens"),),
-        reasoning=(("output_tokens_details", "reasoning_tokens"),),
+        reasoning=(("output_tokens_details", "reasoning_tokens"), ("output_token_details", "reasoning_tokens")),
     )
 
     def request(self, body: bytes) -> Request:
@@ -84,9 +85,12 @@ class OpenAIResponses(WireFormat):
         kind = event.type if isinstance(event.type, str) else name.decode("ascii", "replace")
         if event.response is not None:
             self._learn(event.response, answer)
+            answer.learn(usage=event.usage)
         if kind == "error" or (not kind and event.response is None):
             answer.error = error_from(decoded(_ANY, data)) or answer.error
-        elif (kind.endswith(".delta") and event.delta) or (kind.endswith(".partial_image") and event.partial_image_b64):
+        elif kind.startswith("response.") and (
+            (kind.endswith(".delta") and event.delta) or (kind.endswith(".partial_image") and event.partial_image_b64)
+        ):
             return Output.REASONING if kind.startswith("response.reasoning") else Output.ANSWER
         return Output.NONE
 

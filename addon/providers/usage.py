@@ -73,17 +73,16 @@ class UsageKeys:
 
 @dataclass(frozen=True)
 class FirstOf:
-    """Several readers for an API whose models report in different ways: the first that finds something counts."""
+    """Several readers for an API whose models report in different ways: the first that finds most counts."""
 
     readers: tuple[UsageKeys, ...]
 
     def tokens(self, usage: Usage) -> Tokens:
         """Read the counts."""
-        for reader in self.readers:
-            tokens = reader.tokens(usage)
-            if tokens.prompt_tokens is not None or tokens.completion_tokens is not None:
-                return tokens
-        return Tokens()
+        found = [reader.tokens(usage) for reader in self.readers]
+        return max(
+            found, key=lambda tokens: (tokens.prompt_tokens is not None) + (tokens.completion_tokens is not None)
+        )
 
 
 def merge(known: Usage, reported: object) -> Usage:

@@ -1,0 +1,94 @@
+"""The calls in flight: which exchange or session belongs to which flow, and what becomes of them.
+
+Rows and counts go to the recorder from here. Faults of ours end here: they cost numbers, never the traffic.
+"""
+
+from collections.abc import Callable, Iterable
+
+from addon.complaints import Complaints
+from addon.exchange import Exchange
+from addon.outcomes import Cause
+from addon.session import Session
+from recorder.events import CompletionRequest
+from recorder.worker import Recorder
+
+
+class InFlight:
+    """Everything that has begun and not ended, by the id of its flow."""
+
+    def __init__(self, complaints: Complaints) -> None:
+        self._complaints = complaints
+        self._exchanges: dict[str, Exchange] = {}
+        self._sessions: dict[str, Session] = {}
+        self.recorder: Recorder | None = None
+
+    def begin(self, flow: str, call: Exchange | Session) -> None:
+        """Follow a call."""
+        if isinstance(call, Exchange):
+            self._exchanges[flow] = call
+        else:
+            self._sessions[flow] = call
+
+    def exchange(self, flow: str) -> Exchange | None:
+        """Return the exchange of a flow that is followed."""
+        return self._exchanges.get(flow)
+
+    def is_session(self, flow: str) -> bool:
+        """Tell whether the flow is a WebSocket that is followed."""
+        return flow in self._sessions
+
+    def forget(self, flow: str) -> None:
+        """Follow a call no longer: it was no LLM's, or the upgrade of its connection was refused."""
+        self._exchanges.pop(flow, None)
+        self._sessions.pop(flow, None)
+
+    def message(self, flow: str, data: bytes, at: int, *, from_client: bool) -> None:
+        """Take a message of a session."""
+        if session := self._sessions.get(flow):
+            self._record(session.message(data, at, from_client=from_client))
+
+    def end(self, flow: str, cause: Cause, at: int) -> None:
+        """Record a call that has ended."""
+        if exchange := self._exchanges.pop(flow, None):
+            row = exchange.finish(cause, at)
+            self._record([row] if row is not None else [], exchange.faults)
+        if session := self._sessions.pop(flow, None):
+            self._record(session.finish(cause, at), session.faults)
+
+    def end_all(self, cause: Cause, at: int) -> None:
+        """Record all that has not ended. A call that cannot be recorded does not keep the others from it."""
+        for flow in [*self._exchanges, *self._sessions]:
+            try:
+                self.end(flow, cause, at)
+            except Exception as error:  # noqa: BLE001 - see the module's docstring
+                self.broken("end_all", error)
+
+    def safely(self, exchange: Exchange, take: Callable[..., None], *args: object) -> None:
+        """Let an exchange take something; if it raises, it reads no further."""
+        try:
+            take(*args)
+        except Exception as error:  # noqa: BLE001 - see the module's docstring
+            exchange.stop_reading("parser_errors")
+            self.broken(take.__name__, error)
+
+    def submit(self, row: CompletionRequest) -> None:
+        """Record a call that was never in flight."""
+        self._record([row])
+
+    def count(self, name: str) -> None:
+        """Add 1 to a counter."""
+        if self.recorder is not None:
+            self.recorder.count(name)
+
+    def broken(self, where: str, error: Exception) -> None:
+        """Count a fault of ours; log the first of its kind, without anything that passed."""
+        self.count("addon_errors")
+        kind = f"{where}: {type(error).__name__}"
+        self._complaints.once(kind, f"A fault in {kind}: the traffic is not affected, numbers may be missing.")
+
+    def _record(self, rows: Iterable[CompletionRequest], faults: Iterable[str] = ()) -> None:
+        if self.recorder is not None:
+            for fault in faults:
+                self.recorder.count(fault)
+            for row in rows:
+                self.recorder.submit(row)

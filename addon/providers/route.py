@@ -1,0 +1,25 @@
+"""Where a request goes, and in which tongue: the answer of the registries."""
+
+import re
+from dataclasses import dataclass
+
+from addon.providers.usage import UsageReader
+
+
+@dataclass(frozen=True)
+class Route[T]:
+    """An address that is an LLM's API; `speaks` is its wire format or its protocol."""
+
+    provider: str
+    operation: str
+    usage_reader: UsageReader
+    model: str | None
+    """The model that the path or the query asks for."""
+    known_host: bool
+    """The host is an LLM's for certain; otherwise what is sent has to prove it."""
+    speaks: T
+
+
+def normalised(path: str) -> str:
+    """Return `path` as servers take it: without doubled slashes and without one at the end."""
+    return re.sub(r"/{2,}", "/", path).rstrip("/") or "/"

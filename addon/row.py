@@ -1,0 +1,101 @@
+"""The row of one call: what was known at its beginning, and all that was learnt, under the names of the columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from addon.headers import Columns, Headers, credentials, request_columns
+from addon.masking import masked
+from addon.providers.errors import LONGEST_MESSAGE, ProviderError
+from addon.providers.format import Answer, Request
+from addon.providers.route import Route
+from addon.providers.usage import Usage
+from addon.providers.values import text
+from addon.timing import Timing
+from recorder.events import CompletionRequest, new_event_id, timestamp_of
+
+_LONGEST_JSON = 8192
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What is known when a request's headers have arrived."""
+
+    route: Route[Any]
+    at: int  # nanoseconds of the exchange's clock
+    wall: int  # the same moment, nanoseconds since 1970
+    host: str  # with port
+    path: str  # without query
+    query: str
+    headers: Headers
+    origin: str | None
+    client: str | None
+    http_version: str | None
+
+
+class Ending:
+    """What the row needs besides: filled by whoever followed the call."""
+
+    __slots__ = ("answer", "columns", "cut", "error", "request", "status", "streamed", "timing")
+
+    def __init__(self, at: int) -> None:
+        self.request = Request()
+        self.answer = Answer()
+        self.timing = Timing(at)
+        self.columns: Columns = {}
+        self.status = 0
+        self.error: ProviderError | None = None
+        self.cut = False
+        """Neither HTTP nor the format itself said that the answer was complete."""
+        self.streamed = False
+        """The answer was a stream."""
+
+
+class Row:
+    """Makes rows of one opening; a copy of what the request's headers say is taken when it is made."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._opening = opening
+        self._header_columns = request_columns(opening.headers)
+        self._secrets = credentials(opening.headers, opening.query)
+
+    def make(self, call: Ending, at: int) -> CompletionRequest:
+        """Make the row of a call that ended `at`."""
+        opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
+        tokens = route.usage_reader.tokens(answer.usage)
+        wall = opening.wall + call.timing.start - opening.at
+        columns: Columns = {
+            **self._header_columns,
+            **asked.columns(),
+            **tokens.columns(),
+            **call.timing.columns(at, tokens if call.streamed and call.error is None else None),
+            "timestamp": timestamp_of(wall),
+            "event_id": new_event_id(wall // 1_000_000),
+            "success": call.error is None,
+            "status_code": call.status,
+            "model": asked.model or route.model,
+            "origin": opening.origin,
+            "client": opening.client,
+            "http_version": opening.http_version,
+            "provider": route.provider,
+            "operation": route.operation,
+            "host": opening.host,
+            "endpoint": text(masked(opening.path, self._secrets)),
+            "response_model": answer.response_model,
+            "finish_reason": answer.finish_reason,
+            "usage": _json(answer.usage),
+            "usage_source": ("partial" if call.cut else "provider") if answer.usage else None,
+            "server_timing": _json(answer.server_timing),
+            "output_events": call.timing.events if call.streamed else None,
+            **call.columns,
+        }
+        if (error := call.error) is not None:
+            message = masked(error.message or "", self._secrets)[:LONGEST_MESSAGE] or None
+            columns |= {"error_type": error.type, "error_code": error.code, "error_message": message}
+        return CompletionRequest(**columns)
+
+
+def _json(said: Usage) -> str | None:
+    encoded = msgspec.json.encode(said).decode() if said else ""
+    return encoded if 0 < len(encoded) <= _LONGEST_JSON else None

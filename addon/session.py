@@ -1,0 +1,81 @@
+"""A WebSocket with an LLM's API: many calls on one connection, one row for each response.
+
+A session is told every message, whole, with who sent it and when, and returns the rows of the responses that the
+message ended. What the messages mean is its protocol's, in sessions/. No message is kept. Like an exchange, a session
+does no I/O and reads no clock.
+"""
+
+import msgspec
+
+from addon.outcomes import Cause
+from addon.providers.decode import Unparsed
+from addon.providers.errors import ProviderError
+from addon.providers.format import Output, Request
+from addon.row import Ending, Opening, Row
+from recorder.events import CompletionRequest
+
+
+class Turn:
+    """One response in flight."""
+
+    __slots__ = ("call", "received", "sent")
+
+    def __init__(self, at: int, request: Request, sent: int) -> None:
+        self.call = Ending(at)
+        self.call.request = request
+        self.call.streamed = True
+        self.call.status = 200
+        self.sent = sent
+        self.received = 0
+
+    def heard(self, size: int, at: int) -> None:
+        """A message of `size` bytes that belongs to this response has come."""
+        self.received += size
+        if self.call.timing.first_byte is None:
+            self.call.timing.first_byte = at
+
+    def output(self, kind: Output, at: int) -> None:
+        """Note what a message carried."""
+        if kind:
+            self.call.timing.output(kind, at)
+
+
+class Session:
+    """What all protocols have in common: rows, and the end of a connection."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._row = Row(opening)
+        self._asked_model: str | None = opening.route.model
+        self.faults: set[str] = set()
+        """Names of the counters that this session adds 1 to."""
+
+    def message(self, data: bytes, at: int, *, from_client: bool) -> list[CompletionRequest]:
+        """Take a message; return the rows of the responses that it ended."""
+        try:
+            return self._from_client(data, at) if from_client else self._from_server(data, at)
+        except Unparsed:
+            self.faults.add("unparsed")
+            return []
+
+    def finish(self, cause: Cause, at: int) -> list[CompletionRequest]:
+        """The connection has ended: return the rows of the responses that had not."""
+        return [self._end(turn, at, ProviderError(type=cause.value), cut=True) for turn in self._unfinished()]
+
+    def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
+        raise NotImplementedError
+
+    def _from_server(self, data: bytes, at: int) -> list[CompletionRequest]:
+        raise NotImplementedError
+
+    def _unfinished(self) -> list[Turn]:
+        """Take all responses that have begun, or were asked for."""
+        raise NotImplementedError
+
+    def _end(self, turn: Turn, at: int, error: ProviderError | None, *, cut: bool = False) -> CompletionRequest:
+        call = turn.call
+        call.cut, call.error = cut, error
+        if error is not None and error.type is None:
+            call.error = ProviderError(type=error.code or "error", code=error.code, message=error.message)
+        call.request = msgspec.structs.replace(call.request, is_streaming=True)
+        call.columns |= {"request_bytes": turn.sent, "response_bytes": turn.received}
+        return self._row.make(call, at)

@@ -1,0 +1,43 @@
+"""The registry of WebSocket protocols, and `match_session`: which one a connection speaks."""
+
+import re
+from urllib.parse import parse_qs
+
+from addon.providers.hosts import name_of
+from addon.providers.route import Route, normalised
+from addon.providers.usage import UsageReader
+from addon.providers.values import text
+from addon.row import Opening
+from addon.session import Session
+from addon.sessions import gemini_live, openai_events
+
+# The first pattern that is found in the path decides.
+_SESSIONS: tuple[tuple[str, type[Session], UsageReader], ...] = (
+    (r"/responses$", openai_events.Responses, openai_events.USAGE),
+    (r"/realtime$", openai_events.Realtime, openai_events.USAGE),
+    (r"[./]BidiGenerateContent$", gemini_live.GeminiLive, gemini_live.USAGE),
+)
+
+
+def match_session(host: str, port: int, path: str, query: str) -> Route[type[Session]] | None:
+    """Return what a WebSocket on `path` at an address speaks; None if it is no LLM's."""
+    path = normalised(path)
+    for pattern, session, usage in _SESSIONS:
+        if re.search(pattern, path):
+            asked = parse_qs(query)
+            model = asked.get("model") or asked.get("deployment")  # Azure's word
+            return Route(
+                provider=name_of(host, port),
+                operation="chat",
+                usage_reader=usage,
+                model=text(model[0]) if model else None,
+                known_host=True,  # a row is made only for messages that are of the protocol
+                speaks=session,
+            )
+    return None
+
+
+def session_of(opening: Opening) -> Session:
+    """Begin a session of the protocol that the opening's route speaks."""
+    session: type[Session] = opening.route.speaks
+    return session(opening)
