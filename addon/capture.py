@@ -21,6 +21,7 @@ from addon.complaints import Complaints
 from addon.exchange import Exchange
 from addon.greeting import greeting, public_addresses, write_bundle
 from addon.headers import basic_user
+from addon.include_usage import UsageFilter, is_asked, with_usage
 from addon.inflight import InFlight
 from addon.origin import LABEL_HEADER, host_asked_for, origin_of
 from addon.outcomes import Cause, cause_of
@@ -31,11 +32,13 @@ from addon.row import Opening
 from addon.sessions import match_session, session_of
 from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
 from addon.unreachable import unreachable
+from addon.unrecognised import is_gap, unrecognised
 from recorder.database import get_db_path
 from recorder.errors import RecorderError
 from recorder.events import new_event_id, timestamp_of
 from recorder.worker import Recorder
 
+_ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _SWITCHING_PROTOCOLS = 101
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
@@ -197,6 +200,8 @@ class LLMMetrics:
         else:
             route = match(host, tunnel.port, path, named=self._names(host))
         if route is None:
+            if (provider_of(host) or self._names(host)) and is_gap(path):
+                self.calls.submit(unrecognised(host, path, timestamp_of(wall)))
             return
         client = _client(flow)
         opening = Opening(
@@ -216,12 +221,17 @@ class LLMMetrics:
         else:
             exchange = Exchange(opening)
             self.calls.begin(flow.id, exchange)
-            flow.request.stream = self._tap(exchange, exchange.request_chunk)
+            if self._settings is not None and self._settings.include_usage and is_asked(route):
+                flow.request.stream = False  # the body has to be whole before it can be changed
+            else:
+                flow.request.stream = self._tap(exchange, exchange.request_chunk)
 
     @_guarded
     def request(self, flow: http.HTTPFlow) -> None:
         """Note the end of the upload; forget what turns out not to be an LLM's."""
         if exchange := self.calls.exchange(flow.id):
+            if not flow.request.stream:
+                self._ask_for_usage(flow, exchange)
             self.calls.safely(exchange, exchange.request_end, time.monotonic_ns())
             if not exchange.wanted:
                 self.calls.forget(flow.id)
@@ -237,6 +247,8 @@ class LLMMetrics:
             flow.response.stream = self._tap(exchange, exchange.chunk)
             self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, flow.response.headers, at)
             exchange.connect_ms = self._connect_ms(flow.server_conn)
+            if flow.metadata.get(_ASKED_FOR_USAGE):
+                self._hide_usage(flow.response, exchange)
 
     @_guarded
     def response(self, flow: http.HTTPFlow) -> None:
@@ -283,6 +295,28 @@ class LLMMetrics:
             return data
 
         return tap
+
+    def _ask_for_usage(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
+        body = flow.request.raw_content or b""
+        self.calls.safely(exchange, exchange.request_chunk, body, time.monotonic_ns())
+        if "content-encoding" not in flow.request.headers and (asking := with_usage(body)) is not None:
+            flow.request.content = asking
+            flow.metadata[_ASKED_FOR_USAGE] = True
+
+    def _hide_usage(self, response: http.Response, exchange: Exchange) -> None:
+        """Take the chunk out of the stream that the client did not ask for."""
+        if "text/event-stream" not in response.headers.get("content-type", ""):
+            return
+        usage_filter = UsageFilter(response.headers.get("content-encoding", ""))
+        response.headers.pop("content-encoding", None)
+        if response.headers.pop("content-length", None) is not None:
+            response.headers["transfer-encoding"] = "chunked"
+
+        def tap(data: bytes) -> list[bytes]:
+            self.calls.safely(exchange, exchange.chunk, data, time.monotonic_ns())
+            return usage_filter.feed(data)
+
+        response.stream = tap
 
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)

@@ -9,7 +9,7 @@ from addon.complaints import Complaints
 from addon.exchange import Exchange
 from addon.outcomes import Cause
 from addon.session import Session
-from recorder.events import CompletionRequest
+from recorder.events import CompletionRequest, Event
 from recorder.worker import Recorder
 
 
@@ -71,9 +71,10 @@ class InFlight:
             exchange.stop_reading("parser_errors")
             self.broken(take.__name__, error)
 
-    def submit(self, row: CompletionRequest) -> None:
-        """Record a call that was never in flight."""
-        self._record([row])
+    def submit(self, event: Event) -> None:
+        """Record what was never in flight."""
+        if self.recorder is not None:
+            self.recorder.submit(event)
 
     def count(self, name: str) -> None:
         """Add 1 to a counter."""

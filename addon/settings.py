@@ -16,6 +16,7 @@ OPTIONS: Mapping[str, str] = {
     "metrics_db": "The SQLite file to record into. Default: environment LLM_METRICS_DB, else metrics.db.",
     "metrics_hosts": "More LLM hosts: a regular expression that is searched in the host name.",
     "metrics_intercept_all": "Open the TLS of every host, not only of LLM providers (true or false). Default: false.",
+    "metrics_include_usage": "Ask OpenAI-style streams for their usage (true or false). Default: false.",
     "metrics_backup_dir": "The only place for backups. Default: backups/ beside the database, else in the home folder.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
@@ -36,6 +37,7 @@ class Settings:
     database: str | None
     hosts: re.Pattern[str] | None
     intercept_all: bool
+    include_usage: bool
     backup_dir: Path | None
     queue_size: int
 
@@ -79,6 +81,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         database=values["metrics_db"],
         hosts=_pattern("metrics_hosts", values["metrics_hosts"]),
         intercept_all=_boolean("metrics_intercept_all", values["metrics_intercept_all"]),
+        include_usage=_boolean("metrics_include_usage", values["metrics_include_usage"]),
         backup_dir=Path(directory).expanduser() if (directory := values["metrics_backup_dir"]) else None,
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )

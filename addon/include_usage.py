@@ -1,0 +1,105 @@
+"""Asking OpenAI-style streams for their usage, and taking the additional chunk out of the answer again.
+
+Such a stream reports its usage only if `stream_options.include_usage` is set. Then one more chunk comes before the
+end, with no choices; some clients do not expect it. So what was not asked for does not reach the client: its stream
+parses to exactly what it would have been (a `"usage": null` in the other chunks may stay). Only the event that is
+being looked at is held back, and only until it is complete.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from addon.decoding import LIMIT, TooLarge, Undecodable, decoder_for
+from addon.providers import openai_chat
+from addon.providers.route import Route
+
+_ASKED = (openai_chat.CHAT, openai_chat.COMPLETIONS)
+# These report it unasked: asking would change nothing, and taking the chunk out again would. Mistral refuses the field.
+_ALWAYS_REPORT = ("deepseek", "huggingface", "mistral_ai", "openrouter", "perplexity", "x_ai")
+
+_BODY = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_TRUE, _ABSENT = msgspec.Raw(b"true"), (b"", b"null")
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[msgspec.Raw] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
+
+
+_CHUNK = msgspec.json.Decoder(_Chunk)
+
+# An event ends with an empty line; a line with CR LF, LF, or CR. Atomic: CR LF is never two of them.
+_EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
+
+
+def is_asked(route: Route[Any]) -> bool:
+    """Tell whether this kind of request can be asked for usage."""
+    return route.speaks in _ASKED and route.provider not in _ALWAYS_REPORT
+
+
+def with_usage(body: bytes) -> bytes | None:
+    """Return a request body that asks for usage; None if it is no stream, or says itself whether it wants usage."""
+    if len(body) > LIMIT:
+        return None
+    try:
+        fields = _BODY.decode(body)
+        options = _BODY.decode(given) if (given := bytes(fields.get("stream_options", b""))) not in _ABSENT else {}
+    except ValueError:
+        return None
+    if bytes(fields.get("stream", b"")) != b"true" or "include_usage" in options:
+        return None
+    options["include_usage"] = _TRUE
+    fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
+    return msgspec.json.encode(fields)
+
+
+class UsageFilter:
+    """Passes a stream on, piece by piece, without the chunk that only has usage.
+
+    An encoded stream is passed on decoded, since it changes. Raises `Undecodable` when it is made for a coding that
+    nobody knows, and nothing later: a stream that cannot be followed goes on as it is.
+    """
+
+    def __init__(self, content_encoding: str) -> None:
+        self._decoder = decoder_for(content_encoding)
+        self._held = b""
+        self._lost = False
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return what may go on to the client; an empty `data` is the end of the stream."""
+        if self._lost:
+            return [data]
+        try:
+            plain = data if self._decoder is None else b"".join(self._decoder.feed(data))
+        except (TooLarge, Undecodable):
+            self._lost = True
+            held, self._held = self._held, b""
+            return [held + data]
+        if not data:
+            rest, self._held = self._held, b""
+            return [rest] if rest and not _is_usage_only(rest) else []
+        passed = b"".join(event for event in self._events(plain) if not _is_usage_only(event))
+        if len(self._held) > LIMIT:  # no event is that long: this is no event stream
+            passed, self._held = passed + self._held, b""
+        return [passed] if passed else []
+
+    def _events(self, plain: bytes) -> Iterator[bytes]:
+        held, start = self._held + plain, 0
+        for end in _EVENT_END.finditer(held):
+            yield held[start : end.end()]
+            start = end.end()
+        self._held = held[start:]
+
+
+def _is_usage_only(event: bytes) -> bool:
+    if b'"usage"' not in event:
+        return False
+    data = b"\n".join(line[5:] for line in re.split(rb"\r\n|\n|\r", event) if line.startswith(b"data:"))
+    try:
+        chunk = _CHUNK.decode(data)
+    except ValueError:
+        return False
+    return chunk.choices == [] and bytes(chunk.usage) not in _ABSENT

@@ -1,0 +1,34 @@
+"""Traffic of LLM providers that no format understood: counted by host and path, so that coverage is visible.
+
+What is known and not recorded on purpose (model lists, token counting, files, batches, ...) is no gap in coverage.
+"""
+
+import re
+
+from addon.providers.values import text
+from recorder.events import Unrecognised
+
+_NOT_RECORDED = re.compile(
+    r"""/(?:
+          models | files | uploads | batches | vector_stores | assistants | threads | containers | conversations
+        | organizations? | fine_tuning | fine-tuning | evals | moderations | users? | auth | oauth | me | credits
+        | count_tokens | count-tokens | tokenize | detokenize | telemetry | events | health | v\d+/api-keys
+        | input_tokens | compact | cachedContents | operations
+    )(?:/|$) | :(?:countTokens|computeTokens|batchGenerateContent)$ | ^/$
+    """,
+    re.VERBOSE,
+)
+
+# A segment that names one thing rather than a kind of things: numbers, UUIDs, and words of letters with digits.
+_ID = re.compile(r"\d+ | [0-9a-fA-F-]{16,} | [a-zA-Z]+[-_][a-zA-Z0-9_-]*\d[a-zA-Z0-9_-]{7,} | .{41,}", re.VERBOSE)
+
+
+def is_gap(path: str) -> bool:
+    """Tell whether a request to a provider's `path` that no format understood should have been understood."""
+    return _NOT_RECORDED.search(path) is None
+
+
+def unrecognised(host: str, path: str, timestamp: str) -> Unrecognised:
+    """Make the event; ids in the path become `{id}`."""
+    folded = "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in path.split("/"))
+    return Unrecognised(host=text(host) or "?", path=text(folded) or "/", at=timestamp)
