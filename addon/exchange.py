@@ -12,6 +12,7 @@ from addon.outcomes import STREAM_TRUNCATED, Cause
 from addon.providers.decode import Unparsed
 from addon.providers.errors import ProviderError, read_error
 from addon.providers.format import Request, WireFormat
+from addon.quotation import quotable
 from addon.row import Ending, Opening, Row
 from recorder.events import CompletionRequest
 
@@ -115,6 +116,7 @@ class Exchange:
     def _read_request(self, *, cut: bool = False) -> None:
         self.request_complete = True
         for _, body in self._asked.finish():
+            self._call.quotable = quotable(body)
             try:
                 self._call.request = self._format.request(body)
             except Unparsed:

@@ -58,7 +58,7 @@ class ServerSentEvents:
             if len(carry) > LIMIT:
                 raise TooLarge
             return []
-        block = bytes(carry[:end])
+        block = bytes(memoryview(carry)[:end])  # one copy: an event may be an image
         del carry[: end + 2]
         self._searched = max(0, len(carry) - 1)
         return self._events(block)

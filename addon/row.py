@@ -12,6 +12,7 @@ from addon.providers.format import Answer, Request
 from addon.providers.route import Route
 from addon.providers.usage import Usage
 from addon.providers.values import text
+from addon.quotation import without_quotations
 from addon.timing import Timing
 from recorder.events import CompletionRequest, new_event_id, timestamp_of
 
@@ -37,10 +38,12 @@ class Opening:
 class Ending:
     """What the row needs besides: filled by whoever followed the call."""
 
-    __slots__ = ("answer", "columns", "cut", "error", "request", "status", "streamed", "timing")
+    __slots__ = ("answer", "columns", "cut", "error", "quotable", "request", "status", "streamed", "timing")
 
     def __init__(self, at: int) -> None:
         self.request = Request()
+        self.quotable = b""
+        """What the request said, as far as it is kept to recognise quotations of it."""
         self.answer = Answer()
         self.timing = Timing(at)
         self.columns: Columns = {}
@@ -91,9 +94,13 @@ class Row:
             **call.columns,
         }
         if (error := call.error) is not None:
-            message = masked(error.message or "", self._secrets)[:LONGEST_MESSAGE] or None
-            columns |= {"error_type": error.type, "error_code": error.code, "error_message": message}
+            columns |= {"error_type": error.type, "error_code": error.code, "error_message": self._message(call)}
         return CompletionRequest(**columns)
+
+    def _message(self, call: Ending) -> str | None:
+        message = (call.error and call.error.message) or ""
+        unquoted = without_quotations(message, call.quotable, call.request.model or self._opening.route.model)
+        return masked(unquoted, self._secrets)[:LONGEST_MESSAGE] or None
 
 
 def _json(said: Usage) -> str | None:

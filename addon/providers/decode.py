@@ -8,6 +8,8 @@ import json
 
 import msgspec
 
+_LARGEST_RETRY = 1024 * 1024  # bytes: the slow way must not hold the event loop
+
 
 class Unparsed(Exception):  # noqa: N818 - a property of the bytes
     """The bytes are not the JSON that was asked for."""
@@ -23,6 +25,8 @@ def decoded[T](decoder: msgspec.json.Decoder[T], data: bytes) -> T:
         return decoder.decode(data)
     except (ValueError, RecursionError):
         # msgspec refuses lone surrogates, which servers send that cut an answer between two code units, and NaN.
+        if len(data) > _LARGEST_RETRY:
+            raise Unparsed from None
         try:
             return msgspec.convert(json.loads(data), decoder.type)
         except (ValueError, RecursionError) as error:

@@ -14,6 +14,7 @@ from addon.providers.errors import error_from
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.multipart import fields
 from addon.providers.usage import FirstOf, UsageKeys
+from addon.providers.values import has_value
 
 
 class _Request(msgspec.Struct):
@@ -45,7 +46,6 @@ _SAID = msgspec.json.Decoder(_Said)
 # The end of an event's type tells what it is: `transcript.text.delta`, `image_generation.completed`, ...
 _FINAL = (".done", ".completed")
 _WITH_OUTPUT = (".delta", ".segment", ".partial_image", ".completed")
-_EMPTY = (b"", b'""', b"null")
 
 
 class OpenAIMedia(WireFormat):
@@ -90,7 +90,7 @@ class OpenAIMedia(WireFormat):
         self._learn(said, answer)
         if kind.endswith(_FINAL):
             answer.ended = True
-        has_output = said.delta or any(bytes(raw) not in _EMPTY for raw in (said.text, said.audio, said.b64_json))
+        has_output = said.delta or any(map(has_value, (said.text, said.audio, said.b64_json)))
         return Output.ANSWER if kind.endswith(_WITH_OUTPUT) and has_output else Output.NONE
 
     @staticmethod

@@ -3,9 +3,13 @@
 import math
 import re
 
+import msgspec
+
 _LONGEST = 256
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LARGEST = 2**63 - 1
+_NOTHING = (b"", b'""', b"null")
+_LONGEST_NOTHING = 4
 
 
 def text(value: object, longest: int = _LONGEST) -> str | None:
@@ -33,6 +37,12 @@ def number(value: object) -> float | None:
             return None
         return value if math.isfinite(value) else None
     return None
+
+
+def has_value(raw: msgspec.Raw) -> bool:
+    """Tell whether a JSON value is there and neither null nor an empty string, without copying what may be an image."""
+    view = memoryview(raw)
+    return view.nbytes > _LONGEST_NOTHING or bytes(view) not in _NOTHING
 
 
 def _printable(found: re.Match[str]) -> str:

@@ -16,6 +16,7 @@ from addon.providers.errors import ProviderError, read_error
 from addon.providers.format import Request
 from addon.providers.openai_responses import RESPONSES
 from addon.providers.values import text
+from addon.quotation import quotable
 from addon.row import Opening
 from addon.session import Session, Turn
 from recorder.events import CompletionRequest
@@ -58,7 +59,9 @@ class Realtime(Session):
     def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
         said = decoded(_MESSAGE, data)
         if said.type == "response.create":
-            self._asked.append((Turn(at, self._request(data, said), len(data)), text(said.event_id)))
+            turn = Turn(at, self._request(data, said), len(data))
+            turn.call.quotable = quotable(data)
+            self._asked.append((turn, text(said.event_id)))
         return []
 
     def _from_server(self, data: bytes, at: int) -> list[CompletionRequest]:
