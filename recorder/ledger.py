@@ -1,11 +1,14 @@
 """What the recorder writes about itself, in the caller's transaction: counters, gaps, and traffic nobody understood.
 
-The recorder's own tables stand in the same file, so that another process can ask how the recording goes.
+The recorder's own tables stand in the same file, so that another process can ask how the recording goes: `Ledger`
+writes them, the functions below it read them. Texts in them come from clients; whoever prints them makes them harmless.
 """
 
 import sqlite3
 from collections.abc import Iterable, Mapping
 from typing import Final
+
+import msgspec
 
 from recorder import timestamps
 from recorder.counters import Gap
@@ -28,6 +31,56 @@ _UNRECOGNISED = """
     ON CONFLICT(host, path) DO UPDATE
     SET count = count + 1, first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
 """
+_COUNTERS = (
+    "SELECT process, name, value, updated_at FROM recorder_counters WHERE updated_at >= ? ORDER BY process, name"
+)
+_TOTALS = "SELECT name, sum(value) FROM recorder_counters GROUP BY name ORDER BY name"
+_EVENTS = """
+    SELECT id, at, process, kind, count, from_at, to_at, detail FROM recorder_events ORDER BY id DESC LIMIT ?
+"""
+_MOST_SEEN = """
+    SELECT host, path, count, first_at, last_at FROM unrecognised ORDER BY count DESC, host, path LIMIT ?
+"""
+_SEEN = "SELECT count(*), coalesce(sum(count), 0) FROM unrecognised"
+
+
+class ProcessCounters(msgspec.Struct, frozen=True):
+    """The counters of one recorder, and when it last wrote them."""
+
+    process: str
+    updated_at: str
+    counters: dict[str, int]
+
+
+class RecorderEvent(msgspec.Struct, frozen=True):
+    """A row of `recorder_events`: a gap, for example, with how many events were lost to `detail`, from when to when."""
+
+    id: int
+    at: str
+    process: str
+    kind: str
+    count: int | None
+    from_at: str | None
+    to_at: str | None
+    detail: str | None
+
+
+class UnrecognisedAddress(msgspec.Struct, frozen=True):
+    """A row of `unrecognised`."""
+
+    host: str
+    path: str
+    count: int
+    first_at: str
+    last_at: str
+
+
+class UnrecognisedTraffic(msgspec.Struct, frozen=True):
+    """How many addresses and requests there are in `unrecognised`, and the addresses with most of them."""
+
+    addresses: int
+    requests: int
+    top: tuple[UnrecognisedAddress, ...]
 
 
 class Ledger:
@@ -53,3 +106,28 @@ class Ledger:
         """Count the event's host and path; a new pair is left out once there are `MOST_UNRECOGNISED`."""
         parameters = {"host": event.host, "path": event.path, "at": event.at, "most": MOST_UNRECOGNISED}
         self._connection.execute(_UNRECOGNISED, parameters)
+
+
+def total_counters(connection: sqlite3.Connection) -> dict[str, int]:
+    """Each counter, summed over all recorders that ever wrote into the file."""
+    return dict(connection.execute(_TOTALS))
+
+
+def counters_since(connection: sqlite3.Connection, moment: str) -> tuple[ProcessCounters, ...]:
+    """The counters of each recorder that wrote at `moment` or later; an idle one writes nothing."""
+    found: dict[str, ProcessCounters] = {}
+    for process, name, value, updated_at in connection.execute(_COUNTERS, (moment,)):
+        found.setdefault(process, ProcessCounters(process, updated_at, {})).counters[name] = value
+    return tuple(found.values())
+
+
+def last_events(connection: sqlite3.Connection, limit: int) -> tuple[RecorderEvent, ...]:
+    """The newest events, newest first."""
+    return tuple(RecorderEvent(*row) for row in connection.execute(_EVENTS, (limit,)))
+
+
+def unrecognised_traffic(connection: sqlite3.Connection, limit: int) -> UnrecognisedTraffic:
+    """What no parser understood, with the `limit` addresses that were asked most often."""
+    addresses, requests = connection.execute(_SEEN).fetchone()
+    top = tuple(UnrecognisedAddress(*row) for row in connection.execute(_MOST_SEEN, (limit,)))
+    return UnrecognisedTraffic(addresses, requests, top)

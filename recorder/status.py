@@ -1,0 +1,206 @@
+"""How the recording goes, asked of the database by another process: `collect` reads it, the other two show it.
+
+Reads nothing that grows with the number of calls: indexes give the ends of the table, and a count only comes from
+counting while that is quick. All figures are of one moment. Texts in the database were chosen by clients, so what
+could steer a terminal is printed as an escape.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from migrations import CURRENT_SCHEMA_VERSION
+from recorder import database, identity, ledger, timestamps
+from recorder.errors import DatabaseRefused
+
+RECENT: Final = timedelta(minutes=5)
+MOST_COUNTED: Final = 200_000  # rows: with a cold disk, counting a million takes longer than a second
+_EVENTS_SHOWN = 10
+_ADDRESSES_SHOWN = 20
+_LONGEST_TEXT = 80  # characters of a host or path
+_DROPPED = "dropped_"
+_PATIENCE_SECONDS = 5.0  # for locks, which in WAL only a recovery takes
+
+# Each is one search in an index. In one SELECT without subqueries they would read the whole table.
+_ENDS = """
+    SELECT (SELECT min(id) FROM completion_requests), (SELECT max(id) FROM completion_requests),
+        (SELECT min(timestamp) FROM completion_requests), (SELECT max(timestamp) FROM completion_requests)
+"""
+
+_EVENT_HEADER = ("at", "kind", "count", "from", "to", "detail", "process")
+_ADDRESS_HEADER = ("count", "host", "path", "first", "last")
+
+type Lines = Sequence[tuple[str | None, ...]]
+
+
+class File(msgspec.Struct, frozen=True):
+    """The database as a file; `wal_bytes` is None where there is no WAL."""
+
+    path: str
+    bytes: int
+    wal_bytes: int | None
+    schema_version: int
+    sqlite_version: str
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """How many calls are recorded, and the period that they cover. Not `exact`: there are at most `count`."""
+
+    count: int
+    exact: bool
+    first_at: str | None
+    last_at: str | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All of it. The names are the keys of the JSON document, which others' programs read: add, never rename."""
+
+    at: str
+    database: File
+    rows: Rows
+    counters: dict[str, int]
+    dropped: dict[str, int]
+    recent_since: str
+    recent_processes: tuple[ledger.ProcessCounters, ...]
+    events: tuple[ledger.RecorderEvent, ...]
+    unrecognised: ledger.UnrecognisedTraffic
+
+
+def collect(path: Path) -> Status:
+    """Read the status of the database at `path`.
+
+    Raises:
+        DatabaseRefused: there is none, or it cannot be read.
+    """
+    now = datetime.now(UTC)
+    try:
+        path = path.resolve()  # the WAL stands beside the real file
+        bytes_, wal_bytes = _size(path), _size(path.with_name(f"{path.name}-wal"))  # before SQLite makes an empty one
+        with closing(_open(path)) as connection:
+            connection.text_factory = lambda text: text.decode(errors="replace")
+            connection.execute("BEGIN")
+            counters = ledger.total_counters(connection)
+            since = timestamps.bound(now - RECENT)
+            return Status(
+                at=timestamps.bound(now),
+                database=File(str(path), bytes_ or 0, wal_bytes, CURRENT_SCHEMA_VERSION, sqlite3.sqlite_version),
+                rows=_rows(connection),
+                counters=counters,
+                dropped={n.removeprefix(_DROPPED): v for n, v in counters.items() if n.startswith(_DROPPED)},
+                recent_since=since,
+                recent_processes=ledger.counters_since(connection, since),
+                events=ledger.last_events(connection, _EVENTS_SHOWN),
+                unrecognised=ledger.unrecognised_traffic(connection, _ADDRESSES_SHOWN),
+            )
+    except sqlite3.Error as error:
+        raise identity.refusal(path, error) from error
+    except OSError as error:
+        raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error
+
+
+def as_json(status: Status) -> str:
+    """One JSON document, in ASCII, so that no text in it can steer a terminal."""
+    return json.dumps(msgspec.to_builtins(status), indent=2).replace("\x7f", "\\u007f")
+
+
+def as_text(status: Status) -> str:
+    """Short aligned text for a person."""
+    recent = [
+        (one.process, one.updated_at, ", ".join(f"{name} {_number(n)}" for name, n in one.counters.items()))
+        for one in status.recent_processes
+    ]
+    events = [
+        (one.at, one.kind, _number(one.count), one.from_at, one.to_at, one.detail, one.process) for one in status.events
+    ]
+    seen = status.unrecognised
+    addresses = [
+        (_number(one.count), _short(one.host), _short(one.path), one.first_at, one.last_at) for one in seen.top
+    ]
+    gaps = "LLM-like traffic that no parser understood"
+    if addresses:
+        gaps += f" ({seen.requests:,} requests, {seen.addresses:,} addresses"
+        gaps += ")" if len(addresses) == seen.addresses else f", of which the {len(addresses)} most frequent)"
+    counters = [(name, _number(n)) for name, n in status.counters.items() if not name.startswith(_DROPPED)]
+    dropped = [(cause, _number(n)) for cause, n in status.dropped.items()]
+    sections = [
+        "\n".join(_aligned(_facts(status.database, status.rows))),
+        _section("Counters, all processes", counters),
+        _section("Dropped, by cause", dropped),
+        _section(f"Processes that wrote in the last {RECENT.seconds // 60} minutes", recent),
+        _section(f"Events of the recorder, at most {_EVENTS_SHOWN}, newest first", events, _EVENT_HEADER),
+        _section(gaps, addresses, _ADDRESS_HEADER),
+    ]
+    return "\n\n".join(sections)
+
+
+def printable(text: str) -> str:
+    """`text` with escapes in place of control characters, line ends, bidirectional marks and the like."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if path.is_file() and path.stat().st_size:
+        # First the sentences that name what the file is; open_reader, which is for our own, looks at one number.
+        with closing(database.connect(path, timeout=_PATIENCE_SECONDS, mode="ro")) as connection:
+            connection.execute("PRAGMA trusted_schema=OFF")
+            identity.version_of(connection, path)
+    return database.open_reader(path)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _rows(connection: sqlite3.Connection) -> Rows:
+    first_id, last_id, first_at, last_at = connection.execute(_ENDS).fetchone()
+    if first_id is None:
+        return Rows(0, exact=True, first_at=None, last_at=None)
+    most = last_id - first_id + 1  # pruning and repeated events leave holes
+    if most > MOST_COUNTED:
+        return Rows(most, exact=False, first_at=first_at, last_at=last_at)
+    (count,) = connection.execute("SELECT count(*) FROM completion_requests").fetchone()
+    return Rows(count, exact=True, first_at=first_at, last_at=last_at)
+
+
+def _facts(file: File, rows: Rows) -> Lines:
+    wal = "none" if file.wal_bytes is None else f"{file.wal_bytes:,} bytes"
+    count = f"{rows.count:,}"
+    return [
+        ("database", file.path),
+        ("size", f"{file.bytes:,} bytes, WAL {wal}"),
+        ("schema version", str(file.schema_version)),
+        ("SQLite", file.sqlite_version),
+        ("rows", count if rows.exact else f"at most {count} (the range of ids; counting would take long)"),
+        ("first row", rows.first_at or "none"),
+        ("last row", rows.last_at or "none"),
+    ]
+
+
+def _section(title: str, lines: Lines, header: tuple[str, ...] = ()) -> str:
+    if not lines:
+        return f"{title}: none"
+    return "\n  ".join([title, *_aligned([header, *lines] if header else lines)])
+
+
+def _aligned(lines: Lines) -> list[str]:
+    """The cells in columns as wide as their longest text, safe to print."""
+    cells = [[printable(cell or "-") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+
+
+def _number(n: int | None) -> str | None:
+    return None if n is None else f"{n:,}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."
