@@ -10,11 +10,15 @@ from addon.headers import Headers, error_type, response_columns, server_timing
 from addon.json_framing import Ignored, Whole
 from addon.outcomes import STREAM_TRUNCATED, Cause
 from addon.providers.decode import Unparsed
-from addon.providers.errors import ProviderError, read_error
+from addon.providers.errors import ProviderError, read_error, value_of
 from addon.providers.format import Request, WireFormat
 from addon.quotation import quotable
 from addon.row import Ending, Opening, Row
 from recorder.events import CompletionRequest
+
+# What OpenAI ends a stream with, and gateways other formats' streams; an event may also be empty.
+_MARKS = (b"[DONE]", b"")
+_LONGEST_MARK = 16
 
 
 class Exchange:
@@ -99,9 +103,11 @@ class Exchange:
         call, body = self._call, self._answered
         if body is not None:
             for name, payload in body.finish():
-                self._take(name, payload, at, cut=not complete)
+                self._take(name, payload, self.last_activity, cut=not complete)
         self.faults |= {part.fault for part in (self._asked, body) if part is not None and part.fault}
-        call.cut = not call.answer.ended and (not complete or (call.streamed and self._format.has_end))
+        unread = body is not None and body.fault is not None  # then nobody knows whether the stream's end came
+        truncated = call.streamed and self._format.has_end and not unread
+        call.cut = not call.answer.ended and (not complete or truncated)
         call.status = cause.status_without_answer if self._status is None else self._status
         call.error = self._failure(cause)
         call.columns |= {
@@ -131,6 +137,10 @@ class Exchange:
             elif not self._call.streamed:
                 self._format.whole(payload, answer)
                 answer.ended = True
+            elif len(payload) <= _LONGEST_MARK and payload.strip() in _MARKS:
+                answer.ended = answer.ended or (b"DONE" in payload and not self._format.has_end)
+            elif name == b"error":
+                answer.fail(value_of(payload))
             elif output := self._format.event(name, payload, answer):
                 self._call.timing.output(output, at)
         except Unparsed:

@@ -71,7 +71,7 @@ class ServerSentEvents:
         return self._events(block)
 
     def _events(self, block: bytes) -> list[Payload]:
-        if self._at_start and block:
+        if self._at_start:
             block = block.removeprefix(b"\xef\xbb\xbf")
             self._at_start = False
         events = []

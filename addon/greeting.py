@@ -26,10 +26,15 @@ def write_bundle(authority: Path, roots: Path) -> Path:
         content = roots.read_bytes().rstrip() + b"\n\n" + authority.read_bytes()
         if bundle.is_file() and bundle.read_bytes() == content:
             return bundle
-        with tempfile.NamedTemporaryFile(dir=authority.parent, prefix=BUNDLE_NAME, delete=False) as file:
-            file.write(content)
-        Path(file.name).chmod(0o644)
-        Path(file.name).replace(bundle)
+        descriptor, name = tempfile.mkstemp(dir=authority.parent, prefix=BUNDLE_NAME)
+        draft = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            draft.chmod(0o644)
+            draft.replace(bundle)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError:  # a read-only folder: the CA alone still serves clients that only call LLM hosts
         return authority
     return bundle

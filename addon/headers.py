@@ -40,14 +40,16 @@ def _retry_after(value: str) -> int | None:
         return None
 
 
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")
+# W3C Trace Context. Later versions than 00 may have more fields; ff is none.
+_TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
+_TRACE, _SPAN = 2, 3
 
 _REQUEST: _Table = (
     ("user_agent", ("user-agent",), text),
     ("session_id", ("x-claude-code-session-id", "session_id", "session-id"), text),
     ("retry_count", ("x-stainless-retry-count",), _count),
-    ("trace_id", ("traceparent",), lambda value: _traceparent(value, 1)),
-    ("parent_span_id", ("traceparent",), lambda value: _traceparent(value, 2)),
+    ("trace_id", ("traceparent",), lambda value: _traceparent(value, _TRACE)),
+    ("parent_span_id", ("traceparent",), lambda value: _traceparent(value, _SPAN)),
 )
 
 _RESPONSE: _Table = (
@@ -156,7 +158,9 @@ def _read(table: _Table, headers: Headers) -> Columns:
 
 def _traceparent(value: str, group: int) -> str | None:
     found = _TRACEPARENT.fullmatch(value)
-    return found.group(group) if found else None
+    if found is None or (found.group(1) == "00" and found.group(4)):
+        return None
+    return found.group(group)
 
 
 def _until(value: str, date: str) -> int | None:

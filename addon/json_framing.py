@@ -13,18 +13,21 @@ class Whole:
     """The whole body is one payload."""
 
     def __init__(self) -> None:
-        self._body = bytearray()
+        self._pieces: list[bytes] = []
+        self._size = 0
 
     def feed(self, data: bytes) -> list[Payload]:
         """Keep `data`."""
-        self._body += data
-        if len(self._body) > LIMIT:
+        self._size += len(data)
+        if self._size > LIMIT:
             raise TooLarge
+        self._pieces.append(data)
         return []
 
     def finish(self) -> list[Payload]:
         """Return the body, unless there was none."""
-        body, self._body = bytes(self._body), bytearray()
+        body = b"".join(self._pieces)
+        self._pieces.clear()
         return [(b"", body)] if body else []
 
 

@@ -11,11 +11,11 @@ MASK = "[masked]"
 
 _KEYS = re.compile(
     r"""
-      \b(?:sk|pk|rk|gsk|xai|pplx|hf|nvapi|r8|fw|csk|tgp|ghp|gho|github_pat)[-_][A-Za-z0-9*._-]{8,}
+      \b(?:sk|pk|rk|gsk|xai|pplx|hf|nvapi|r8|fw|csk|tgp|ghp|gho|github_pat)[-_][A-Za-z0-9*._-]{6,}
     | \bAIza[A-Za-z0-9_*-]{10,}                              # Google
     | \b(?:AKIA|ASIA|ABSK)[A-Za-z0-9+/=]{12,}                # AWS
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+                # JSON Web Token
-    | (?i:(?<=bearer\s)|(?<=basic\s))[^\s"',;]{6,}
+    | (?i:(?<=bearer\s)|(?<=basic\s))(?=\S*\d|\S{20})[^\s"',;]{6,}
     | (?i:(?<=key=)|(?<=token=)|(?<=signature=))[^\s&"',;]{4,}
     | \b[A-Fa-f0-9]{32,}\b                                   # Azure and others: bare hex
     | \b(?=\w*\d)(?=\w*[A-Z])(?=\w*[a-z])[A-Za-z0-9_]{32,}    # any long random word

@@ -28,6 +28,7 @@ _CLIENT_GONE = ("Client disconnected.", "stream reset by client (CANCEL)")
 _CUT_OFF = "peer closed connection without sending complete message body"
 _CANNOT_CONNECT = ("[Errno", "Connect call failed", "Name or service not known", "Upstream proxy", "timed out")
 _TLS_FAILED = ("Certificate verify failed", "TLS", "SSL")
+_NO_TLS = "connection closed"  # during the handshake, by a server that speaks no TLS
 
 
 def cause_of(message: str, *, uploading: bool, answered: bool, connected: bool, idle_too_long: bool) -> Cause:
@@ -46,7 +47,7 @@ def cause_of(message: str, *, uploading: bool, answered: bool, connected: bool, 
         return Cause.CLIENT_DISCONNECT
     if answered:
         return Cause.UPSTREAM_DISCONNECT
-    if any(sign in message for sign in _TLS_FAILED):
+    if message == _NO_TLS or any(sign in message for sign in _TLS_FAILED):
         return Cause.UPSTREAM_TLS
     if not connected or any(sign in message for sign in _CANNOT_CONNECT):
         return Cause.UPSTREAM_UNREACHABLE

@@ -94,7 +94,11 @@ class Row:
             **call.columns,
         }
         if (error := call.error) is not None:
-            columns |= {"error_type": error.type, "error_code": error.code, "error_message": self._message(call)}
+            columns |= {
+                "error_type": masked(error.type or "", self._secrets) or None,
+                "error_code": masked(error.code or "", self._secrets) or None,
+                "error_message": self._message(call),
+            }
         return CompletionRequest(**columns)
 
     def _message(self, call: Ending) -> str | None:
@@ -104,5 +108,8 @@ class Row:
 
 
 def _json(said: Usage) -> str | None:
-    encoded = msgspec.json.encode(said).decode() if said else ""
+    try:
+        encoded = msgspec.json.encode(said).decode() if said else ""
+    except RecursionError:
+        return None
     return encoded if 0 < len(encoded) <= _LONGEST_JSON else None

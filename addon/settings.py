@@ -23,6 +23,7 @@ OPTIONS: Mapping[str, str] = {
 """Name and help of every option."""
 
 _QUEUE_SIZES = range(1, 10_000_001)
+_MOST_DIGITS = 8
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -56,19 +57,22 @@ def check_given(deferred: dict[str, Any]) -> None:
         BadOption: a name that begins with `metrics_` is unknown, has no value, or has several.
     """
     for name in [name for name in deferred if name.startswith(PREFIX)]:
-        if not hasattr(deferred[name], "val"):
-            value = deferred[name]
-            deferred[name] = str(value).lower() if isinstance(value, bool) else str(value)
-        values = getattr(deferred[name], "val", [deferred[name]])
         if name not in OPTIONS:
             message = f"There is no option {name}: the options are {', '.join(OPTIONS)}."
             raise BadOption(message)
+        given = deferred[name]
+        values = given.val if hasattr(given, "val") else [] if given is None else [given]
         if len(values) > 1:
             message = f"{name} is given {len(values)} times: give it once."
             raise BadOption(message)
-        if not values or not values[0].strip():
+        if not values or not str(values[0]).strip():
             message = f"{name} has no value: write --set {name}=VALUE."
             raise BadOption(message)
+        if not isinstance(values[0], str | int | float):
+            message = f"{name} takes one value: write {name}: VALUE."
+            raise BadOption(message)
+        if not hasattr(given, "val"):
+            deferred[name] = str(given).lower() if isinstance(given, bool) else str(given)
 
 
 def parse(values: Mapping[str, str | None]) -> Settings:
@@ -82,7 +86,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         hosts=_pattern("metrics_hosts", values["metrics_hosts"]),
         intercept_all=_boolean("metrics_intercept_all", values["metrics_intercept_all"]),
         include_usage=_boolean("metrics_include_usage", values["metrics_include_usage"]),
-        backup_dir=Path(directory).expanduser() if (directory := values["metrics_backup_dir"]) else None,
+        backup_dir=_folder("metrics_backup_dir", values["metrics_backup_dir"]),
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
 
@@ -90,8 +94,8 @@ def parse(values: Mapping[str, str | None]) -> Settings:
 def _pattern(name: str, value: str | None) -> re.Pattern[str] | None:
     try:
         return re.compile(value, re.IGNORECASE) if value else None
-    except re.error as error:
-        message = f"{name} must be a regular expression, and {value!r} is none: {error}."
+    except (re.error, OverflowError, RecursionError) as error:
+        message = f"{name} must be a regular expression, and {_shown(value)} is none ({error})."
         raise BadOption(message) from error
 
 
@@ -101,14 +105,28 @@ def _boolean(name: str, value: str | None) -> bool:
     try:
         return _BOOLEANS[value.strip().lower()]
     except KeyError:
-        message = f"{name} must be true or false, not {value!r}."
+        message = f"{name} must be true or false, not {_shown(value)}."
         raise BadOption(message) from None
 
 
 def _queue_size(name: str, value: str | None) -> int:
     if value is None:
         return 10_000
-    if not (value.strip().isascii() and value.strip().isdigit() and int(value) in _QUEUE_SIZES):
-        message = f"{name} must be a whole number from {_QUEUE_SIZES[0]} to {_QUEUE_SIZES[-1]}, not {value!r}."
+    digits = value.strip()
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS and int(digits) in _QUEUE_SIZES):
+        message = f"{name} must be a whole number from {_QUEUE_SIZES[0]} to {_QUEUE_SIZES[-1]}, not {_shown(value)}."
         raise BadOption(message)
-    return int(value)
+    return int(digits)
+
+
+def _folder(name: str, value: str | None) -> Path | None:
+    try:
+        return Path(value).expanduser() if value else None
+    except RuntimeError as error:
+        message = f"{name} names a home folder that does not exist: {_shown(value)}."
+        raise BadOption(message) from error
+
+
+def _shown(value: str | None) -> str:
+    """Return a value as a sentence may quote it."""
+    return repr((value or "")[:100])

@@ -46,7 +46,7 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (_DEPLOYMENT + r"/audio/speech$", openai_media.SPEECH, None),
     (_DEPLOYMENT + r"/audio/(?:transcriptions|translations)$", openai_media.TRANSCRIPTION, None),
     (r"/responses$", openai_responses.RESPONSES, None),
-    (r"/messages$", anthropic_messages.MESSAGES, None),
+    (r"^(?!.*/threads/).*/messages$", anthropic_messages.MESSAGES, None),  # OpenAI's threads have messages too
     (
         r"/publishers/anthropic/models/(?P<model>[^/:]+):(?:rawPredict|streamRawPredict)$",
         anthropic_messages.MESSAGES,

@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.errors import ProviderError, error_from
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
@@ -88,10 +87,11 @@ class AnthropicMessages(WireFormat):
         message = decoded(_MESSAGE, body)
         answer.learn(model=message.model, finish_reason=message.stop_reason, usage=message.usage)
         if message.error:
-            answer.error = error_from({"error": message.error})
+            answer.fail({"error": message.error})
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one event."""
+        del name
         event = decoded(_EVENT, data)
         kind = event.type
         if kind == "content_block_delta":
@@ -108,8 +108,8 @@ class AnthropicMessages(WireFormat):
             answer.learn(model=event.message.get("model"), usage=usage)
         elif kind == "message_stop":
             answer.ended = True
-        elif event.error or kind == "error" or name == b"error":
-            answer.error = error_from({"error": event.error}) or ProviderError(type="error")
+        elif event.error or kind == "error":
+            answer.fail({"error": event.error})
         return Output.NONE
 
 

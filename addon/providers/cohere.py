@@ -13,7 +13,6 @@ import msgspec
 
 from addon.json_framing import Lines
 from addon.providers.decode import decoded
-from addon.providers.errors import error_from
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import FirstOf, UsageKeys
 
@@ -109,8 +108,6 @@ class Cohere(WireFormat):
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one event, of either version."""
         del name
-        if data == b"[DONE]":
-            return Output.NONE
         event = decoded(_EVENT, data)
         if event.response is not None:
             self._learn(event.response, answer)
@@ -118,7 +115,7 @@ class Cohere(WireFormat):
         if event.type == "message-end":
             self._end(delta.get("finish_reason"), delta.get("usage"), answer)
             if delta.get("error"):
-                answer.error = error_from({"error": delta["error"]})
+                answer.fail({"error": delta["error"]})
         elif event.event_type == "stream-end" or event.is_finished is True:
             self._end(event.finish_reason, None, answer)
         elif message := delta.get("message"):
@@ -138,14 +135,14 @@ class Cohere(WireFormat):
         answer.learn(model=said.model)
         self._end(reason, usage, answer)
         if said.error:
-            answer.error = error_from({"error": said.error})
+            answer.fail({"error": said.error})
 
     @staticmethod
     def _end(reason: object, usage: object, answer: Answer) -> None:
         answer.learn(finish_reason=reason, usage=usage)
         answer.ended = True
         if reason in _FAILED:
-            answer.error = answer.error or error_from({"type": reason})
+            answer.fail({"type": reason})
 
 
 def _output(message: object) -> Output:

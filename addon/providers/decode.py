@@ -23,11 +23,16 @@ def decoded[T](decoder: msgspec.json.Decoder[T], data: bytes) -> T:
     """
     try:
         return decoder.decode(data)
-    except (ValueError, RecursionError):
-        # msgspec refuses lone surrogates, which servers send that cut an answer between two code units, and NaN.
+    except (ValueError, RecursionError) as error:
         if len(data) > _LARGEST_RETRY:
-            raise Unparsed from None
-        try:
-            return msgspec.convert(json.loads(data), decoder.type)
-        except (ValueError, RecursionError) as error:
             raise Unparsed from error
+        try:
+            return decoder.decode(_mended(data))
+        except (ValueError, RecursionError) as again:
+            raise Unparsed from again
+
+
+def _mended(data: bytes) -> bytes:
+    """Write JSON anew without what msgspec refuses: NaN, and lone surrogates of an answer cut between code units."""
+    value = json.loads(data.decode("utf-8", "replace"), parse_constant=lambda _: None)
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")

@@ -30,9 +30,14 @@ class ProviderError:
 
 
 def read_error(body: bytes) -> ProviderError | None:
-    """Read an error body or event; None where there is no error in it."""
+    """Read an error body; None where there is no error in it."""
+    return error_from(value_of(body))
+
+
+def value_of(body: bytes) -> object:
+    """Decode JSON; None for anything else."""
     try:
-        return error_from(decoded(_JSON, body))
+        return decoded(_JSON, body)
     except Unparsed:
         return None
 

@@ -9,7 +9,7 @@ import enum
 import msgspec
 
 from addon.framing import Framing
-from addon.providers.errors import ProviderError
+from addon.providers.errors import ProviderError, error_from
 from addon.providers.usage import Usage, UsageReader, merge
 from addon.providers.values import integer, number, text
 
@@ -53,6 +53,11 @@ class Answer:
         self.error: ProviderError | None = None
         self.ended = False
         """The stream's own end was seen."""
+
+    def fail(self, said: object) -> None:
+        """Note an error, in whatever shape it was written; the first that has a message counts."""
+        if self.error is None or self.error.message is None:
+            self.error = error_from(said) or self.error or ProviderError()
 
     def learn(
         self, *, model: object = None, finish_reason: object = None, usage: object = None, timing: object = None

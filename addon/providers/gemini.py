@@ -12,7 +12,6 @@ import msgspec
 
 from addon.json_framing import ArrayItems
 from addon.providers.decode import decoded
-from addon.providers.errors import error_from
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
@@ -125,7 +124,7 @@ class Gemini(WireFormat):
             answer.learn(finish_reason=reason)
             answer.ended = True
         if item.error:
-            answer.error = error_from({"error": item.error})
+            answer.fail({"error": item.error})
 
 
 class GeminiEmbeddings(WireFormat):

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.errors import ProviderError, error_from
+from addon.providers.errors import ProviderError
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
@@ -91,13 +91,12 @@ class GeminiInteractions(WireFormat):
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one event."""
-        if data == b"[DONE]":
-            return Output.NONE
+        del name
         event = decoded(_EVENT, data)
         if event.interaction is not None:
             self._learn(event.interaction, answer)
-        if event.error or name == b"error":
-            answer.error = error_from({"error": event.error}) or ProviderError(type="error")
+        if event.error:
+            answer.fail({"error": event.error})
         delta = event.delta
         if delta is None or not (delta.text or delta.content or delta.arguments or delta.data or delta.name):
             return Output.NONE
@@ -109,7 +108,7 @@ class GeminiInteractions(WireFormat):
         answer.learn(model=interaction.model, finish_reason=status, usage=interaction.usage)
         answer.ended = answer.ended or status is not None
         if interaction.error:
-            answer.error = error_from({"error": interaction.error})
+            answer.fail({"error": interaction.error})
         elif status in _UNSUCCESSFUL:
             answer.error = ProviderError(type=status)
 

@@ -11,7 +11,6 @@ import msgspec
 
 from addon.json_framing import Lines
 from addon.providers.decode import decoded
-from addon.providers.errors import error_from
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
@@ -109,7 +108,7 @@ class Ollama(WireFormat):
             answer.learn(finish_reason=line.done_reason, usage=counts, timing=durations)
             answer.ended = True
         if line.error:
-            answer.error = error_from({"error": line.error})
+            answer.fail({"error": line.error})
 
 
 CHAT = Ollama("chat")

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.errors import error_from, read_error
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys, timing_in
 
@@ -51,7 +50,8 @@ class _Chunk(msgspec.Struct):
     usage: Any = None
     error: Any = None
     value: Any = None  # Writer's legacy completions
-    code: Any = None  # xAI, beside an error that is a text
+    code: Any = None  # xAI and others, beside an error that is no object
+    message: Any = None
     x_groq: Any = None
     time_info: Any = None  # Cerebras
     timings: Any = None  # llama.cpp
@@ -97,12 +97,7 @@ class OpenAIChat(WireFormat):
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one chunk."""
-        if data == b"[DONE]":
-            answer.ended = True
-            return Output.NONE
-        if name == b"error":
-            answer.error = read_error(data) or answer.error
-            return Output.NONE
+        del name
         chunk = decoded(_CHUNK, data)
         self._learn(chunk, answer)
         output = Output.ANSWER if chunk.value else Output.NONE
@@ -124,7 +119,7 @@ class OpenAIChat(WireFormat):
         for choice in chunk.choices or ():
             answer.learn(finish_reason=choice.finish_reason)
         if chunk.error:
-            answer.error = error_from({"error": chunk.error, "code": chunk.code})
+            answer.fail({"error": chunk.error, "code": chunk.code, "message": chunk.message})
 
 
 def _output(choice: _Choice) -> Output:
@@ -133,9 +128,16 @@ def _output(choice: _Choice) -> Output:
         return Output.ANSWER
     if delta is None:
         return Output.NONE
-    if delta.content or delta.tool_calls or delta.refusal or delta.function_call or delta.audio:
+    if delta.content or delta.refusal or _says(delta.tool_calls) or _says(delta.function_call) or _says(delta.audio):
         return Output.ANSWER
     return Output.REASONING if delta.reasoning_content or delta.reasoning else Output.NONE
+
+
+def _says(part: object) -> bool:
+    """Tell whether a tool call or audio has any text in it but what names the part itself."""
+    if isinstance(part, dict):
+        return any(_says(value) for name, value in part.items() if name not in ("id", "type"))
+    return any(map(_says, part)) if isinstance(part, list) else isinstance(part, str) and part != ""
 
 
 CHAT = OpenAIChat("chat")

@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.errors import error_from
 from addon.providers.format import Answer, Request, WireFormat, request_of
 from addon.providers.usage import FirstOf, UsageKeys
 
@@ -58,7 +57,7 @@ class OpenAIEmbeddings(WireFormat):
         said = decoded(_ANSWER, body)
         answer.learn(model=said.model, usage=said.usage)
         if said.error:
-            answer.error = error_from({"error": said.error})
+            answer.fail({"error": said.error})
 
 
 EMBEDDINGS = OpenAIEmbeddings()

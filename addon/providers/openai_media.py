@@ -10,7 +10,6 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.errors import error_from
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.multipart import fields
 from addon.providers.usage import FirstOf, UsageKeys
@@ -82,9 +81,6 @@ class OpenAIMedia(WireFormat):
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one event."""
-        if data == b"[DONE]":
-            answer.ended = True
-            return Output.NONE
         said = decoded(_SAID, data)
         kind = said.type if isinstance(said.type, str) else name.decode("ascii", "replace")
         self._learn(said, answer)
@@ -97,7 +93,7 @@ class OpenAIMedia(WireFormat):
     def _learn(said: _Said, answer: Answer) -> None:
         answer.learn(model=said.model, usage=said.usage)
         if said.error:
-            answer.error = error_from({"error": said.error})
+            answer.fail({"error": said.error})
 
 
 def _number(value: object) -> float | None:

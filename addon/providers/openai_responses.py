@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.errors import ProviderError, error_from
+from addon.providers.errors import ProviderError
 from addon.providers.format import Answer, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
@@ -87,7 +87,7 @@ class OpenAIResponses(WireFormat):
             self._learn(event.response, answer)
             answer.learn(usage=event.usage)
         if kind == "error" or (not kind and event.response is None):
-            answer.error = error_from(decoded(_ANY, data)) or answer.error
+            answer.fail(decoded(_ANY, data))
         elif kind.startswith("response.") and (
             (kind.endswith(".delta") and event.delta) or (kind.endswith(".partial_image") and event.partial_image_b64)
         ):
@@ -103,7 +103,7 @@ class OpenAIResponses(WireFormat):
         answer.learn(model=response.model, finish_reason=reason or status, usage=response.usage)
         answer.ended = answer.ended or status is not None
         if response.error:
-            answer.error = error_from({"error": response.error})
+            answer.fail({"error": response.error})
         elif status in _UNSUCCESSFUL:
             answer.error = ProviderError(type=status)
 

@@ -85,15 +85,19 @@ class FirstOf:
         )
 
 
-def merge(known: Usage, reported: object) -> Usage:
-    """Return `known` with every non-null value of `reported` in it, nested objects alike."""
+_DEEPEST = 4  # objects within objects; no provider goes beyond three
+
+
+def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
+    """Return `known` with every non-null value of `reported` in it, nested objects alike, down to a depth."""
     if not isinstance(reported, dict):
         return known
     merged = dict(known)
     for key, value in reported.items():
         if isinstance(value, dict):
             inner = merged.get(key)
-            merged[key] = merge(inner if isinstance(inner, dict) else {}, value)
+            if depth:
+                merged[key] = merge(inner if isinstance(inner, dict) else {}, value, depth - 1)
         elif value is not None or key not in merged:
             merged[key] = value
     return merged
