@@ -10,7 +10,7 @@ from addon.masking import masked
 from addon.providers.errors import LONGEST_MESSAGE, ProviderError
 from addon.providers.format import Answer, Request
 from addon.providers.route import Route
-from addon.providers.usage import Usage
+from addon.providers.usage import Usage, cost_in
 from addon.providers.values import text
 from addon.quotation import without_quotations
 from addon.timing import Timing
@@ -67,6 +67,7 @@ class Row:
         """Make the row of a call that ended `at`."""
         opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
         tokens = route.usage_reader.tokens(answer.usage)
+        cost = cost_in(answer.usage)
         wall = opening.wall + call.timing.start - opening.at
         columns: Columns = {
             **self._header_columns,
@@ -89,6 +90,8 @@ class Row:
             "finish_reason": answer.finish_reason,
             "usage": _json(answer.usage),
             "usage_source": ("partial" if call.cut else "provider") if answer.usage else None,
+            "cost_usd": cost,
+            "cost_source": None if cost is None else "provider",
             "server_timing": _json(answer.server_timing),
             "output_events": call.timing.events if call.streamed else None,
             **call.columns,

@@ -42,9 +42,10 @@ class Proxy:
         addon: Path | None = ADDON,
         mode: str = "regular",
         options: Iterable[str] = (),
+        scripts: Iterable[Path] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Prepare a start; `options` are further `--set`s, `environment` further variables.
+        """Prepare a start; `options` are further `--set`s, `scripts` further addons, `environment` further variables.
 
         With `addon` None it is mitmproxy alone, to compare with.
         """
@@ -71,7 +72,7 @@ class Proxy:
         self.command = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
         self.command += ["--listen-host", "127.0.0.1", "--listen-port", "0", "--mode", mode]
         self.command += [word for setting in settings for word in ("--set", setting)]
-        self.command += [word for script in (addon, REDIRECT) if script for word in ("-s", str(script))]
+        self.command += [word for script in (addon, REDIRECT, *scripts) if script for word in ("-s", str(script))]
 
     @property
     def url(self) -> str:

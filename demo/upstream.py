@@ -28,6 +28,7 @@ class Upstream:
         """Listen on a free port; `answer` chooses the scenario of each request."""
         self.answer = answer
         self.authority = authority or Authority()
+        self.hasty = False  # answer before the request's body has come
         self.served: list[Served] = []
         self.closing = threading.Event()
         self._server = _Server(self)
@@ -99,12 +100,17 @@ class _Connection(BaseHTTPRequestHandler):
         """Answer as the scenario says."""
         arrived_ns = time.monotonic_ns()
         tls = isinstance(self.connection, ssl.SSLSocket)
-        request = Request(self.command, self.path, tls, tuple(self.headers.items()), self._read_body())
-        served = Served(request, arrived_ns)
         upstream = self.server.upstream
+        body = b"" if upstream.hasty else self._read_body()
+        request = Request(self.command, self.path, tls, tuple(self.headers.items()), body)
+        served = Served(request, arrived_ns)
         upstream.served.append(served)
         try:
             self._answer(upstream.answer(request), served)
+            if upstream.hasty:
+                self.close_connection = True
+                while self.rfile.read(1 << 16):  # until the other side closes: closing first would reset it
+                    pass
         except OSError:
             served.client_left = not upstream.closing.is_set()
             self.close_connection = True

@@ -1,5 +1,7 @@
-"""Isolation and the files and events that the storage tests share."""
+"""Isolation, the files and events that the storage tests share, and the proxy that the end-to-end tests share."""
 
+import json
+import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -9,9 +11,12 @@ from typing import Any
 import pytest
 from sqlite_utils import Database
 
+from demo.scenario import Scenario
+from demo.upstream import Upstream
 from migrations import APPLICATION_ID, NAMES, REGISTRY
 from recorder.events import CompletionRequest, new_event_id
 from recorder.worker import Recorder
+from tests import rig as rigs
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -82,3 +87,40 @@ def recorder(db_path: Path) -> Iterator[Recorder]:
     running.start()
     yield running
     running.close()
+
+
+# Hosts of the shared proxy that lead elsewhere than to its upstream.
+_ELSEWHERE = """
+import json, os
+addresses, asked = json.loads(os.environ["TEST_ADDRESSES"]), {}
+
+def http_connect(flow):
+    asked[flow.client_conn.id] = flow.request.host
+
+def server_connect(data):
+    if address := addresses.get(asked.get(data.client.id)):
+        data.server.address = tuple(address)
+"""
+
+
+@pytest.fixture(scope="session")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rigs.Rig]:
+    """One proxy for all tests that need nothing special; "refused", "nowhere" and "untrusted" are hosts that fail."""
+    folder = tmp_path_factory.mktemp("rig")
+    script = folder / "elsewhere.py"
+    script.write_text(_ELSEWHERE)
+    with socket.socket() as closed, Upstream(lambda _request: Scenario()) as untrusted:
+        closed.bind(("127.0.0.1", 0))  # but never listens
+        refused, nowhere = closed.getsockname(), ("does-not-exist.invalid", 443)
+        addresses = {
+            "refused.openai.azure.com": refused,
+            "refused.example.org": refused,
+            "refused.named.test": refused,
+            "nowhere.openai.azure.com": nowhere,
+            "untrusted.openai.azure.com": ("127.0.0.1", untrusted.port),
+        }
+        environment = {"TEST_ADDRESSES": json.dumps(addresses), "RES_OPTIONS": "timeout:1 attempts:1"}
+        options = [r"metrics_hosts=^[a-z]+\.named\.test$"]
+        with rigs.started(folder, scripts=[script], environment=environment, options=options) as started:
+            yield started
+        assert started.new_rows() == [], "rows that no test had expected"

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from addon.providers.values import integer
+from addon.providers.values import integer, number
 
 type Usage = dict[str, object]
 type Key = tuple[str, ...]
@@ -103,11 +103,15 @@ def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
     return merged
 
 
-def _at(usage: Usage, key: Key) -> int | None:
+def _value_at(usage: Usage, key: Key) -> object:
     value: object = usage
     for name in key:
         value = value.get(name) if isinstance(value, dict) else None
-    return integer(value)
+    return value
+
+
+def _at(usage: Usage, key: Key) -> int | None:
+    return integer(_value_at(usage, key))
 
 
 def _first(usage: Usage, keys: tuple[Key, ...]) -> int | None:
@@ -117,6 +121,24 @@ def _first(usage: Usage, keys: tuple[Key, ...]) -> int | None:
 def _sum(usage: Usage, keys: tuple[Key, ...]) -> int | None:
     counts = [_at(usage, key) for key in keys]
     return None if not counts or counts[0] is None else sum(count for count in counts if count is not None)
+
+
+# Where a provider states what the call cost: OpenRouter, Perplexity, xAI (whose ticks are 1e-10 dollars). Azure sends
+# xAI's ticks as 0 whatever the call cost, so none is taken for unknown.
+_COSTS: tuple[tuple[Key, float], ...] = (
+    (("cost",), 1.0),
+    (("cost", "total_cost"), 1.0),
+    (("cost_in_usd_ticks",), 1e-10),
+)
+
+
+def cost_in(usage: Usage) -> float | None:
+    """Return what the provider says that the call cost, in US dollars."""
+    for key, dollars in _COSTS:
+        stated = number(_value_at(usage, key))
+        if stated is not None and stated >= 0 and not (key == ("cost_in_usd_ticks",) and stated == 0):
+            return stated * dollars
+    return None
 
 
 def timing_in(usage: object) -> Usage | None:
