@@ -3,8 +3,6 @@
 Whatever is wrong with the bytes ends the reading, never the counting: `fault` then names the counter.
 """
 
-from collections.abc import Iterator
-
 from addon.decoding import Decoder, TooLarge, Undecodable, decoder_for
 from addon.framing import Framing, Payload
 
@@ -30,20 +28,23 @@ class Body:
         """Read no further."""
         self.fault, self._framing = fault, None
 
-    def feed(self, data: bytes) -> Iterator[Payload]:
-        """Yield the payloads that `data`, as on the wire, completes."""
+    def feed(self, data: bytes) -> list[Payload]:
+        """Return the payloads that `data`, as on the wire, completes; none once something was wrong."""
         if self._framing is None:
-            return
+            return []
         try:
             if self._decoder is None:
-                yield from self._framing.feed(data)
-            else:
-                for piece in self._decoder.feed(data):
-                    yield from self._framing.feed(piece)
+                return self._framing.feed(data)
+            payloads = []
+            for piece in self._decoder.feed(data):
+                payloads += self._framing.feed(piece)
         except TooLarge:
             self.stop("body_too_large")
         except Undecodable:
             self.stop("undecodable")
+        else:
+            return payloads
+        return []
 
     def finish(self) -> list[Payload]:
         """Return the payloads that the end of the body completes."""

@@ -54,8 +54,7 @@ class Exchange:
         """Take a piece of the request's body, as on the wire."""
         self.last_activity = at
         self._asked.size += len(data)
-        for _ in self._asked.feed(data):
-            pass  # a whole body is one payload, and complete only at its end
+        self._asked.feed(data)  # a whole body is one payload, and complete only at its end
 
     def request_end(self, at: int) -> None:
         """The request's body is complete."""

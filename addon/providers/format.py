@@ -62,9 +62,9 @@ class Answer:
     def learn(
         self, *, model: object = None, finish_reason: object = None, usage: object = None, timing: object = None
     ) -> None:
-        """Take what an event says; what it leaves out stays as it was."""
-        if model is not None:
-            self.response_model = text(model) or self.response_model
+        """Take what an event says; what it leaves out stays as it was. The model is repeated and never changes."""
+        if self.response_model is None:
+            self.response_model = text(model)
         if finish_reason is not None:
             self.finish_reason = text(finish_reason) or self.finish_reason
         if usage is not None:

@@ -109,17 +109,20 @@ class OpenAIChat(WireFormat):
 
     @staticmethod
     def _learn(chunk: _Chunk, answer: Answer) -> None:
-        usage = chunk.usage
-        if chunk.x_groq is not None and isinstance(chunk.x_groq, dict):
-            usage = usage or chunk.x_groq.get("usage")
-            chunk.error = chunk.error or chunk.x_groq.get("error")
+        if answer.response_model is None:
+            answer.learn(model=chunk.model)
+        for choice in chunk.choices or ():
+            if choice.finish_reason:
+                answer.learn(finish_reason=choice.finish_reason)
+        usage, error = chunk.usage, chunk.error
+        if isinstance(chunk.x_groq, dict):
+            usage, error = usage or chunk.x_groq.get("usage"), error or chunk.x_groq.get("error")
         if usage is not None:
             answer.learn(usage=usage, timing=timing_in(usage))
-        answer.learn(model=chunk.model, timing=chunk.time_info or chunk.timings or chunk.metrics)
-        for choice in chunk.choices or ():
-            answer.learn(finish_reason=choice.finish_reason)
-        if chunk.error:
-            answer.fail({"error": chunk.error, "code": chunk.code, "message": chunk.message})
+        if timing := chunk.time_info or chunk.timings or chunk.metrics:
+            answer.learn(timing=timing)
+        if error:
+            answer.fail({"error": error, "code": chunk.code, "message": chunk.message})
 
 
 def _output(choice: _Choice) -> Output:
@@ -128,9 +131,11 @@ def _output(choice: _Choice) -> Output:
         return Output.ANSWER
     if delta is None:
         return Output.NONE
-    if delta.content or delta.refusal or _says(delta.tool_calls) or _says(delta.function_call) or _says(delta.audio):
+    if delta.content or delta.refusal:
         return Output.ANSWER
-    return Output.REASONING if delta.reasoning_content or delta.reasoning else Output.NONE
+    if delta.reasoning_content or delta.reasoning:
+        return Output.REASONING
+    return Output.ANSWER if any(map(_says, (delta.tool_calls, delta.function_call, delta.audio))) else Output.NONE
 
 
 def _says(part: object) -> bool:
