@@ -314,7 +314,11 @@ class LLMMetrics:
 
         def tap(data: bytes) -> list[bytes]:
             self.calls.safely(exchange, exchange.chunk, data, time.monotonic_ns())
-            return usage_filter.feed(data)
+            try:
+                return usage_filter.feed(data)
+            except Exception as error:  # noqa: BLE001 - a callable that raises would cut the client's stream
+                self.calls.broken("UsageFilter", error)
+                return [data]
 
         response.stream = tap
 
@@ -337,7 +341,7 @@ class LLMMetrics:
         regular = [
             address[:2]
             for server in servers
-            if not isinstance(server.mode, mode_specs.ReverseMode)
+            if isinstance(server.mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
             for address in server.listen_addrs
         ]
         if (public := public_addresses(everywhere)) and not ctx.options.proxyauth:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 BUNDLE_NAME = "llm-metrics-ca-bundle.pem"
 
+_IPV6 = 6
 _REPLACING = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
@@ -67,7 +68,10 @@ def greeting(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path,
 
 def public_addresses(addresses: Iterable[tuple[str, int]]) -> list[str]:
     """Return those addresses that others than this machine can reach, as `host:port`."""
-    return [f"{host}:{port}" for host, port in addresses if not ipaddress.ip_address(host or "0.0.0.0").is_loopback]  # noqa: S104 - mitmproxy's empty host
+    everywhere = [(ipaddress.ip_address(host or "0.0.0.0"), port) for host, port in addresses]  # noqa: S104 - mitmproxy's word for it
+    return [
+        f"[{ip}]:{port}" if ip.version == _IPV6 else f"{ip}:{port}" for ip, port in everywhere if not ip.is_loopback
+    ]
 
 
 def _short(path: Path) -> str:
