@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html
 
 import zlib
 
-from addon.decoding import LIMIT, TooLarge, Undecodable
+from addon.decoding import LIMIT, TooLarge, Undecodable, Unreadable
 from addon.framing import Payload
 
 EXCEPTION = b"exception "
@@ -31,34 +31,42 @@ class EventStream:
 
         Raises:
             Undecodable: a checksum is wrong.
+            TooLarge: a message is.
         """
-        carry = self._carry
-        carry += data
-        messages = []
-        start = 0
-        while len(carry) - start >= _PRELUDE:
-            total = int.from_bytes(carry[start : start + 4])
-            headers_size = int.from_bytes(carry[start + 4 : start + 8])
-            _check(carry[start : start + 8], carry[start + 8 : start + _PRELUDE])
-            if total > LIMIT:
-                raise TooLarge
-            if total < _PRELUDE + headers_size + _CRC:
-                message = "a message is shorter than its headers"
-                raise Undecodable(message)
-            end = start + total
-            if len(carry) < end:
-                break
-            _check(carry[start : end - _CRC], carry[end - _CRC : end])
-            headers = _headers(bytes(carry[start + _PRELUDE : start + _PRELUDE + headers_size]))
-            messages.append((_name(headers), bytes(carry[start + _PRELUDE + headers_size : end - _CRC])))
-            start = end
-        del carry[:start]
+        self._carry += data
+        messages: list[Payload] = []
+        try:
+            while (message := self._next()) is not None:
+                messages.append(message)
+        except Unreadable as error:
+            error.before = messages
+            raise
         return messages
 
     def finish(self) -> list[Payload]:
         """Return nothing: a message that is not complete says nothing."""
         self._carry.clear()
         return []
+
+    def _next(self) -> Payload | None:
+        """Take the next complete message from the carry; None if there is none."""
+        carry = self._carry
+        if len(carry) < _PRELUDE:
+            return None
+        total, headers_size = int.from_bytes(carry[:4]), int.from_bytes(carry[4:8])
+        _check(carry[:8], carry[8:_PRELUDE])
+        if total > LIMIT:
+            raise TooLarge
+        if total < _PRELUDE + headers_size + _CRC:
+            message = "a message is shorter than its headers"
+            raise Undecodable(message)
+        if len(carry) < total:
+            return None
+        _check(carry[: total - _CRC], carry[total - _CRC : total])
+        headers = _headers(bytes(carry[_PRELUDE : _PRELUDE + headers_size]))
+        payload = bytes(carry[_PRELUDE + headers_size : total - _CRC])
+        del carry[:total]
+        return _name(headers), payload
 
 
 def _check(data: bytearray, checksum: bytearray) -> None:

@@ -3,8 +3,8 @@
 Whatever is wrong with the bytes ends the reading, never the counting: `fault` then names the counter.
 """
 
-from addon.decoding import Decoder, TooLarge, Undecodable, decoder_for
-from addon.framing import Framing, Payload
+from addon.decoding import Decoder, TooLarge, Undecodable, Unreadable, decoder_for
+from addon.framing import MOST_PAYLOADS, Framing, Payload
 
 
 class Body:
@@ -21,8 +21,8 @@ class Body:
         self._decoder: Decoder | None = None
         try:
             self._decoder = decoder_for(content_encoding)
-        except Undecodable:
-            self.stop("undecodable")
+        except Undecodable as error:
+            self.stop(error.fault)
 
     def stop(self, fault: str) -> None:
         """Read no further."""
@@ -30,21 +30,21 @@ class Body:
 
     def feed(self, data: bytes) -> list[Payload]:
         """Return the payloads that `data`, as on the wire, completes; none once something was wrong."""
-        if self._framing is None:
-            return []
+        payloads: list[Payload] = []
+        framing = self._framing
+        if framing is None:
+            return payloads
         try:
             if self._decoder is None:
-                return self._framing.feed(data)
-            payloads = []
+                return framing.feed(data)
             for piece in self._decoder.feed(data):
-                payloads += self._framing.feed(piece)
-        except TooLarge:
-            self.stop("body_too_large")
-        except Undecodable:
-            self.stop("undecodable")
-        else:
-            return payloads
-        return []
+                payloads += framing.feed(piece)
+                if len(payloads) > MOST_PAYLOADS:
+                    raise TooLarge
+        except Unreadable as error:
+            self.stop(error.fault)
+            payloads += error.before
+        return payloads
 
     def finish(self) -> list[Payload]:
         """Return the payloads that the end of the body completes."""

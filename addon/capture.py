@@ -6,11 +6,13 @@ not decrypted. Nothing here waits: rows go to the recorder's queue.
 """
 
 import functools
+import io
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple
+from typing import Any, Concatenate, NamedTuple, NoReturn
 from weakref import WeakKeyDictionary, WeakSet
 
 import certifi
@@ -28,6 +30,7 @@ from addon.outcomes import Cause, cause_of
 from addon.providers import match
 from addon.providers.hosts import provider_of
 from addon.providers.route import Route
+from addon.quiet import quote_no_bytes
 from addon.row import Opening
 from addon.sessions import match_session, session_of
 from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
@@ -84,6 +87,9 @@ class LLMMetrics:
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options, after a look at what was typed; a bad one ends the start."""
+        quote_no_bytes()
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # or warnings are not seen before the end, in a pipe or a file
         try:
             check_given(ctx.options.deferred)
         except BadOption as error:
@@ -261,14 +267,16 @@ class LLMMetrics:
         """Record an exchange that was cut. That is no failure where the stream's own end had passed."""
         if exchange := self.calls.exchange(flow.id):
             at = time.monotonic_ns()
+            message = flow.error.msg if flow.error else ""
             cause = cause_of(
-                flow.error.msg if flow.error else "",
+                message,
+                client_here=flow.client_conn.connected,
                 uploading=not exchange.request_complete,
                 answered=exchange.answered,
                 connected=flow.server_conn.timestamp_tcp_setup is not None or flow.server_conn.via is not None,
                 idle_too_long=at - exchange.last_activity >= ctx.options.tcp_timeout * 1_000_000_000,
             )
-            self.calls.end(flow.id, cause, at)
+            self.calls.end(flow.id, cause, at, message)
         else:
             self.calls.forget(flow.id)
 
@@ -355,10 +363,11 @@ class LLMMetrics:
         return greeting(self._database, regular, bundle, authority)
 
 
-def _refuse(error: Exception) -> None:
-    """End the start with one sentence. Anything raised here would print a traceback and open the port for a moment."""
+def _refuse(error: Exception) -> NoReturn:
+    """End the start with one sentence."""
+    sys.stdout.flush()
     print(f"llm-metrics: {error}", file=sys.stderr, flush=True)  # noqa: T201
-    sys.exit(1)
+    os._exit(1)  # mitmproxy listens already: unwinding its loop would serve whoever waits, and print tracebacks
 
 
 def _tunnel(flow: http.HTTPFlow) -> _Tunnel:

@@ -7,7 +7,7 @@ piece of output is at most a few MiB, so that a zip bomb never stands in memory 
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import brotli
@@ -20,14 +20,28 @@ MAX_RATIO = 100
 """A long stream of JSON compresses 10 to 30 times; more than this over 16 MiB is a bomb."""
 
 _PIECE = 1024 * 1024
+_GZIP, _ZSTD = b"\x1f", b"\x28"  # how another member, or frame, begins
 
 
-class Undecodable(Exception):  # noqa: N818 - a property of the bytes
+class Unreadable(Exception):  # noqa: N818 - a property of the bytes
+    """A body can be read no further."""
+
+    fault = ""
+    """The counter that tells."""
+    before: Sequence[tuple[bytes, bytes]] = ()
+    """What a framing had completed of the same read."""
+
+
+class Undecodable(Unreadable):
     """The bytes are not in the encoding that the header names, or the encoding is none we know."""
 
+    fault = "undecodable"
 
-class TooLarge(Exception):  # noqa: N818 - a property of the bytes
+
+class TooLarge(Unreadable):
     """The decoded body is beyond the bound."""
+
+    fault = "body_too_large"
 
 
 class Decoder(Protocol):
@@ -59,18 +73,16 @@ class _Deflate:
             self._zlib = zlib.decompressobj(zlib.MAX_WBITS if zlibs else -zlib.MAX_WBITS)
         full = False
         while data or full:
+            if self._zlib.eof:
+                if not (self._gzip and data.startswith(_GZIP)):  # gzip allows members one after the other
+                    return
+                self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
             try:
                 out = self._zlib.decompress(data, _PIECE)
             except zlib.error as error:
                 raise Undecodable(str(error)) from error
             full = len(out) == _PIECE  # more may wait inside, even when no input is left
-            data = self._zlib.unconsumed_tail
-            if self._zlib.eof:
-                data = self._zlib.unused_data
-                if not (self._gzip and data.startswith(b"\x1f")):  # gzip allows members one after the other
-                    data = b""
-                else:
-                    self._zlib = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            data = self._zlib.unused_data if self._zlib.eof else self._zlib.unconsumed_tail
             if out:
                 yield out
 
@@ -80,11 +92,13 @@ class _Brotli:
         self._brotli = brotli.Decompressor()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._brotli.is_finished():
+            return
         try:
             out = self._brotli.process(data, output_buffer_limit=_PIECE)
             while out:
                 yield out
-                out = b"" if self._brotli.can_accept_more_data() else self._brotli.process(b"", _PIECE)
+                out = self._brotli.process(b"", output_buffer_limit=_PIECE)
         except brotli.error as error:
             raise Undecodable(str(error)) from error
 
@@ -94,32 +108,47 @@ class _Zstd:
     _SLICE = 256
 
     def __init__(self) -> None:
-        self._zstd = zstandard.ZstdDecompressor(max_window_size=LIMIT).decompressobj(read_across_frames=True)
+        self._zstd = self._new()
+
+    @staticmethod
+    def _new() -> "zstandard.ZstdDecompressionObj":
+        return zstandard.ZstdDecompressor(max_window_size=LIMIT).decompressobj()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        try:
-            for start in range(0, len(data), self._SLICE):
-                if out := self._zstd.decompress(data[start : start + self._SLICE]):
-                    yield out
-        except zstandard.ZstdError as error:
-            raise Undecodable(str(error)) from error
+        while data:
+            if self._zstd.eof:
+                if not data.startswith(_ZSTD):  # zstd allows frames one after the other
+                    return
+                self._zstd = self._new()
+            try:
+                out = self._zstd.decompress(data[: self._SLICE])
+            except zstandard.ZstdError as error:
+                raise Undecodable(str(error)) from error
+            data = (self._zstd.unused_data if self._zstd.eof else b"") + data[self._SLICE :]
+            if out:
+                yield out
 
 
 class _Chain:
-    """Several codings, undone in the opposite order of the header's."""
+    """Several codings, undone in the opposite order of the header's, each within the bound."""
 
     def __init__(self, decoders: list[Decoder]) -> None:
         self._decoders = decoders
+        self._allowed = [LIMIT] * len(decoders)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        self._allowed = [allowed + len(data) * MAX_RATIO for allowed in self._allowed]
         return self._through(data, 0)
 
-    def _through(self, data: bytes, index: int) -> Iterator[bytes]:
-        if index == len(self._decoders):
+    def _through(self, data: bytes, stage: int) -> Iterator[bytes]:
+        if stage == len(self._decoders):
             yield data
             return
-        for out in self._decoders[index].feed(data):
-            yield from self._through(out, index + 1)
+        for out in self._decoders[stage].feed(data):
+            self._allowed[stage] -= len(out)
+            if self._allowed[stage] < 0:
+                raise TooLarge
+            yield from self._through(out, stage + 1)
 
 
 _CODINGS: dict[str, Callable[[], Decoder]] = {
@@ -129,20 +158,6 @@ _CODINGS: dict[str, Callable[[], Decoder]] = {
     "br": _Brotli,
     "zstd": _Zstd,
 }
-
-
-class _Bounded:
-    def __init__(self, inner: Decoder) -> None:
-        self._inner = inner
-        self._allowed = LIMIT
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        self._allowed += len(data) * MAX_RATIO
-        for out in self._inner.feed(data):
-            self._allowed -= len(out)
-            if self._allowed < 0:
-                raise TooLarge
-            yield out
 
 
 def decoder_for(content_encoding: str) -> Decoder | None:
@@ -157,4 +172,4 @@ def decoder_for(content_encoding: str) -> Decoder | None:
     if len(names) > 4 or any(name not in _CODINGS for name in names):  # noqa: PLR2004 - nobody stacks more in earnest
         message = f"content-encoding {content_encoding[:80]!r}"
         raise Undecodable(message)
-    return _Bounded(_Chain([_CODINGS[name]() for name in reversed(names)]))
+    return _Chain([_CODINGS[name]() for name in reversed(names)])

@@ -8,10 +8,11 @@ from addon.body import Body
 from addon.framings import framing_of
 from addon.headers import Headers, error_type, response_columns, server_timing
 from addon.json_framing import Ignored, Whole
-from addon.outcomes import STREAM_TRUNCATED, Cause
+from addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
 from addon.providers.decode import Unparsed
 from addon.providers.errors import ProviderError, read_error, value_of
 from addon.providers.format import Request, WireFormat
+from addon.providers.values import text
 from addon.quotation import quotable
 from addon.row import Ending, Opening, Row
 from recorder.events import CompletionRequest
@@ -28,6 +29,7 @@ class Exchange:
         self._row = Row(opening)
         self._format: WireFormat = opening.route.speaks
         self._known_host = opening.route.known_host
+        self._path_model = opening.route.model
         self._call = Ending(opening.at)
         self._asked = Body(opening.headers.get("content-encoding", ""), Whole())
         self._answered: Body | None = None
@@ -48,7 +50,9 @@ class Exchange:
     @property
     def wanted(self) -> bool:
         """The request is an LLM's: the host says so, or the body does, once it is complete."""
-        return self._known_host or not self.request_complete or self._call.request.recognised
+        asked = self._call.request
+        proven = asked.recognised and (asked.model or self._path_model) is not None
+        return self._known_host or not self.request_complete or proven
 
     def request_chunk(self, data: bytes, at: int) -> None:
         """Take a piece of the request's body, as on the wire."""
@@ -69,8 +73,8 @@ class Exchange:
         call = self._call
         call.columns |= response_columns(headers)
         call.answer.learn(timing=server_timing(headers))
-        json_stream = self._format.json_stream if call.request.is_streaming and not _is_error(status) else None
-        framing = framing_of(headers.get("content-type", ""), json_stream)
+        streams = call.request.is_streaming and not _is_error(status)
+        framing = framing_of(headers.get("content-type", ""), self._format.json_stream, streams=streams)
         call.streamed = not isinstance(framing, Whole | Ignored)
         self._answered = Body(headers.get("content-encoding", ""), framing)
 
@@ -92,8 +96,12 @@ class Exchange:
             if body is not None:
                 body.stop(fault)
 
-    def finish(self, cause: Cause, at: int) -> CompletionRequest | None:
-        """End the exchange; None if the request never proved to be an LLM's."""
+    def finish(self, cause: Cause, at: int, reason: str = "") -> CompletionRequest | None:
+        """End the exchange; None if the request never proved to be an LLM's.
+
+        `reason` is what the transport says about a provider that could not be reached. May be called again if a
+        parser raised: then nothing more is read.
+        """
         complete = cause is Cause.COMPLETE
         if not self.request_complete:
             self._read_request(cut=not complete)
@@ -108,7 +116,7 @@ class Exchange:
         truncated = call.streamed and self._format.has_end and not unread
         call.cut = not call.answer.ended and (not complete or truncated)
         call.status = cause.status_without_answer if self._status is None else self._status
-        call.error = self._failure(cause)
+        call.error = self._failure(cause, reason)
         call.columns |= {
             "connect_ms": self.connect_ms,
             "request_bytes": self._asked.size,
@@ -120,6 +128,8 @@ class Exchange:
 
     def _read_request(self, *, cut: bool = False) -> None:
         self.request_complete = True
+        if self._asked.fault:
+            self.faults.add(self._asked.fault)
         for _, body in self._asked.finish():
             self._call.quotable = quotable(body)
             try:
@@ -149,7 +159,7 @@ class Exchange:
         if not cut:  # what a cut leaves unfinished was never meant to be read
             self.faults.add("unparsed")
 
-    def _failure(self, cause: Cause) -> ProviderError | None:
+    def _failure(self, cause: Cause, reason: str) -> ProviderError | None:
         said = self._call.answer.error
         if self._status is not None and not 200 <= self._status < 300:  # noqa: PLR2004 - RFC 9110: successful
             fallback = self._error_type or f"http_{self._status}"
@@ -159,7 +169,8 @@ class Exchange:
             fallback = STREAM_TRUNCATED if cause is Cause.COMPLETE else cause.value
         else:
             return None
-        said = said or ProviderError()
+        if said is None:
+            return ProviderError(type=fallback, message=text(reason) if cause in UNREACHED else None)
         return ProviderError(type=said.type or fallback, code=said.code, message=said.message)
 
 

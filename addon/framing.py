@@ -1,9 +1,9 @@
 """Framing: a decoded body, fed in any pieces, becomes payloads: (event name, data).
 
 Contract of a framing: `feed(data)` returns the payloads that are complete now, in order; `finish()` returns what the
-end of the body completes. All that they raise on any bytes is `TooLarge`, when one payload passes the bound, and
-`Undecodable`, where a framing has checksums. The event name is empty where the format has none. Nothing here looks
-into a payload, reads a clock or does I/O.
+end of the body completes. All that they raise on any bytes is `TooLarge`, when one payload passes the bound or when
+there are too many, and `Undecodable`, where a framing has checksums. The event name is empty where the format has
+none. Nothing here looks into a payload, reads a clock or does I/O.
 
 This file has the contract and server-sent events; see also json_framing.py and aws_framing.py.
 """
@@ -13,6 +13,9 @@ from typing import Protocol
 from addon.decoding import LIMIT, TooLarge
 
 type Payload = tuple[bytes, bytes]
+
+MOST_PAYLOADS = 10_000
+"""Payloads that one read may complete. No server sends more; a compressed stream of nothing could, for seconds."""
 
 
 class Framing(Protocol):
@@ -74,6 +77,8 @@ class ServerSentEvents:
         if self._at_start:
             block = block.removeprefix(b"\xef\xbb\xbf")
             self._at_start = False
+        if block.count(b"\n\n") > MOST_PAYLOADS:
+            raise TooLarge
         events = []
         for text in block.split(b"\n\n"):
             if text.startswith(b"data: ") and b"\n" not in text:  # all that most providers ever send

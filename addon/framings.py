@@ -15,10 +15,16 @@ _BY_CONTENT_TYPE: tuple[tuple[str, type[Framing]], ...] = (
 )
 
 
-def framing_of(content_type: str, json_stream: type[Framing] | None) -> Framing:
-    """Return a new framing for a Content-Type header; `json_stream` is how a stream looks that says only JSON."""
+def framing_of(content_type: str, json_stream: type[Framing] | None, *, streams: bool) -> Framing:
+    """Return a new framing for a Content-Type header.
+
+    `streams`: a stream was asked for, and no error came. Then a stream that says only JSON has the framing
+    `json_stream`, and one that says nothing of use is taken for server-sent events.
+    """
     content_type = content_type.lower()
     for name, framing in _BY_CONTENT_TYPE:
         if name in content_type:
             return framing()
-    return (json_stream or Whole)()
+    if not streams:
+        return Whole()
+    return (json_stream or (Whole if "json" in content_type else ServerSentEvents))()

@@ -120,6 +120,7 @@ def error_type(headers: Headers) -> str | None:
 def credentials(headers: Headers, query: str) -> list[str]:
     """Return every secret that a request carries in its headers and query, to be masked in what is stored."""
     secrets = []
+    secrets += [cookie.partition("=")[2].strip() for cookie in headers.get("cookie", "").split(";")]
     for name in ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"):
         if value := headers.get(name):
             scheme, _, rest = value.partition(" ")

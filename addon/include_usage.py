@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from addon.decoding import LIMIT, TooLarge, Undecodable, decoder_for
+from addon.decoding import LIMIT, Unreadable, decoder_for
 from addon.providers import openai_chat
 from addon.providers.route import Route
 
@@ -74,7 +74,7 @@ class UsageFilter:
             return [data]
         try:
             plain = data if self._decoder is None else b"".join(self._decoder.feed(data))
-        except (TooLarge, Undecodable):
+        except Unreadable:
             self._lost = True
             held, self._held = self._held, b""
             return [held + data]

@@ -39,7 +39,8 @@ class InFlight:
 
     def forget(self, flow: str) -> None:
         """Follow a call no longer: it was no LLM's, or the upgrade of its connection was refused."""
-        self._exchanges.pop(flow, None)
+        if exchange := self._exchanges.pop(flow, None):
+            self._record([], exchange.faults & {"body_too_large"})  # too large to tell what it was
         self._sessions.pop(flow, None)
 
     def message(self, flow: str, data: bytes, at: int, *, from_client: bool) -> None:
@@ -47,10 +48,15 @@ class InFlight:
         if session := self._sessions.get(flow):
             self._record(session.message(data, at, from_client=from_client))
 
-    def end(self, flow: str, cause: Cause, at: int) -> None:
-        """Record a call that has ended."""
+    def end(self, flow: str, cause: Cause, at: int, reason: str = "") -> None:
+        """Record a call that has ended; `reason` is what mitmproxy says about a connection that failed."""
         if exchange := self._exchanges.pop(flow, None):
-            row = exchange.finish(cause, at)
+            try:
+                row = exchange.finish(cause, at, reason)
+            except Exception as error:  # noqa: BLE001 - see the module's docstring
+                exchange.stop_reading("parser_errors")
+                self.broken("finish", error)
+                row = exchange.finish(cause, at, reason)
             self._record([row] if row is not None else [], exchange.faults)
         if session := self._sessions.pop(flow, None):
             self._record(session.finish(cause, at), session.faults)

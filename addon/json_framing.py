@@ -6,7 +6,7 @@ The contract is that of framing.py.
 import re
 
 from addon.decoding import LIMIT, TooLarge
-from addon.framing import Payload
+from addon.framing import MOST_PAYLOADS, Payload
 
 
 class Whole:
@@ -57,6 +57,8 @@ class Lines:
             if len(self._carry) > LIMIT:
                 raise TooLarge
             return []
+        if data.count(b"\n") > MOST_PAYLOADS:
+            raise TooLarge
         block = bytes(self._carry) + data[:end]
         self._carry = bytearray(data[end + 1 :])
         return [(b"", line) for line in block.split(b"\n") if line.strip()]
@@ -88,7 +90,9 @@ class ArrayItems:
         self._carry += data
         items: list[Payload] = []
         start, at = 0, self._scanned
-        while found := (self._INSIDE if self._in_string else self._OUTSIDE).search(self._carry, at):
+        while len(items) <= MOST_PAYLOADS and (
+            found := (self._INSIDE if self._in_string else self._OUTSIDE).search(self._carry, at)
+        ):
             sign, at = found.group(), found.end()
             if sign == b"\\":
                 if at == len(self._carry):  # what it escapes comes with the next piece
@@ -110,8 +114,10 @@ class ArrayItems:
             at = len(self._carry)
         del self._carry[:start]
         self._scanned = at - start
-        if len(self._carry) > LIMIT:
-            raise TooLarge
+        if len(self._carry) > LIMIT or len(items) > MOST_PAYLOADS:
+            error = TooLarge()
+            error.before = items
+            raise error
         return items
 
     def finish(self) -> list[Payload]:

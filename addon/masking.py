@@ -16,7 +16,7 @@ _KEYS = re.compile(
     | \b(?:AKIA|ASIA|ABSK)[A-Za-z0-9+/=]{12,}                # AWS
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+                # JSON Web Token
     | (?i:(?<=bearer\s)|(?<=basic\s))(?=\S*\d|\S{20})[^\s"',;]{6,}
-    | (?i:(?<=key=)|(?<=token=)|(?<=signature=))[^\s&"',;]{4,}
+    | (?i:(?<=key=)|(?<=token=)|(?<=signature=))[^\s&"',;]{8,}
     | \b[A-Fa-f0-9]{32,}\b                                   # Azure and others: bare hex
     | \b(?=\w*\d)(?=\w*[A-Z])(?=\w*[a-z])[A-Za-z0-9_]{32,}    # any long random word
     """,

@@ -89,7 +89,7 @@ class Row:
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,
             "usage": _json(answer.usage),
-            "usage_source": ("partial" if call.cut else "provider") if answer.usage else None,
+            "usage_source": _source(call),
             "cost_usd": cost,
             "cost_source": None if cost is None else "provider",
             "server_timing": _json(answer.server_timing),
@@ -98,16 +98,23 @@ class Row:
         }
         if (error := call.error) is not None:
             columns |= {
-                "error_type": masked(error.type or "", self._secrets) or None,
-                "error_code": masked(error.code or "", self._secrets) or None,
-                "error_message": self._message(call),
+                "error_type": self._clean(error.type, call),
+                "error_code": self._clean(error.code, call),
+                "error_message": self._clean(error.message, call),
             }
         return CompletionRequest(**columns)
 
-    def _message(self, call: Ending) -> str | None:
-        message = (call.error and call.error.message) or ""
-        unquoted = without_quotations(message, call.quotable, call.request.model or self._opening.route.model)
+    def _clean(self, said: str | None, call: Ending) -> str | None:
+        """Return what a provider said about a failure, without secrets and without words of the request."""
+        unquoted = without_quotations(said or "", call.quotable, call.request.model or self._opening.route.model)
         return masked(unquoted, self._secrets)[:LONGEST_MESSAGE] or None
+
+
+def _source(call: Ending) -> str | None:
+    if not call.answer.usage:
+        return None
+    broken_off = call.cut or (call.streamed and call.error is not None and not call.answer.ended)
+    return "partial" if broken_off else "provider"
 
 
 def _json(said: Usage) -> str | None:

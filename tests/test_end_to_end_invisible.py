@@ -124,7 +124,9 @@ def test_a_host_that_is_no_llms_shows_its_own_certificate_to_clients_that_know_n
         assert isinstance(connection.sock, ssl.SSLSocket)
         assert "mitmproxy" not in str(connection.sock.getpeercert())
         assert response.read() == BINARY
-    assert rig.new_rows() == []
+    rig.answer(TEXT)
+    rig.ask(question("the next call"))
+    assert rig.row()["model"] == "the next call"
 
 
 def test_the_path_alone_makes_no_llm_of_an_unknown_host(rig: Rig) -> None:

@@ -21,12 +21,12 @@ MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mi
 
 
 def answer_of(port: int) -> bytes:
-    """Ask for a tunnel. mitmproxy listens before it loads its scripts, so that connecting may well succeed."""
+    """Ask for a tunnel, to a name: mitmproxy listens before it loads its scripts, and goes on while it looks one up."""
     with socket.socket() as client, contextlib.suppress(OSError):
         client.settimeout(PATIENCE)
         client.connect(("127.0.0.1", port))
         if client.getsockname() != client.getpeername():  # a port that nobody listens on can be connected with itself
-            client.sendall(b"CONNECT 127.0.0.1:9 HTTP/1.1\r\n\r\n")
+            client.sendall(b"CONNECT localhost:9 HTTP/1.1\r\n\r\n")
             return client.recv(1000)
     return b""
 
@@ -69,7 +69,7 @@ BAD_SETTINGS = [
     (["metrics_queue_size=many"], "metrics_queue_size must be a whole number from 1 to "),
     (["metrics_queue_size=0"], "metrics_queue_size must be a whole number from 1 to "),
     (["metrics_queue_size=-5"], "metrics_queue_size must be a whole number from 1 to "),
-    (["metrics_hosts=(a"], "metrics_hosts must be a regular expression, and '(a' is none: "),
+    (["metrics_hosts=(a"], "metrics_hosts must be a regular expression, and '(a' is none ("),
     (["metrics_db=nowhere/metrics.db"], "There is no folder "),
     (["metrics_db=text.db"], "/text.db is not a SQLite database: move that file away, or "),
     (["metrics_db=folder"], "/folder is a folder: set metrics_db to a file, such as "),

@@ -81,17 +81,17 @@ def test_a_database_elsewhere_is_named_in_full(tmp_path: Path, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("host", "public"),
     [
-        ("127.0.0.1", False),
-        ("127.9.9.9", False),
-        ("::1", False),
-        ("0.0.0.0", True),  # noqa: S104 - an address to read, not to bind
-        ("::", True),
-        ("", True),
-        ("192.0.2.7", True),
+        ("127.0.0.1", []),
+        ("127.9.9.9", []),
+        ("::1", []),
+        ("0.0.0.0", ["0.0.0.0:8080"]),  # noqa: S104 - an address to read, not to bind
+        ("", ["0.0.0.0:8080"]),
+        ("::", ["[::]:8080"]),
+        ("192.0.2.7", ["192.0.2.7:8080"]),
     ],
 )
-def test_an_address_that_others_can_reach_is_public(host: str, *, public: bool) -> None:
-    assert public_addresses([(host, 8080)]) == ([f"{host}:8080"] if public else [])
+def test_an_address_that_others_can_reach_is_public(host: str, public: list[str]) -> None:
+    assert public_addresses([(host, 8080)]) == public
 
 
 def test_the_bundle_holds_the_roots_and_the_proxys_certificate(authority: Path, roots: Path) -> None:

@@ -47,16 +47,19 @@ _UNCONNECTED = {"uploading": False, "answered": False, "connected": False}
     ],
 )
 def test_a_message_and_the_state_tell_the_cause(message: str, state: dict[str, bool], cause: Cause) -> None:
-    assert cause_of(message, idle_too_long=False, **state) is cause
+    assert cause_of(message, client_here=True, idle_too_long=False, **state) is cause
 
 
 @pytest.mark.parametrize("state", [_ANSWERING, _BEFORE_ANSWER])
 def test_a_client_that_left_after_a_long_silence_was_thrown_out(state: dict[str, bool]) -> None:
-    assert cause_of("Client disconnected.", idle_too_long=True, **state) is Cause.TIMEOUT
+    assert cause_of("Client disconnected.", client_here=False, idle_too_long=True, **state) is Cause.TIMEOUT
 
 
 def test_a_long_silence_alone_is_no_timeout() -> None:
-    assert cause_of("server closed connection", idle_too_long=True, **_BEFORE_ANSWER) is Cause.UPSTREAM_DISCONNECT
+    assert (
+        cause_of("server closed connection", client_here=True, idle_too_long=True, **_BEFORE_ANSWER)
+        is Cause.UPSTREAM_DISCONNECT
+    )
 
 
 @pytest.mark.parametrize("cause", Cause)

@@ -60,16 +60,15 @@ class BedrockConverse(WireFormat):
         """Read a request body."""
         asked = decoded(_REQUEST, body)
         config = asked.inference_config or _Config()
-        request = request_of(
+        return request_of(
             model=None,
             stream=self._stream,
             max_tokens=(config.max_tokens,),
             temperature=config.temperature,
             top_p=config.top_p,
             messages=asked.messages,
-            recognised=False,
+            recognised=isinstance(asked.messages, list),
         )
-        return msgspec.structs.replace(request, recognised=isinstance(asked.messages, list))
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer that is not a stream."""

@@ -110,7 +110,7 @@ class BedrockInvoke(WireFormat):
         """Read a request body."""
         asked = decoded(_REQUEST, body)
         config = asked.inferenceConfig or asked.textGenerationConfig or _Config()
-        request = request_of(
+        return request_of(
             model=None,
             stream=self._stream,
             max_tokens=(
@@ -123,9 +123,8 @@ class BedrockInvoke(WireFormat):
             temperature=asked.temperature if asked.temperature is not None else config.temperature,
             top_p=next((p for p in (asked.top_p, config.topP, config.top_p) if p is not None), None),
             messages=asked.messages,
-            recognised=False,
+            recognised=True,
         )
-        return msgspec.structs.replace(request, recognised=True)
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer that is not a stream."""

@@ -118,5 +118,5 @@ def request_of(  # noqa: PLR0913 - one argument a column
         temperature=number(temperature),
         top_p=number(top_p),
         message_count=count,
-        recognised=recognised and isinstance(model, str),
+        recognised=recognised,
     )

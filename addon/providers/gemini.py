@@ -88,16 +88,15 @@ class Gemini(WireFormat):
         """Read a request body."""
         asked = decoded(_REQUEST, body)
         config = asked.generationConfig or asked.generation_config or _Config()
-        request = request_of(
+        return request_of(
             model=None,
             stream=self._stream,
             max_tokens=(config.max_output_tokens,),
             temperature=config.temperature,
             top_p=config.top_p,
             messages=asked.contents,
-            recognised=False,
+            recognised=asked.contents is not None,
         )
-        return msgspec.structs.replace(request, recognised=asked.contents is not None)
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer that is not a stream."""

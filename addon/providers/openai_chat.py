@@ -132,10 +132,17 @@ def _output(choice: _Choice) -> Output:
     if delta is None:
         return Output.NONE
     if delta.content or delta.refusal:
-        return Output.ANSWER
+        return Output.REASONING if _is_thinking(delta.content) else Output.ANSWER
     if delta.reasoning_content or delta.reasoning:
         return Output.REASONING
     return Output.ANSWER if any(map(_says, (delta.tool_calls, delta.function_call, delta.audio))) else Output.NONE
+
+
+def _is_thinking(content: object) -> bool:
+    """Tell whether all parts of a content are thoughts: Mistral streams them as a list."""
+    return isinstance(content, list) and all(
+        isinstance(part, dict) and part.get("type") == "thinking" for part in content
+    )
 
 
 def _says(part: object) -> bool:
