@@ -6,40 +6,32 @@ not decrypted. Nothing here waits: rows go to the recorder's queue.
 """
 
 import functools
-import io
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, NoReturn
+from typing import Any, Concatenate, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
-import certifi
 from mitmproxy import addonmanager, connection, ctx, http, tls
 from mitmproxy.proxy import mode_specs
 
+from addon import start
 from addon.complaints import Complaints
 from addon.exchange import Exchange
-from addon.greeting import greeting, public_addresses, write_bundle
 from addon.headers import basic_user
-from addon.include_usage import UsageFilter, is_asked, with_usage
+from addon.include_usage import filter_for, is_asked, with_usage
 from addon.inflight import InFlight
 from addon.origin import LABEL_HEADER, host_asked_for, origin_of
 from addon.outcomes import Cause, cause_of
 from addon.providers import match
 from addon.providers.hosts import provider_of
 from addon.providers.route import Route
-from addon.quiet import quote_no_bytes
 from addon.row import Opening
 from addon.sessions import match_session, session_of
-from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
+from addon.settings import OPTIONS, Settings
 from addon.unreachable import unreachable
 from addon.unrecognised import is_gap, unrecognised
-from recorder.database import get_db_path
-from recorder.errors import RecorderError
 from recorder.events import new_event_id, timestamp_of
-from recorder.worker import Recorder
 
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _SWITCHING_PROTOCOLS = 101
@@ -86,40 +78,19 @@ class LLMMetrics:
     # --- life cycle
 
     def load(self, loader: addonmanager.Loader) -> None:
-        """Declare the options, after a look at what was typed; a bad one ends the start."""
-        quote_no_bytes()
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(line_buffering=True)  # or warnings are not seen before the end, in a pipe or a file
-        try:
-            check_given(ctx.options.deferred)
-        except BadOption as error:
-            _refuse(error)
-        for name, meaning in OPTIONS.items():
-            loader.add_option(name, str | None, None, meaning)  # type: ignore[arg-type]  # as mitmproxy does itself
-        if not ctx.options.has_changed("flow_detail"):
-            ctx.options.update(flow_detail=0)
+        """Declare the options; a bad one ends the start."""
+        start.declare(loader, ctx.options)
 
     def configure(self, updated: set[str]) -> None:
-        """Open the database; whatever is wrong with it ends the start before the port opens."""
-        if self.calls.recorder is not None or not updated & set(OPTIONS):
-            return
-        try:
-            self._settings = parse({name: getattr(ctx.options, name) for name in OPTIONS})
-            self._database = get_db_path(self._settings.database)
-            recorder = Recorder(
-                self._database, queue_size=self._settings.queue_size, backup_dir=self._settings.backup_dir
-            )
-            recorder.open()
-        except (BadOption, RecorderError) as error:
-            _refuse(error)
-        self.calls.recorder = recorder
+        """Open the database; whatever is wrong with it ends the start."""
+        if self.calls.recorder is None and updated & set(OPTIONS):
+            self._settings, self._database, self.calls.recorder = start.open_recorder(ctx.options)
 
     def running(self) -> None:
         """Start recording and say so."""
-        if self.calls.recorder is None:
-            return
-        self.calls.recorder.start()
-        print(self._greeting(), flush=True)  # noqa: T201 - the one thing that a start says
+        if self.calls.recorder is not None:
+            self.calls.recorder.start()
+            start.greet(ctx.options, ctx.master.addons.get("proxyserver").servers, self._database, self._complaints)
 
     def done(self) -> None:
         """Write what is open, and end: hooks of open flows come after this, and find nothing."""
@@ -313,12 +284,9 @@ class LLMMetrics:
 
     def _hide_usage(self, response: http.Response, exchange: Exchange) -> None:
         """Take the chunk out of the stream that the client did not ask for."""
-        if "text/event-stream" not in response.headers.get("content-type", ""):
+        usage_filter = filter_for(response.headers)
+        if usage_filter is None:
             return
-        usage_filter = UsageFilter(response.headers.get("content-encoding", ""))
-        response.headers.pop("content-encoding", None)
-        if response.headers.pop("content-length", None) is not None:
-            response.headers["transfer-encoding"] = "chunked"
 
         def tap(data: bytes) -> list[bytes]:
             self.calls.safely(exchange, exchange.chunk, data, time.monotonic_ns())
@@ -342,32 +310,6 @@ class LLMMetrics:
         if ready is None or server.timestamp_start is None:
             return None
         return (ready - server.timestamp_start) * 1000
-
-    def _greeting(self) -> str:
-        servers = ctx.master.addons.get("proxyserver").servers
-        everywhere = [address[:2] for server in servers for address in server.listen_addrs]
-        regular = [
-            address[:2]
-            for server in servers
-            if isinstance(server.mode, mode_specs.RegularMode | mode_specs.UpstreamMode)
-            for address in server.listen_addrs
-        ]
-        if (public := public_addresses(everywhere)) and not ctx.options.proxyauth:
-            self._complaints.once(
-                "public",
-                f"The proxy listens on {', '.join(public)}, where others can reach it: add --listen-host 127.0.0.1, "
-                "or --set proxyauth=USER:PASSWORD.",
-            )
-        authority = Path(ctx.options.confdir).expanduser().absolute() / "mitmproxy-ca-cert.pem"
-        bundle = write_bundle(authority, Path(ctx.options.ssl_verify_upstream_trusted_ca or certifi.where()))
-        return greeting(self._database, regular, bundle, authority)
-
-
-def _refuse(error: Exception) -> NoReturn:
-    """End the start with one sentence."""
-    sys.stdout.flush()
-    print(f"llm-metrics: {error}", file=sys.stderr, flush=True)  # noqa: T201
-    os._exit(1)  # mitmproxy listens already: unwinding its loop would serve whoever waits, and print tracebacks
 
 
 def _tunnel(flow: http.HTTPFlow) -> _Tunnel:

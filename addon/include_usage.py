@@ -7,7 +7,7 @@ being looked at is held back, and only until it is complete.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import msgspec
@@ -92,6 +92,21 @@ class UsageFilter:
             yield held[start : end.end()]
             start = end.end()
         self._held = held[start:]
+
+
+def filter_for(headers: MutableMapping[str, str]) -> UsageFilter | None:
+    """Return a filter for an answer with these headers, and change them as it needs; None if it is no stream.
+
+    Raises:
+        Undecodable: the answer is in a coding that nobody knows; its headers stay.
+    """
+    if "text/event-stream" not in headers.get("content-type", ""):
+        return None
+    usage_filter = UsageFilter(headers.get("content-encoding", ""))
+    headers.pop("content-encoding", None)
+    if headers.pop("content-length", None) is not None:
+        headers["transfer-encoding"] = "chunked"
+    return usage_filter
 
 
 def _is_usage_only(event: bytes) -> bool:

@@ -58,6 +58,8 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/models/(?P<model>[^/:]+):(?:embedContent|batchEmbedContents)$", gemini.EMBED, None),
     (r"/endpoints/(?P<model>[^/:]+):generateContent$", gemini.GENERATE, None),
     (r"/endpoints/(?P<model>[^/:]+):streamGenerateContent$", gemini.STREAM_GENERATE, None),
+    (r"/v1internal:generateContent$", gemini.GENERATE, None),
+    (r"/v1internal:streamGenerateContent$", gemini.STREAM_GENERATE, None),
     (r"/interactions$", gemini_interactions.INTERACTIONS, None),
     (r"/model/(?P<model>[^/]+)/converse$", bedrock_converse.CONVERSE, None),
     (r"/model/(?P<model>[^/]+)/converse-stream$", bedrock_converse.CONVERSE_STREAM, None),

@@ -3,6 +3,7 @@
 POST .../models/MODEL:generateContent, and :streamGenerateContent, which is an SSE stream with `?alt=sse` and one JSON
 array otherwise. Usage is in every item and cumulative. Thoughts count apart from the candidates' tokens.
 https://ai.google.dev/api/generate-content
+Gemini's command line calls /v1internal:generateContent and wraps both sides: {"model", "request"}, {"response"}.
 POST .../models/MODEL:embedContent and :batchEmbedContents. https://ai.google.dev/api/embeddings
 """
 
@@ -31,6 +32,8 @@ class _SnakeConfig(msgspec.Struct):
 
 
 class _Request(msgspec.Struct):
+    model: Any = None
+    request: "_Request | None" = None
     contents: _Items = None
     generationConfig: _Config | None = None  # noqa: N815 - the wire's name
     generation_config: _SnakeConfig | None = None  # protobuf's JSON allows both
@@ -60,7 +63,7 @@ class _Item(msgspec.Struct, rename="camel"):
     model_version: Any = None
     prompt_feedback: Any = None
     error: Any = None
-    response: Any = None  # the Code Assist API wraps all of it
+    response: "_Item | None" = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -86,10 +89,11 @@ class Gemini(WireFormat):
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
-        asked = decoded(_REQUEST, body)
+        wrapper = decoded(_REQUEST, body)
+        asked = wrapper.request or wrapper
         config = asked.generationConfig or asked.generation_config or _Config()
         return request_of(
-            model=None,
+            model=wrapper.model,
             stream=self._stream,
             max_tokens=(config.max_output_tokens,),
             temperature=config.temperature,
@@ -100,12 +104,14 @@ class Gemini(WireFormat):
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer that is not a stream."""
-        self._learn(decoded(_ITEM, body), answer)
+        item = decoded(_ITEM, body)
+        self._learn(item.response or item, answer)
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one item of a stream."""
         del name
         item = decoded(_ITEM, data)
+        item = item.response or item
         self._learn(item, answer)
         output = Output.NONE
         for candidate in item.candidates or ():

@@ -1,0 +1,90 @@
+"""The start of the addon: options declared and checked, the recorder opened, the first words said.
+
+What it needs of mitmproxy is handed to it. A start that cannot go on ends the process with one sentence.
+"""
+
+import io
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import certifi
+
+from addon.complaints import Complaints
+from addon.greeting import greeting, public_addresses, write_bundle
+from addon.quiet import quote_no_bytes
+from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
+from recorder.database import get_db_path
+from recorder.errors import RecorderError
+from recorder.worker import Recorder
+
+_FOR_CLIENTS = ("regular", "upstream")  # modes of mitmproxy that HTTPS_PROXY can name
+
+
+class Loader(Protocol):
+    """mitmproxy's loader."""
+
+    def add_option(self, name: str, typespec: Any, default: object, help: str) -> None:  # noqa: A002, ANN401 - mitmproxy's
+        """Declare an option."""
+
+
+class Server(Protocol):
+    """A server instance of mitmproxy."""
+
+    @property
+    def mode(self) -> Any:  # noqa: ANN401 - mitmproxy's
+        """Has a `type_name`."""
+
+    @property
+    def listen_addrs(self) -> Iterable[tuple[Any, ...]]:
+        """Host, port, and more for IPv6."""
+
+
+def declare(loader: Loader, options: Any) -> None:  # noqa: ANN401 - mitmproxy's
+    """Declare the options, after a look at what was typed."""
+    quote_no_bytes()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # or warnings are not seen before the end, in a pipe or a file
+    try:
+        check_given(options.deferred)
+    except BadOption as error:
+        _refuse(error)
+    for name, meaning in OPTIONS.items():
+        loader.add_option(name, str | None, None, meaning)
+    if not options.has_changed("flow_detail"):
+        options.update(flow_detail=0)  # the default prints whole URLs, with the keys in them
+
+
+def open_recorder(options: Any) -> tuple[Settings, Path, Recorder]:  # noqa: ANN401 - mitmproxy's
+    """Read the options and open the database; return the settings, the database's path and the recorder."""
+    try:
+        settings = parse({name: getattr(options, name) for name in OPTIONS})
+        database = get_db_path(settings.database)
+        recorder = Recorder(database, queue_size=settings.queue_size, backup_dir=settings.backup_dir)
+        recorder.open()
+    except (BadOption, RecorderError) as error:
+        _refuse(error)
+    return settings, database, recorder
+
+
+def greet(options: Any, servers: Iterable[Server], database: Path, complaints: Complaints) -> None:  # noqa: ANN401 - mitmproxy's
+    """Say where the rows go and what to type, and warn about an address that others can reach."""
+    listening = [(server.mode.type_name, address[:2]) for server in servers for address in server.listen_addrs]
+    if (public := public_addresses(address for _, address in listening)) and not options.proxyauth:
+        complaints.once(
+            "public",
+            f"The proxy listens on {', '.join(public)}, where others can reach it: add --listen-host 127.0.0.1, "
+            "or --set proxyauth=USER:PASSWORD.",
+        )
+    authority = Path(options.confdir).expanduser().absolute() / "mitmproxy-ca-cert.pem"
+    bundle = write_bundle(authority, Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
+    addresses = [address for mode, address in listening if mode in _FOR_CLIENTS]
+    print(greeting(database, addresses, bundle, authority), flush=True)  # noqa: T201 - the one thing that a start says
+
+
+def _refuse(error: Exception) -> NoReturn:
+    sys.stdout.flush()
+    print(f"llm-metrics: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    os._exit(1)  # mitmproxy listens already: unwinding its loop would serve whoever waits, and print tracebacks
