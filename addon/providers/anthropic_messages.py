@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
 
@@ -20,7 +20,7 @@ class _Request(msgspec.Struct):
     max_tokens: Any = None
     temperature: Any = None
     top_p: Any = None
-    messages: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+    messages: Items = None
 
 
 class _Message(msgspec.Struct):

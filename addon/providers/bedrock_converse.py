@@ -12,7 +12,7 @@ import msgspec
 from addon.aws_framing import EXCEPTION
 from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError, read_error
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
 
@@ -23,7 +23,7 @@ class _Config(msgspec.Struct, rename="camel"):
 
 
 class _Request(msgspec.Struct, rename="camel"):
-    messages: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+    messages: Items = None
     inference_config: _Config | None = None
 
 
@@ -61,7 +61,6 @@ class BedrockConverse(WireFormat):
         asked = decoded(_REQUEST, body)
         config = asked.inference_config or _Config()
         return request_of(
-            model=None,
             stream=self._stream,
             max_tokens=(config.max_tokens,),
             temperature=config.temperature,

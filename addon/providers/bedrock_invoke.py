@@ -16,10 +16,8 @@ from addon.aws_framing import EXCEPTION
 from addon.providers.anthropic_messages import MESSAGES
 from addon.providers.bedrock_converse import exception, output_of
 from addon.providers.decode import Unparsed, decoded
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import FirstOf, UsageKeys
-
-type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
 
 
 class _Config(msgspec.Struct):
@@ -36,7 +34,7 @@ class _Request(msgspec.Struct):
     max_gen_len: Any = None
     temperature: Any = None
     top_p: Any = None
-    messages: _Items = None
+    messages: Items = None
     inferenceConfig: _Config | None = None  # noqa: N815 - Nova
     textGenerationConfig: _Config | None = None  # noqa: N815 - Titan
 
@@ -111,7 +109,6 @@ class BedrockInvoke(WireFormat):
         asked = decoded(_REQUEST, body)
         config = asked.inferenceConfig or asked.textGenerationConfig or _Config()
         return request_of(
-            model=None,
             stream=self._stream,
             max_tokens=(
                 asked.max_tokens,

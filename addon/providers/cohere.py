@@ -13,10 +13,8 @@ import msgspec
 
 from addon.json_framing import Lines
 from addon.providers.decode import decoded
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import FirstOf, UsageKeys
-
-type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
 
 
 class _Request(msgspec.Struct):
@@ -25,13 +23,13 @@ class _Request(msgspec.Struct):
     max_tokens: Any = None
     temperature: Any = None
     p: Any = None
-    messages: _Items = None
-    message: _Items = None
-    chat_history: _Items = None
-    prompt: _Items = None
-    texts: _Items = None
-    inputs: _Items = None
-    images: _Items = None
+    messages: Items = None
+    message: Items = None
+    chat_history: Items = None
+    prompt: Items = None
+    texts: Items = None
+    inputs: Items = None
+    images: Items = None
 
 
 class _Answer(msgspec.Struct):

@@ -13,6 +13,9 @@ from addon.providers.errors import ProviderError, error_from
 from addon.providers.usage import Usage, UsageReader, merge
 from addon.providers.values import integer, number, text
 
+type Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
+"""A field that should be a list, of which only the length counts; a wrong type costs no other field."""
+
 
 class Output(enum.IntEnum):
     """Whether a stream event carries something that the model generated."""
@@ -101,12 +104,12 @@ class WireFormat:
 
 def request_of(  # noqa: PLR0913 - one argument a column
     *,
-    model: object,
-    stream: object,
-    max_tokens: tuple[object, ...],
-    temperature: object,
-    top_p: object,
-    messages: object,
+    model: object = None,
+    stream: object = None,
+    max_tokens: tuple[object, ...] = (),
+    temperature: object = None,
+    top_p: object = None,
+    messages: object = None,
     recognised: bool,
 ) -> Request:
     """Make a `Request` of decoded leaves; `messages` is the list of messages, or a string that stands for one."""

@@ -13,10 +13,8 @@ import msgspec
 
 from addon.json_framing import ArrayItems
 from addon.providers.decode import decoded
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
-
-type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
 
 
 class _Config(msgspec.Struct, rename="camel"):
@@ -34,7 +32,7 @@ class _SnakeConfig(msgspec.Struct):
 class _Request(msgspec.Struct):
     model: Any = None
     request: "_Request | None" = None
-    contents: _Items = None
+    contents: Items = None
     generationConfig: _Config | None = None  # noqa: N815 - the wire's name
     generation_config: _SnakeConfig | None = None  # protobuf's JSON allows both
 

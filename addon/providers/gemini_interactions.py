@@ -10,7 +10,7 @@ import msgspec
 
 from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
 
@@ -24,7 +24,7 @@ class _Request(msgspec.Struct):
     model: Any = None
     agent: Any = None
     stream: Any = None
-    input: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+    input: Items = None
     generation_config: _Config | None = None
 
 

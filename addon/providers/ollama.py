@@ -11,10 +11,8 @@ import msgspec
 
 from addon.json_framing import Lines
 from addon.providers.decode import decoded
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
-
-type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
 
 
 class _Options(msgspec.Struct):
@@ -27,9 +25,9 @@ class _Request(msgspec.Struct):
     model: Any = None
     stream: Any = None
     options: _Options | None = None
-    messages: _Items = None
-    prompt: _Items = None
-    input: _Items = None
+    messages: Items = None
+    prompt: Items = None
+    input: Items = None
 
 
 class _Message(msgspec.Struct):

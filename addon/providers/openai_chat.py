@@ -11,10 +11,8 @@ from typing import Any
 import msgspec
 
 from addon.providers.decode import decoded
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys, timing_in
-
-type _Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
 
 
 class _Request(msgspec.Struct):
@@ -24,8 +22,8 @@ class _Request(msgspec.Struct):
     max_tokens: Any = None
     temperature: Any = None
     top_p: Any = None
-    messages: _Items = None
-    prompt: _Items = None
+    messages: Items = None
+    prompt: Items = None
 
 
 class _Delta(msgspec.Struct):

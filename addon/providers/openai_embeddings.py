@@ -11,6 +11,7 @@ import msgspec
 from addon.providers.decode import decoded
 from addon.providers.format import Answer, Request, WireFormat, request_of
 from addon.providers.usage import FirstOf, UsageKeys
+from addon.providers.values import has_value
 
 
 class _Request(msgspec.Struct):
@@ -42,15 +43,7 @@ class OpenAIEmbeddings(WireFormat):
     def request(self, body: bytes) -> Request:
         """Read a request body."""
         asked = decoded(_REQUEST, body)
-        return request_of(
-            model=asked.model,
-            stream=None,
-            max_tokens=(),
-            temperature=None,
-            top_p=None,
-            messages=None,
-            recognised=bool(bytes(asked.input)),
-        )
+        return request_of(model=asked.model, recognised=has_value(asked.input))
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer."""

@@ -67,10 +67,7 @@ class OpenAIMedia(WireFormat):
         return request_of(
             model=asked.model,
             stream=asked.stream is True or asked.stream == "true" or asked.stream_format == "sse",
-            max_tokens=(),
             temperature=_number(asked.temperature) if form else asked.temperature,
-            top_p=None,
-            messages=None,
             recognised=form or asked.prompt is not None or asked.input is not None,
         )
 

@@ -11,7 +11,7 @@ import msgspec
 
 from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
 
 
@@ -21,7 +21,7 @@ class _Request(msgspec.Struct):
     max_output_tokens: Any = None
     temperature: Any = None
     top_p: Any = None
-    input: list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None = None
+    input: Items = None
 
 
 class _Response(msgspec.Struct):

@@ -44,15 +44,7 @@ class Rerank(WireFormat):
     def request(self, body: bytes) -> Request:
         """Read a request body."""
         asked = decoded(_REQUEST, body)
-        return request_of(
-            model=asked.model,
-            stream=None,
-            max_tokens=(),
-            temperature=None,
-            top_p=None,
-            messages=None,
-            recognised=asked.query is not None and asked.documents is not None,
-        )
+        return request_of(model=asked.model, recognised=asked.query is not None and asked.documents is not None)
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer."""
