@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 MARK := .venv/setup
 
-.PHONY: help setup run demo test check lock clean FORCE
+.PHONY: help setup run demo test fuzz check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -32,6 +32,12 @@ demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic:
 
 test: $(MARK) ## run the tests; ARGS="-k name"
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+# atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
+SECONDS ?= 60
+fuzz: $(MARK) ## feed random and mutated bytes to all that reads traffic; SECONDS=60
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet atheris
+	@exec $(BIN)/python -m fuzz $(SECONDS)
 
 check: $(MARK) ## linters, formatting, types, who may import whom
 	$(BIN)/ruff check .

@@ -173,7 +173,7 @@ class LLMMetrics:
         path, _, query = flow.request.path.partition("?")
         route: Route[Any] | None
         if is_websocket:
-            route = match_session(host, tunnel.port, path, query)
+            route = match_session(host, tunnel.port, path, query, named=self._names(host))
         else:
             route = match(host, tunnel.port, path, named=self._names(host))
         if route is None:
@@ -231,6 +231,8 @@ class LLMMetrics:
     def response(self, flow: http.HTTPFlow) -> None:
         """Record an exchange that HTTP has completed."""
         if flow.response is None or flow.response.status_code != _SWITCHING_PROTOCOLS:
+            status = flow.response.status_code if flow.response is not None else 0
+            self.calls.refuse(flow.id, status, time.monotonic_ns())
             self.calls.end(flow.id, Cause.COMPLETE, time.monotonic_ns())
 
     @_guarded
@@ -254,7 +256,7 @@ class LLMMetrics:
     @_guarded
     def websocket_message(self, flow: http.HTTPFlow) -> None:
         """Record the responses that a message ends, and let mitmproxy forget all messages before it."""
-        if flow.websocket is not None and self.calls.is_session(flow.id):
+        if flow.websocket is not None:
             message = flow.websocket.messages[-1]
             del flow.websocket.messages[:-1]
             self.calls.message(flow.id, message.content, time.monotonic_ns(), from_client=message.from_client)
@@ -284,7 +286,7 @@ class LLMMetrics:
 
     def _hide_usage(self, response: http.Response, exchange: Exchange) -> None:
         """Take the chunk out of the stream that the client did not ask for."""
-        usage_filter = filter_for(response.headers)
+        usage_filter = filter_for(response.headers, http1=not response.is_http2)
         if usage_filter is None:
             return
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from addon.decoding import LIMIT, Unreadable, decoder_for
+from addon.decoding import LIMIT, Undecodable, Unreadable, decoder_for
 from addon.providers import openai_chat
 from addon.providers.route import Route
 
@@ -47,7 +47,7 @@ def with_usage(body: bytes) -> bytes | None:
     try:
         fields = _BODY.decode(body)
         options = _BODY.decode(given) if (given := bytes(fields.get("stream_options", b""))) not in _ABSENT else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if bytes(fields.get("stream", b"")) != b"true" or "include_usage" in options:
         return None
@@ -65,46 +65,75 @@ class UsageFilter:
 
     def __init__(self, content_encoding: str) -> None:
         self._decoder = decoder_for(content_encoding)
-        self._held = b""
+        self._held = bytearray()
+        self._searched = 0  # no event ends before this place in what is held
+        self._line_feed: bytes | None = None  # what becomes of an LF that comes after a CR at the end of a read
         self._lost = False
 
     def feed(self, data: bytes) -> list[bytes]:
         """Return what may go on to the client; an empty `data` is the end of the stream."""
         if self._lost:
             return [data]
-        try:
-            plain = data if self._decoder is None else b"".join(self._decoder.feed(data))
-        except Unreadable:
-            self._lost = True
-            held, self._held = self._held, b""
-            return [held + data]
         if not data:
-            rest, self._held = self._held, b""
+            rest = bytes(self._held)
+            self._held.clear()
             return [rest] if rest and not _is_usage_only(rest) else []
-        passed = b"".join(event for event in self._events(plain) if not _is_usage_only(event))
-        if len(self._held) > LIMIT:  # no event is that long: this is no event stream
-            passed, self._held = passed + self._held, b""
+        plain, undecoded = self._decoded(data)
+        passed = self._late_line_feed(plain) + b"".join(self._events())
+        if self._lost or len(self._held) > LIMIT:  # no event is that long: this is no event stream
+            passed += bytes(self._held) + undecoded
+            self._held.clear()
+            self._searched = 0
         return [passed] if passed else []
 
-    def _events(self, plain: bytes) -> Iterator[bytes]:
-        held, start = self._held + plain, 0
-        for end in _EVENT_END.finditer(held):
-            yield held[start : end.end()]
+    def _decoded(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return what `data` stands for, and what of it could not be decoded: after that nothing can."""
+        if self._decoder is None:
+            return data, b""
+        plain = b""
+        try:
+            for piece in self._decoder.feed(data):
+                plain += piece
+        except Unreadable:
+            self._lost = True
+            return plain, b"" if plain else data
+        return plain, b""
+
+    def _late_line_feed(self, plain: bytes) -> bytes:
+        """Hold `plain`, but for an LF that belongs to the event before it: that goes where the event went."""
+        fate, late = self._line_feed, b""
+        if fate is not None and plain:
+            self._line_feed = None
+            if plain.startswith(b"\n"):
+                plain, late = plain[1:], fate
+        self._held += plain
+        return late
+
+    def _events(self) -> Iterator[bytes]:
+        """Take all complete events; yield those that go on."""
+        start = 0
+        for end in _EVENT_END.finditer(self._held, self._searched):
+            event = bytes(self._held[start : end.end()])
             start = end.end()
-        self._held = held[start:]
+            hidden = _is_usage_only(event)
+            if event.endswith(b"\r") and start == len(self._held):
+                self._line_feed = b"" if hidden else b"\n"
+            if not hidden:
+                yield event
+        del self._held[:start]
+        self._searched = max(0, len(self._held) - 3)
 
 
-def filter_for(headers: MutableMapping[str, str]) -> UsageFilter | None:
-    """Return a filter for an answer with these headers, and change them as it needs; None if it is no stream.
-
-    Raises:
-        Undecodable: the answer is in a coding that nobody knows; its headers stay.
-    """
+def filter_for(headers: MutableMapping[str, str], *, http1: bool) -> UsageFilter | None:
+    """Return a filter for an answer with these headers, and change them as it needs; None if it cannot be filtered."""
     if "text/event-stream" not in headers.get("content-type", ""):
         return None
-    usage_filter = UsageFilter(headers.get("content-encoding", ""))
+    try:
+        usage_filter = UsageFilter(headers.get("content-encoding", ""))
+    except Undecodable:
+        return None
     headers.pop("content-encoding", None)
-    if headers.pop("content-length", None) is not None:
+    if headers.pop("content-length", None) is not None and http1:
         headers["transfer-encoding"] = "chunked"
     return usage_filter
 
@@ -115,6 +144,6 @@ def _is_usage_only(event: bytes) -> bool:
     data = b"\n".join(line[5:] for line in re.split(rb"\r\n|\n|\r", event) if line.startswith(b"data:"))
     try:
         chunk = _CHUNK.decode(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return chunk.choices == [] and bytes(chunk.usage) not in _ABSENT

@@ -33,10 +33,6 @@ class InFlight:
         """Return the exchange of a flow that is followed."""
         return self._exchanges.get(flow)
 
-    def is_session(self, flow: str) -> bool:
-        """Tell whether the flow is a WebSocket that is followed."""
-        return flow in self._sessions
-
     def forget(self, flow: str) -> None:
         """Follow a call no longer: it was no LLM's, or the upgrade of its connection was refused."""
         if exchange := self._exchanges.pop(flow, None):
@@ -47,6 +43,11 @@ class InFlight:
         """Take a message of a session."""
         if session := self._sessions.get(flow):
             self._record(session.message(data, at, from_client=from_client))
+
+    def refuse(self, flow: str, status: int, at: int) -> None:
+        """Record a WebSocket that the provider did not open."""
+        if session := self._sessions.pop(flow, None):
+            self._record(session.refuse(status, at))
 
     def end(self, flow: str, cause: Cause, at: int, reason: str = "") -> None:
         """Record a call that has ended; `reason` is what mitmproxy says about a connection that failed."""

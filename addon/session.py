@@ -45,6 +45,8 @@ class Session:
 
     def __init__(self, opening: Opening) -> None:
         self._row = Row(opening)
+        self._known_host = opening.route.known_host
+        self._began = opening.at
         self._asked_model: str | None = opening.route.model
         self.faults: set[str] = set()
         """Names of the counters that this session adds 1 to."""
@@ -56,6 +58,14 @@ class Session:
         except Unparsed:
             self.faults.add("unparsed")
             return []
+
+    def refuse(self, status: int, at: int) -> list[CompletionRequest]:
+        """The provider answered the upgrade with `status`: one row, where the host is an LLM's for certain."""
+        if not self._known_host:
+            return []
+        turn = Turn(self._began, Request(), 0)
+        turn.call.status = status
+        return [self._end(turn, at, ProviderError(type=f"http_{status}"))]
 
     def finish(self, cause: Cause, at: int) -> list[CompletionRequest]:
         """The connection has ended: return the rows of the responses that had not."""

@@ -10,11 +10,11 @@ from recorder.events import Unrecognised
 
 _NOT_RECORDED = re.compile(
     r"""/(?:
-          models | files | uploads | batches | vector_stores | assistants | threads | containers | conversations
+          files | uploads | batches | vector_stores | assistants | threads | containers | conversations
         | organizations? | fine_tuning | fine-tuning | evals | moderations | users? | auth | oauth | me | credits
         | count_tokens | count-tokens | tokenize | detokenize | telemetry | events | health | v\d+/api-keys
         | input_tokens | compact | cachedContents | operations
-    )(?:/|$) | :(?:countTokens|computeTokens|batchGenerateContent)$ | ^/$
+    )(?:/|$) | :(?:countTokens|computeTokens|batchGenerateContent)$ | /models(?:/[^/:]+)?$ | ^/$
     """,
     re.VERBOSE,
 )

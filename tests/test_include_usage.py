@@ -165,8 +165,6 @@ def test_any_bytes_pass_unchanged(data: bytes, cuts: list[int]) -> None:
         (b"", None),
         (b"--form\r\n", None),
         (b'{"stream":true', None),
-        (b'{"stream":true,"x":"\\ud800"}', None),
-        (b'{"stream":true,"x":"\xff"}', None),
         (b'{"stream":true,"x":%b}' % _DEEP, None),
         (b'{"stream":true,"x":"%b"}' % (b"x" * LIMIT), None),
     ],
@@ -174,8 +172,6 @@ def test_any_bytes_pass_unchanged(data: bytes, cuts: list[int]) -> None:
 )
 def test_only_a_stream_that_says_nothing_of_usage_is_asked_for_it(body: bytes, options: dict[str, Any] | None) -> None:
     asking = with_usage(body)
-    if asking is not None and b"\\ud800" in body:
-        asking = None  # leaving a lone surrogate as it is written is as good as not asking
     assert (asking is None) == (options is None)
     if asking is not None:
         assert json.loads(asking) == json.loads(body) | {"stream_options": options}

@@ -13,6 +13,7 @@ from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError
 from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from addon.providers.usage import UsageKeys
+from addon.providers.values import text
 
 
 class _Request(msgspec.Struct):
@@ -28,6 +29,7 @@ class _Response(msgspec.Struct):
     model: Any = None
     status: Any = None
     incomplete_details: Any = None
+    status_details: Any = None  # Realtime's name for it, with the error in it as well
     usage: Any = None
     error: Any = None
 
@@ -98,14 +100,17 @@ class OpenAIResponses(WireFormat):
     def _learn(response: _Response, answer: Answer) -> None:
         # A response in the background is "queued" or "in_progress": it has not finished, so it has no reason yet.
         status = response.status if response.status in _FINAL else None
-        details = response.incomplete_details
-        reason = details.get("reason") if status == "incomplete" and isinstance(details, dict) else None
-        answer.learn(model=response.model, finish_reason=reason or status, usage=response.usage)
+        details = response.incomplete_details or response.status_details
+        details = details if isinstance(details, dict) else {}
+        reason = details.get("reason")
+        answer.learn(
+            model=response.model, finish_reason=(status == "incomplete" and reason) or status, usage=response.usage
+        )
         answer.ended = answer.ended or status is not None
-        if response.error:
-            answer.fail({"error": response.error})
+        if error := response.error or details.get("error"):
+            answer.fail({"error": error})
         elif status in _UNSUCCESSFUL:
-            answer.error = ProviderError(type=status)
+            answer.error = ProviderError(type=status, code=text(reason))
 
 
 RESPONSES = OpenAIResponses()

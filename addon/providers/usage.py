@@ -86,6 +86,7 @@ class FirstOf:
 
 
 _DEEPEST = 4  # objects within objects; no provider goes beyond three
+_MOST_KEYS = 100
 
 
 def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
@@ -94,6 +95,8 @@ def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
         return known
     merged = dict(known)
     for key, value in reported.items():
+        if key not in merged and len(merged) >= _MOST_KEYS:
+            continue
         if isinstance(value, dict):
             inner = merged.get(key)
             if depth:

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import parse_qs
 
-from addon.providers.hosts import name_of
+from addon.providers.hosts import name_of, provider_of
 from addon.providers.route import Route, normalised
 from addon.providers.usage import UsageReader
 from addon.providers.values import text
@@ -19,8 +19,11 @@ _SESSIONS: tuple[tuple[str, type[Session], UsageReader], ...] = (
 )
 
 
-def match_session(host: str, port: int, path: str, query: str) -> Route[type[Session]] | None:
-    """Return what a WebSocket on `path` at an address speaks; None if it is no LLM's."""
+def match_session(host: str, port: int, path: str, query: str, *, named: bool = False) -> Route[type[Session]] | None:
+    """Return what a WebSocket on `path` at an address speaks; None if it is no LLM's.
+
+    `named` says that somebody named the host as an LLM's.
+    """
     path = normalised(path)
     for pattern, session, usage in _SESSIONS:
         if re.search(pattern, path):
@@ -31,7 +34,7 @@ def match_session(host: str, port: int, path: str, query: str) -> Route[type[Ses
                 operation="chat",
                 usage_reader=usage,
                 model=text(model[0]) if model else None,
-                known_host=True,  # a row is made only for messages that are of the protocol
+                known_host=named or provider_of(host) is not None,
                 speaks=session,
             )
     return None

@@ -38,9 +38,16 @@ class _Config(msgspec.Struct, rename="camel"):
     top_p: Any = None
 
 
+class _SnakeConfig(msgspec.Struct):
+    max_output_tokens: Any = None
+    temperature: Any = None
+    top_p: Any = None
+
+
 class _Setup(msgspec.Struct):
     model: Any = None
     generationConfig: _Config | None = None  # noqa: N815 - the wire's name
+    generation_config: _SnakeConfig | None = None
 
 
 class _FromClient(msgspec.Struct):
@@ -95,7 +102,7 @@ class GeminiLive(Session):
     def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
         said = decoded(_CLIENT, data)
         if said.setup is not None:
-            config = said.setup.generationConfig or _Config()
+            config = said.setup.generationConfig or said.setup.generation_config or _Config()
             model = text(said.setup.model) or ""
             self._setup = Request(
                 model=model.rpartition("models/")[2] or None,
@@ -112,7 +119,8 @@ class GeminiLive(Session):
         content = said.server_content or _Content()
         output = Output.ANSWER if said.tool_call else _output(content)
         turn = self._turn
-        if turn is None and (output or said.usage_metadata or said.error):
+        # Usage that comes after its turn has ended begins no other.
+        if turn is None and (output or said.error or (content.turn_complete is True and said.usage_metadata)):
             asked, sent = self._content or (at, 0)
             turn = self._turn = Turn(asked, self._setup, sent)
             self._content = None

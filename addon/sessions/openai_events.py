@@ -6,6 +6,7 @@ the response begins with its `response.created`.
 https://platform.openai.com/docs/api-reference/realtime-server-events
 """
 
+import itertools
 from collections import deque
 from typing import Any
 
@@ -15,7 +16,7 @@ from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError, read_error
 from addon.providers.format import Request
 from addon.providers.openai_responses import RESPONSES
-from addon.providers.values import text
+from addon.providers.values import integer, text
 from addon.quotation import quotable
 from addon.row import Opening
 from addon.session import Session, Turn
@@ -23,6 +24,7 @@ from recorder.events import CompletionRequest
 
 USAGE = RESPONSES.usage_keys
 _MOST_OPEN = 256
+_ABANDONED = "abandoned"  # the counter of responses that were given up, to bound what is kept
 
 
 class _Identified(msgspec.Struct):
@@ -52,8 +54,9 @@ class Realtime(Session):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
-        self._asked: deque[tuple[Turn, str | None]] = deque(maxlen=_MOST_OPEN)
+        self._asked: deque[tuple[Turn, str | None]] = deque()
         self._open: dict[str, Turn] = {}
+        self._numbers = itertools.count()
         self._model: str | None = None
 
     def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
@@ -62,6 +65,9 @@ class Realtime(Session):
             turn = Turn(at, self._request(data, said), len(data))
             turn.call.quotable = quotable(data)
             self._asked.append((turn, text(said.event_id)))
+            if len(self._asked) > _MOST_OPEN:
+                self._asked.popleft()
+                self.faults.add(_ABANDONED)
         return []
 
     def _from_server(self, data: bytes, at: int) -> list[CompletionRequest]:
@@ -94,19 +100,24 @@ class Realtime(Session):
 
     def _request(self, data: bytes, said: _Message) -> Request:  # noqa: ARG002 - what Responses needs
         options = said.response or _Identified()
-        limit = options.max_output_tokens
-        return Request(model=text(options.model), max_tokens=limit if type(limit) is int else None)
+        return Request(model=text(options.model), max_tokens=integer(options.max_output_tokens))
 
     def _begin(self, said: _Message, at: int) -> None:
         turn = self._asked.popleft()[0] if self._asked else Turn(at, Request(), 0)
-        self._open[_id_of(said)] = turn
-        if len(self._open) > _MOST_OPEN:  # a server that never ends its responses
-            del self._open[next(iter(self._open))]
-            self.faults.add("abandoned")
+        name = _id_of(said) or f"unnamed {next(self._numbers)}"
+        overwritten = self._open.pop(name, None)
+        self._open[name] = turn
+        if overwritten is not None or len(self._open) > _MOST_OPEN:  # a server that never ends its responses
+            if overwritten is None:
+                del self._open[next(iter(self._open))]
+            self.faults.add(_ABANDONED)
 
     def _turn(self, said: _Message) -> Turn | None:
-        turn = self._open.get(_id_of(said))
-        return turn or (next(reversed(self._open.values())) if len(self._open) == 1 else None)
+        """Find the response that a message belongs to: the one that it names, or else the only one."""
+        named = _id_of(said)
+        if named or len(self._open) != 1:
+            return self._open.get(named)
+        return next(iter(self._open.values()))
 
     def _forget(self, turn: Turn) -> None:
         self._open = {key: other for key, other in self._open.items() if other is not turn}
@@ -155,7 +166,7 @@ def _remaining(limits: object) -> dict[str, int]:
     found = {}
     for limit in limits if isinstance(limits, list) else ():
         if isinstance(limit, dict) and (column := _REMAINING.get(str(limit.get("name")))):
-            remaining = limit.get("remaining")
-            if isinstance(remaining, int) and remaining >= 0:
+            remaining = integer(limit.get("remaining"))
+            if remaining is not None:
                 found[column] = remaining
     return found

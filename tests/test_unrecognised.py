@@ -1,0 +1,103 @@
+"""What counts as a gap in coverage, and how its path is folded."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from addon.unrecognised import is_gap, unrecognised
+
+_AT = "2026-03-01T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/models",
+        "/v1/models/gpt-5.5",
+        "/openai/deployments/x/models",
+        "/v1beta/models/gemini-3-flash:countTokens",
+        "/v1/projects/p/locations/l/publishers/google/models/m:computeTokens",
+        "/v1beta/models/gemini-3-flash:batchGenerateContent",
+        "/v1/messages/count_tokens",
+        "/v1/messages/batches",
+        "/v1/batches/batch_1/cancel",
+        "/v1/files",
+        "/v1/files/file-1/content",
+        "/v1/uploads/up_1/parts",
+        "/v1/vector_stores/vs_1/files",
+        "/v1/responses/input_tokens",
+        "/v1/responses/compact",
+        "/v1/moderations",
+        "/v1/fine_tuning/jobs",
+        "/v1/tokenize",
+        "/v1beta/cachedContents",
+        "/api/oauth/token",
+        "/health",
+        "/",
+    ],
+)
+def test_what_is_not_recorded_on_purpose_is_no_gap(path: str) -> None:
+    assert not is_gap(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2/brand-new",
+        "/v1/videos",
+        "/v1/modelsmith",
+        "/v1/profiles/run",
+        "/v1/my_files",
+        "/v1/healthcare/ask",
+        "/v1beta/models/imagen-5:predict",
+        "/v1beta/models/veo-4:predictLongRunning",
+        "/v1/models/llama/generate",
+        "/v1/users-guide",
+    ],
+)
+def test_what_might_have_been_a_call_is_a_gap(path: str) -> None:
+    assert is_gap(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "folded"),
+    [
+        ("/v1/videos", "/v1/videos"),
+        ("/v1/videos/42/remix", "/v1/videos/{id}/remix"),
+        ("/v1/videos/video_68f1a2b3c4d5e6f7/remix", "/v1/videos/{id}/remix"),
+        ("/v1/x/3f2504e0-4f89-11d3-9a0c-0305e82c3301", "/v1/x/{id}"),
+        ("/v1/x/deadbeefdeadbeef00", "/v1/x/{id}"),
+        ("/v1/x/" + "long" * 11, "/v1/x/{id}"),
+        ("/v1/text-generation/run", "/v1/text-generation/run"),
+        ("/v1beta/brand_new_thing", "/v1beta/brand_new_thing"),
+        ("/v2/models/gemini-3-flash:new", "/v2/models/gemini-3-flash:new"),
+        ("", "/"),
+    ],
+)
+def test_ids_in_a_path_become_one_word(path: str, folded: str) -> None:
+    assert unrecognised("api.openai.com", path, _AT).path == folded
+
+
+def test_the_event_names_host_path_and_time() -> None:
+    event = unrecognised("api.openai.com", "/v1/videos", _AT)
+    assert (event.host, event.path, event.at) == ("api.openai.com", "/v1/videos", _AT)
+
+
+@given(host=st.text(max_size=400), path=st.text(max_size=2000) | st.from_regex(r"(/[a-z0-9_:-]*)+"))
+def test_any_path_is_judged_and_folded_to_something_short_and_printable(host: str, path: str) -> None:
+    assert is_gap(path) in (True, False)
+    event = unrecognised(host, path, _AT)
+    for value in (event.host, event.path):
+        assert 0 < len(value) <= 256
+        assert not re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value)
+
+
+@given(
+    id_=st.uuids().map(str)
+    | st.integers(min_value=0).map(str)
+    | st.from_regex(r"req_[0-9][0-9a-f]{20}", fullmatch=True)
+)
+def test_a_thousand_ids_are_one_path(id_: str) -> None:
+    assert unrecognised("h", f"/v1/things/{id_}/run", _AT).path == "/v1/things/{id}/run"
