@@ -1,10 +1,11 @@
 """What an error message quotes of the request is masked; the provider's own words stay."""
 
 import json
+import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from addon.masking import MASK
@@ -124,15 +125,14 @@ def test_four_words_in_a_row_never_stay(before: list[str], words: list[str], aft
 
 @given(message=_WORDS, prompt=_WORDS)
 def test_what_is_masked_stands_in_the_request(message: str, prompt: str) -> None:
+    assume(MASK not in message)
     body = _body(prompt, escaped=False)
     left = iter(without_quotations(message, body, None).split(MASK))
     position = len(next(left))
     for part in left:
         end = message.index(part, position) if part else len(message)
-        masked = message[position:end]
-        for word in masked.split():
-            inner = word.strip("'\"`.,:;!?()[]{}<>")
-            assert inner in body.decode() or json.dumps(inner, ensure_ascii=False)[1:-1] in body.decode()
+        spoken = re.findall(r"\w+", f"{prompt} {_body('').decode()}".lower())
+        assert all(word in spoken for word in re.findall(r"\w+", message[position:end].lower()))
         position = end + len(part)
 
 
