@@ -18,7 +18,7 @@ from mitmproxy.proxy import mode_specs
 from addon import start
 from addon.complaints import Complaints
 from addon.exchange import Exchange
-from addon.headers import basic_user
+from addon.headers import Headers, basic_user, plain
 from addon.include_usage import filter_for, is_asked, with_usage
 from addon.inflight import InFlight
 from addon.origin import LABEL_HEADER, host_asked_for, origin_of
@@ -34,6 +34,7 @@ from addon.unrecognised import is_gap, unrecognised
 from recorder.events import new_event_id, timestamp_of
 
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
+_CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
@@ -115,7 +116,7 @@ class LLMMetrics:
         refused = flow.response is not None and flow.response.status_code == _PROXY_AUTHENTICATION_REQUIRED
         if refused or (provider is None and not self._names(host)) or self._closed:
             return
-        client = _client(flow)
+        client, headers = _client(flow), plain(flow.request.headers.fields)
         self.calls.submit(
             unreachable(
                 timestamp=timestamp_of(tunnel.wall),
@@ -124,8 +125,8 @@ class LLMMetrics:
                 provider=provider,
                 host=f"{host}:{tunnel.port}",
                 reason=flow.server_conn.error or (flow.error.msg if flow.error else None),
-                headers=flow.request.headers,
-                origin=origin_of(tunnel.user, flow.request.headers.get(LABEL_HEADER), flow.request.headers, client),
+                headers=headers,
+                origin=origin_of(tunnel.user, headers.get(LABEL_HEADER), headers, client),
                 client=client,
             )
         )
@@ -159,12 +160,15 @@ class LLMMetrics:
         """Stream the request, and begin an exchange if it may be an LLM's."""
         flow.request.stream = True
         at, wall = time.monotonic_ns(), time.time_ns()
-        label = flow.request.headers.pop(LABEL_HEADER, None)
-        own_user = _proxy_user(flow)
-        flow.request.headers.pop("proxy-authorization", None)
+        headers = plain(flow.request.headers.fields)
+        label = headers.pop(LABEL_HEADER, None)
+        own_user = _proxy_user(flow, headers)
+        for private, present in ((LABEL_HEADER, label), (_CREDENTIALS, headers.get(_CREDENTIALS))):
+            if present is not None:
+                del flow.request.headers[private]
         if not flow.live or self._closed:
             return
-        is_websocket = flow.request.headers.get("upgrade", "").lower() == "websocket"
+        is_websocket = headers.get("upgrade", "").lower() == "websocket"
         if flow.request.method != ("GET" if is_websocket else "POST"):
             return
         # The tunnel's address comes before the request's, which is where mitmproxy goes, not what was asked for.
@@ -188,8 +192,8 @@ class LLMMetrics:
             host=f"{host}:{tunnel.port}",
             path=path,
             query=query,
-            headers=flow.request.headers,
-            origin=origin_of(own_user or tunnel.user, label, flow.request.headers, client),
+            headers=headers,
+            origin=origin_of(own_user or tunnel.user, label, headers, client),
             client=client,
             http_version=_version(flow),
         )
@@ -222,7 +226,8 @@ class LLMMetrics:
         if exchange := self.calls.exchange(flow.id):
             at = time.monotonic_ns()
             flow.response.stream = self._tap(exchange, exchange.chunk)
-            self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, flow.response.headers, at)
+            headers = plain(flow.response.headers.fields)
+            self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, headers, at)
             exchange.connect_ms = self._connect_ms(flow.server_conn)
             if flow.metadata.get(_ASKED_FOR_USAGE):
                 self._hide_usage(flow.response, exchange)
@@ -271,8 +276,13 @@ class LLMMetrics:
     # --- within
 
     def _tap(self, exchange: Exchange, take: Callable[[bytes, int], None]) -> Callable[[bytes], bytes]:
+        now = time.monotonic_ns
+
         def tap(data: bytes) -> bytes:
-            self.calls.safely(exchange, take, data, time.monotonic_ns())
+            try:
+                take(data, now())
+            except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
+                self.calls.stop_reading(exchange, take.__name__, error)
             return data
 
         return tap
@@ -315,16 +325,17 @@ class LLMMetrics:
 
 
 def _tunnel(flow: http.HTTPFlow) -> _Tunnel:
-    return _Tunnel(_proxy_user(flow), flow.request.host, flow.request.port, time.monotonic_ns(), time.time_ns())
+    user = _proxy_user(flow, plain(flow.request.headers.fields))
+    return _Tunnel(user, flow.request.host, flow.request.port, time.monotonic_ns(), time.time_ns())
 
 
 def _is_reverse(flow: http.HTTPFlow) -> bool:
     return isinstance(flow.client_conn.proxy_mode, mode_specs.ReverseMode)
 
 
-def _proxy_user(flow: http.HTTPFlow) -> str | None:
+def _proxy_user(flow: http.HTTPFlow, headers: Headers) -> str | None:
     authenticated = flow.metadata.get("proxyauth")  # mitmproxy has taken the header away if it asked for it
-    return authenticated[0] if authenticated else basic_user(flow.request.headers.get("proxy-authorization"))
+    return authenticated[0] if authenticated else basic_user(headers.get(_CREDENTIALS))
 
 
 def _client(flow: http.HTTPFlow) -> str | None:

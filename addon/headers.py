@@ -6,7 +6,7 @@ No other header is kept, and none is kept as a whole.
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from addon.providers.values import integer, text
 
 type Headers = Mapping[str, str]
-"""Case-insensitive."""
+"""Names in lower case."""
 type Value = str | int | None
 type Columns = dict[str, Any]
 type _Table = tuple[tuple[str, tuple[str, ...], Callable[[str], Value]], ...]
@@ -91,6 +91,18 @@ _RESPONSE: _Table = (
 _SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)
 
 _SERVER_TIMING = ("openai-processing-ms", "x-amzn-bedrock-invocation-latency", "x-envoy-upstream-service-time")
+
+
+def plain(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return header fields as they stand on the wire as `Headers`; values of one name are joined as RFC 9110 has it.
+
+    One pass here, since mitmproxy's own headers are searched from the beginning at each look-up.
+    """
+    headers: dict[str, str] = {}
+    for field, content in fields:
+        name, value = field.decode("latin-1").lower(), content.decode("utf-8", "surrogateescape")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def request_columns(headers: Headers) -> Columns:

@@ -55,8 +55,7 @@ class InFlight:
             try:
                 row = exchange.finish(cause, at, reason)
             except Exception as error:  # noqa: BLE001 - see the module's docstring
-                exchange.stop_reading("parser_errors")
-                self.broken("finish", error)
+                self.stop_reading(exchange, "finish", error)
                 row = exchange.finish(cause, at, reason)
             self._record([row] if row is not None else [], exchange.faults)
         if session := self._sessions.pop(flow, None):
@@ -75,8 +74,12 @@ class InFlight:
         try:
             take(*args)
         except Exception as error:  # noqa: BLE001 - see the module's docstring
-            exchange.stop_reading("parser_errors")
-            self.broken(take.__name__, error)
+            self.stop_reading(exchange, take.__name__, error)
+
+    def stop_reading(self, exchange: Exchange, where: str, error: Exception) -> None:
+        """An exchange has raised: it reads no further, but its times and bytes still count."""
+        exchange.stop_reading("parser_errors")
+        self.broken(where, error)
 
     def submit(self, event: Event) -> None:
         """Record what was never in flight."""

@@ -100,6 +100,7 @@ class Recorder:
             while not self._events.empty():
                 self._counters.dropped("shutdown", timestamp_of(self._events.get_nowait()))
         else:
+            self._loop.closing.set()
             self._thread.join(max(deadline - _LAST_ATTEMPT, deadline / 2))
             self._loop.given_up.set()
             self._thread.join(max(ends - time.monotonic(), 0))

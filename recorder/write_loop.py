@@ -8,7 +8,6 @@ import logging
 import queue
 import sqlite3
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -37,6 +36,7 @@ class WriteLoop:
 
     def __init__(self, path: Path, process: str, events: queue.Queue[Event], counters: Counters) -> None:
         """`process` names this recorder in the database."""
+        self.closing = threading.Event()  # set by the shutdown: nothing more will come
         self.given_up = threading.Event()  # set by the shutdown when its deadline has come
         self._path = path
         self._events = events
@@ -73,12 +73,16 @@ class WriteLoop:
         self._done = self._drained
 
     def _gather(self) -> None:
-        """Wait for a first event, then for more until the batch is full or 100 ms old; at idle none comes."""
+        """Wait for a first event, then 100 ms for more unless a batch is there already; at idle none comes.
+
+        One wake-up a batch: waiting for each event would take the GIL from the proxy's thread each time.
+        """
         try:
             self._batch.append(self._events.get(timeout=_IDLE_SECONDS))
-            ends = time.monotonic() + _BATCH_SECONDS
+            if self._events.qsize() < _BATCH_EVENTS:
+                self.closing.wait(_BATCH_SECONDS)
             while len(self._batch) < _BATCH_EVENTS:
-                self._batch.append(self._events.get(timeout=max(ends - time.monotonic(), 0)))
+                self._batch.append(self._events.get_nowait())
         except queue.Empty:
             pass
         except queue.ShutDown:
