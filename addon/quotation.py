@@ -26,6 +26,8 @@ def without_quotations(message: str, body: bytes, model: str | None) -> str:
     if not message or not body:
         return message
     request = _lower(_unescaped(body.decode("utf-8", "replace")))
+    if model:
+        request = request.replace(_lower(model), "")
     spoken = " ".join(["", *_WORD.findall(request), ""])
     # Escapes end words, and the model's name is no quotation; both keep their length, so that places stay the same.
     plain = _ESCAPE.sub(lambda found: " " * len(found.group()), message)

@@ -41,6 +41,12 @@ def test_what_a_provider_says_of_its_own_stays(message: str, escaped: bool) -> N
     assert without_quotations(message, _body(escaped=escaped), "gpt-5.5-extremely-long-name") == message
 
 
+def test_the_words_of_a_models_name_are_no_quotation() -> None:
+    name = "this-model-does-not-exist"
+    message = f"The model `{name}` does not exist or you do not have access to it."
+    assert without_quotations(message, _body(model=name), name) == message
+
+
 _ECHOES = {
     "the validator of FastAPI": "1 validation error: {'type': 'list_type', 'loc': ('body', 'messages'), 'msg': 'Input "
     "should be a valid list', 'input': %s}",
