@@ -29,6 +29,7 @@ from addon.providers.route import Route
 from addon.row import Opening
 from addon.sessions import match_session, session_of
 from addon.settings import OPTIONS, Settings
+from addon.taps import filtering, observing
 from addon.unreachable import unreachable
 from addon.unrecognised import is_gap, unrecognised
 from recorder.events import new_event_id, timestamp_of
@@ -205,7 +206,7 @@ class LLMMetrics:
             if self._settings is not None and self._settings.include_usage and is_asked(route):
                 flow.request.stream = False  # the body has to be whole before it can be changed
             else:
-                flow.request.stream = self._tap(exchange, exchange.request_chunk)
+                flow.request.stream = observing(self.calls, exchange, exchange.request_chunk, time.monotonic_ns)
 
     @_guarded
     def request(self, flow: http.HTTPFlow) -> None:
@@ -225,12 +226,14 @@ class LLMMetrics:
         flow.response.stream = True
         if exchange := self.calls.exchange(flow.id):
             at = time.monotonic_ns()
-            flow.response.stream = self._tap(exchange, exchange.chunk)
+            flow.response.stream = observing(self.calls, exchange, exchange.chunk, time.monotonic_ns)
             headers = plain(flow.response.headers.fields)
             self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, headers, at)
             exchange.connect_ms = self._connect_ms(flow.server_conn)
-            if flow.metadata.get(_ASKED_FOR_USAGE):
-                self._hide_usage(flow.response, exchange)
+            if flow.metadata.get(_ASKED_FOR_USAGE) and (
+                usage_filter := filter_for(flow.response.headers, http1=not flow.response.is_http2)
+            ):
+                flow.response.stream = filtering(self.calls, exchange, usage_filter, time.monotonic_ns)
 
     @_guarded
     def response(self, flow: http.HTTPFlow) -> None:
@@ -275,40 +278,12 @@ class LLMMetrics:
 
     # --- within
 
-    def _tap(self, exchange: Exchange, take: Callable[[bytes, int], None]) -> Callable[[bytes], bytes]:
-        now = time.monotonic_ns
-
-        def tap(data: bytes) -> bytes:
-            try:
-                take(data, now())
-            except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
-                self.calls.stop_reading(exchange, take.__name__, error)
-            return data
-
-        return tap
-
     def _ask_for_usage(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         body = flow.request.raw_content or b""
         self.calls.safely(exchange, exchange.request_chunk, body, time.monotonic_ns())
         if "content-encoding" not in flow.request.headers and (asking := with_usage(body)) is not None:
             flow.request.content = asking
             flow.metadata[_ASKED_FOR_USAGE] = True
-
-    def _hide_usage(self, response: http.Response, exchange: Exchange) -> None:
-        """Take the chunk out of the stream that the client did not ask for."""
-        usage_filter = filter_for(response.headers, http1=not response.is_http2)
-        if usage_filter is None:
-            return
-
-        def tap(data: bytes) -> list[bytes]:
-            self.calls.safely(exchange, exchange.chunk, data, time.monotonic_ns())
-            try:
-                return usage_filter.feed(data)
-            except Exception as error:  # noqa: BLE001 - a callable that raises would cut the client's stream
-                self.calls.broken("UsageFilter", error)
-                return [data]
-
-        response.stream = tap
 
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)

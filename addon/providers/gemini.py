@@ -17,15 +17,13 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import UsageKeys
 
 
-class _Config(msgspec.Struct, rename="camel"):
-    max_output_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
+class GenerationConfig(msgspec.Struct):
+    """Options of a request; protobuf's JSON allows both ways of writing."""
 
-
-class _SnakeConfig(msgspec.Struct):
-    max_output_tokens: Any = None
     temperature: Any = None
+    maxOutputTokens: Any = None  # noqa: N815 - the wire's names, here and below
+    max_output_tokens: Any = None
+    topP: Any = None  # noqa: N815
     top_p: Any = None
 
 
@@ -33,8 +31,8 @@ class _Request(msgspec.Struct):
     model: Any = None
     request: "_Request | None" = None
     contents: Items = None
-    generationConfig: _Config | None = None  # noqa: N815 - the wire's name
-    generation_config: _SnakeConfig | None = None  # protobuf's JSON allows both
+    generationConfig: GenerationConfig | None = None  # noqa: N815
+    generation_config: GenerationConfig | None = None
 
 
 class _Part(msgspec.Struct, rename="camel"):
@@ -89,13 +87,13 @@ class Gemini(WireFormat):
         """Read a request body."""
         wrapper = decoded(_REQUEST, body)
         asked = wrapper.request or wrapper
-        config = asked.generationConfig or asked.generation_config or _Config()
+        config = asked.generationConfig or asked.generation_config or GenerationConfig()
         return request_of(
             model=wrapper.model,
             stream=self._stream,
-            max_tokens=(config.max_output_tokens,),
+            max_tokens=(config.maxOutputTokens, config.max_output_tokens),
             temperature=config.temperature,
-            top_p=config.top_p,
+            top_p=config.top_p if config.topP is None else config.topP,
             messages=asked.contents,
             recognised=asked.contents is not None,
         )

@@ -12,9 +12,10 @@ import msgspec
 
 from addon.providers.decode import decoded
 from addon.providers.errors import ProviderError, error_from
-from addon.providers.format import Output, Request
+from addon.providers.format import Output, Request, request_of
+from addon.providers.gemini import GenerationConfig
 from addon.providers.usage import FirstOf, UsageKeys
-from addon.providers.values import integer, number, text
+from addon.providers.values import text
 from addon.row import Opening
 from addon.session import Session, Turn
 from recorder.events import CompletionRequest
@@ -32,22 +33,10 @@ USAGE = FirstOf(
 )
 
 
-class _Config(msgspec.Struct, rename="camel"):
-    max_output_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
-
-
-class _SnakeConfig(msgspec.Struct):
-    max_output_tokens: Any = None
-    temperature: Any = None
-    top_p: Any = None
-
-
 class _Setup(msgspec.Struct):
     model: Any = None
-    generationConfig: _Config | None = None  # noqa: N815 - the wire's name
-    generation_config: _SnakeConfig | None = None
+    generationConfig: GenerationConfig | None = None  # noqa: N815 - the wire's name
+    generation_config: GenerationConfig | None = None
 
 
 class _FromClient(msgspec.Struct):
@@ -102,13 +91,13 @@ class GeminiLive(Session):
     def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
         said = decoded(_CLIENT, data)
         if said.setup is not None:
-            config = said.setup.generationConfig or said.setup.generation_config or _Config()
-            model = text(said.setup.model) or ""
-            self._setup = Request(
-                model=model.rpartition("models/")[2] or None,
-                max_tokens=integer(config.max_output_tokens),
-                temperature=number(config.temperature),
-                top_p=number(config.top_p),
+            config = said.setup.generationConfig or said.setup.generation_config or GenerationConfig()
+            self._setup = request_of(
+                model=(text(said.setup.model) or "").rpartition("models/")[2],
+                max_tokens=(config.maxOutputTokens, config.max_output_tokens),
+                temperature=config.temperature,
+                top_p=config.top_p if config.topP is None else config.topP,
+                recognised=True,
             )
         if any(bytes(getattr(said, name)) for name in _CONTENT):
             self._content = (at, len(data))

@@ -1,0 +1,46 @@
+"""The callables that mitmproxy hands every piece of a body to, and sends on what they return.
+
+Rule of all of them: whatever happens inside, they return what was to go on. A callable that raises, or returns None or
+b"" in the middle, cuts the client's stream without a word.
+"""
+
+from collections.abc import Callable
+
+from addon.exchange import Exchange
+from addon.include_usage import UsageFilter
+from addon.inflight import InFlight
+
+type Clock = Callable[[], int]
+"""Nanoseconds of the exchanges' clock."""
+
+
+def observing(
+    calls: InFlight, exchange: Exchange, take: Callable[[bytes, int], None], now: Clock
+) -> Callable[[bytes], bytes]:
+    """Return a tap that lets `take`, a method of the exchange, see every piece and passes it on as it is."""
+
+    def tap(data: bytes) -> bytes:
+        try:
+            take(data, now())
+        except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
+            calls.stop_reading(exchange, take.__name__, error)
+        return data
+
+    return tap
+
+
+def filtering(
+    calls: InFlight, exchange: Exchange, usage_filter: UsageFilter, now: Clock
+) -> Callable[[bytes], list[bytes]]:
+    """Return a tap for an answer, out of which the filter takes what the client did not ask for."""
+    observe = observing(calls, exchange, exchange.chunk, now)
+
+    def tap(data: bytes) -> list[bytes]:
+        observe(data)
+        try:
+            return usage_filter.feed(data)
+        except Exception as error:  # noqa: BLE001 - as above
+            calls.broken("UsageFilter", error)
+            return [data]
+
+    return tap
