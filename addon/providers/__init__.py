@@ -5,6 +5,7 @@ one line in `hosts.py`.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from addon.providers import (
@@ -28,7 +29,8 @@ from addon.providers.values import text
 
 # The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
 # two APIs share a path, the provider's name tells them apart: the third entry, if any, is the only one it holds for.
-_DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+))?"
+_DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+)(?:/extensions)?)?"
+_GOOGLE = r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+)"
 _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/v1/chat$", cohere.CHAT, "cohere"),
     (r"/v1/generate$", cohere.GENERATE, "cohere"),
@@ -53,11 +55,9 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
         None,
     ),
     (r"/publishers/mistralai/models/(?P<model>[^/:]+):(?:rawPredict|streamRawPredict)$", openai_chat.CHAT, None),
-    (r"/models/(?P<model>[^/:]+):generateContent$", gemini.GENERATE, None),
-    (r"/models/(?P<model>[^/:]+):streamGenerateContent$", gemini.STREAM_GENERATE, None),
-    (r"/models/(?P<model>[^/:]+):(?:embedContent|batchEmbedContents)$", gemini.EMBED, None),
-    (r"/endpoints/(?P<model>[^/:]+):generateContent$", gemini.GENERATE, None),
-    (r"/endpoints/(?P<model>[^/:]+):streamGenerateContent$", gemini.STREAM_GENERATE, None),
+    (_GOOGLE + r":generateContent$", gemini.GENERATE, None),
+    (_GOOGLE + r":streamGenerateContent$", gemini.STREAM_GENERATE, None),
+    (_GOOGLE + r":(?:embedContent|batchEmbedContents)$", gemini.EMBED, None),
     (r"/v1internal:generateContent$", gemini.GENERATE, None),
     (r"/v1internal:streamGenerateContent$", gemini.STREAM_GENERATE, None),
     (r"/interactions$", gemini_interactions.INTERACTIONS, None),
@@ -71,6 +71,7 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
 _COMPILED = tuple((re.compile(pattern), wire_format, provider) for pattern, wire_format, provider in _FORMATS)
 
 
+@lru_cache(maxsize=1024)  # programs call the same few addresses again and again
 def match(host: str, port: int, path: str, *, named: bool = False) -> Route[WireFormat] | None:
     """Return where a POST to `path` (without query) at an address goes; None if it is no LLM's API.
 

@@ -5,6 +5,7 @@ against the whole host name, without port.
 """
 
 import re
+from functools import lru_cache
 
 UNKNOWN = "custom"
 
@@ -87,6 +88,7 @@ _LOCAL_PORTS = {11434: "ollama"}
 _PATTERN = re.compile("|".join(f"({pattern})" for _, pattern in _HOSTS), re.IGNORECASE)
 
 
+@lru_cache(maxsize=1024)
 def provider_of(host: str) -> str | None:
     """Return the provider's name for a host name without port; None for a host that is no provider's."""
     found = _PATTERN.fullmatch(host.rstrip("."))
