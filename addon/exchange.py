@@ -4,6 +4,8 @@ An exchange does no I/O, reads no clock and knows no mitmproxy: `at` is always n
 It keeps of the bodies only what the columns need, and the request's body until it is complete and read.
 """
 
+from collections.abc import Callable
+
 from addon.body import Body
 from addon.framings import framing_of
 from addon.headers import Headers, error_type, response_columns, server_timing
@@ -33,6 +35,7 @@ class Exchange:
         self._call = Ending(opening.at)
         self._asked = Body(opening.headers.get("content-encoding", ""), Whole())
         self._answered: Body | None = None
+        self._read: Callable[[bytes, bytes, int], None] = self._read_whole  # what takes a payload of the answer
         self._status: int | None = None
         self._error_type: str | None = None
         self.request_complete = False
@@ -76,6 +79,7 @@ class Exchange:
         streams = call.request.is_streaming and not _is_error(status)
         framing = framing_of(headers.get("content-type", ""), self._format.json_stream, streams=streams)
         call.streamed = not isinstance(framing, Whole | Ignored)
+        self._read = self._read_error if _is_error(status) else self._read_event if call.streamed else self._read_whole
         self._answered = Body(headers.get("content-encoding", ""), framing)
 
     def chunk(self, data: bytes, at: int) -> None:
@@ -139,21 +143,26 @@ class Exchange:
                 self._note_unparsed(cut=cut)
 
     def _take(self, name: bytes, payload: bytes, at: int, *, cut: bool = False) -> None:
-        answer = self._call.answer
         try:
-            if _is_error(self._status):
-                answer.error = read_error(payload) or answer.error
-            elif not self._call.streamed:
-                self._format.whole(payload, answer)
-                answer.ended = True
-            elif len(payload) <= _LONGEST_MARK and payload.strip() in _MARKS:
-                answer.ended = answer.ended or (b"DONE" in payload and not self._format.has_end)
-            elif name == b"error":
-                answer.fail(value_of(payload))
-            elif output := self._format.event(name, payload, answer):
-                self._call.timing.output(output, at)
+            self._read(name, payload, at)
         except Unparsed:
             self._note_unparsed(cut=cut)
+
+    def _read_error(self, _name: bytes, payload: bytes, _at: int) -> None:
+        self._call.answer.error = read_error(payload) or self._call.answer.error
+
+    def _read_whole(self, _name: bytes, payload: bytes, _at: int) -> None:
+        self._format.whole(payload, self._call.answer)
+        self._call.answer.ended = True
+
+    def _read_event(self, name: bytes, payload: bytes, at: int) -> None:
+        answer = self._call.answer
+        if len(payload) <= _LONGEST_MARK and payload.strip() in _MARKS:
+            answer.ended = answer.ended or (b"DONE" in payload and not self._format.has_end)
+        elif name == b"error":
+            answer.fail(value_of(payload))
+        elif output := self._format.event(name, payload, answer):
+            self._call.timing.output(output, at)
 
     def _note_unparsed(self, *, cut: bool) -> None:
         if not cut:  # what a cut leaves unfinished was never meant to be read

@@ -53,6 +53,9 @@ class ServerSentEvents:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         carry = self._carry
         if not carry and data.endswith(b"\n\n"):  # the usual case: whole events, nothing to keep
+            if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:  # and mostly a single one
+                self._at_start = False
+                return [(b"", data[6:-2])]
             return self._events(data)
         carry += data
         end = carry.rfind(b"\n\n", self._searched)
