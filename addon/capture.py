@@ -5,6 +5,7 @@ happens inside: a callable that raises, or returns None or b"", cuts the client'
 not decrypted. Nothing here waits: rows go to the recorder's queue.
 """
 
+import asyncio
 import functools
 import time
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from addon.unreachable import unreachable
 from addon.unrecognised import is_gap, unrecognised
 from recorder.events import new_event_id, timestamp_of
 
+_ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
@@ -92,7 +94,7 @@ class LLMMetrics:
         """Start recording and say so."""
         if self.calls.recorder is not None:
             self.calls.recorder.start()
-            start.greet(ctx.options, ctx.master.addons.get("proxyserver").servers, self._database, self._complaints)
+            self._greet(_ATTEMPTS)
 
     def done(self) -> None:
         """Write what is open, and end: hooks of open flows come after this, and find nothing."""
@@ -284,6 +286,16 @@ class LLMMetrics:
         if "content-encoding" not in flow.request.headers and (asking := with_usage(body)) is not None:
             flow.request.content = asking
             flow.metadata[_ASKED_FOR_USAGE] = True
+
+    @_guarded
+    def _greet(self, attempts: int) -> None:
+        """Greet as soon as mitmproxy has its CA: it makes one at the very first start, after this addon runs."""
+        if self._closed:
+            return
+        if attempts and not start.authority(ctx.options).is_file():
+            asyncio.get_running_loop().call_later(_ATTEMPT_SECONDS, self._greet, attempts - 1)
+        else:
+            start.greet(ctx.options, ctx.master.addons.get("proxyserver").servers, self._database, self._complaints)
 
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)

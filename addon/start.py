@@ -69,6 +69,11 @@ def open_recorder(options: Any) -> tuple[Settings, Path, Recorder]:  # noqa: ANN
     return settings, database, recorder
 
 
+def authority(options: Any) -> Path:  # noqa: ANN401 - mitmproxy's
+    """Return where the certificate of mitmproxy's CA is, or will be."""
+    return Path(options.confdir).expanduser().absolute() / "mitmproxy-ca-cert.pem"
+
+
 def greet(options: Any, servers: Iterable[Server], database: Path, complaints: Complaints) -> None:  # noqa: ANN401 - mitmproxy's
     """Say where the rows go and what to type, and warn about an address that others can reach."""
     listening = [(server.mode.type_name, address[:2]) for server in servers for address in server.listen_addrs]
@@ -78,10 +83,9 @@ def greet(options: Any, servers: Iterable[Server], database: Path, complaints: C
             f"The proxy listens on {', '.join(public)}, where others can reach it: add --listen-host 127.0.0.1, "
             "or --set proxyauth=USER:PASSWORD.",
         )
-    authority = Path(options.confdir).expanduser().absolute() / "mitmproxy-ca-cert.pem"
-    bundle = write_bundle(authority, Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
+    bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
     addresses = [address for mode, address in listening if mode in _FOR_CLIENTS]
-    print(greeting(database, addresses, bundle, authority), flush=True)  # noqa: T201 - the one thing that a start says
+    print(greeting(database, addresses, bundle, authority(options)), flush=True)  # noqa: T201 - the one thing that a start says
 
 
 def _refuse(error: Exception) -> NoReturn:

@@ -126,3 +126,17 @@ def test_a_public_address_without_a_password_is_warned_of_once(tmp_path: Path) -
             rig.proxy.stop()
             assert rig.proxy.log.count(warning) == count, rig.proxy.log
             rig.proxy.log_file.unlink()
+
+
+def test_the_very_first_start_names_a_bundle_that_exists(tmp_path: Path) -> None:
+    command = [*MITMDUMP, "--listen-host", "127.0.0.1", "--listen-port", "0", "-s", str(ADDON)]
+    command += ["--set", f"metrics_db={tmp_path}/metrics.db"]
+    environment = clean_environment(tmp_path) | {"PYTHONPATH": str(ROOT)}  # its home has no CA yet
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if "SSL_CERT_FILE" in line)
+        process.terminate()
+        process.stdout.read()
+    bundle = Path(said.strip().partition("=")[2])
+    assert bundle == tmp_path / ".mitmproxy" / "llm-metrics-ca-bundle.pem"
+    assert bundle.read_text().count("BEGIN CERTIFICATE") > 50
