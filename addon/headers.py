@@ -4,7 +4,6 @@ No other header is kept, and none is kept as a whole.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
@@ -155,7 +154,7 @@ def basic_user(authorization: str | None) -> str | None:
 def _basic(encoded: str) -> list[str]:
     try:
         user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII, or not UTF-8 inside
         return []
     return [user, password]
 

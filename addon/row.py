@@ -84,7 +84,7 @@ class Row:
             "http_version": opening.http_version,
             "provider": route.provider,
             "operation": route.operation,
-            "host": opening.host,
+            "host": text(opening.host),
             "endpoint": text(masked(opening.path, self._secrets)),
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,

@@ -32,7 +32,7 @@ def unreachable(  # noqa: PLR0913 - one argument a fact
         error_type=Cause.UPSTREAM_UNREACHABLE,
         error_message=text(masked(reason or ""), LONGEST_MESSAGE),
         provider=provider or UNKNOWN,
-        host=host,
+        host=text(host),
         origin=origin,
         client=client,
         user_agent=text(headers.get("user-agent")),

@@ -224,3 +224,10 @@ def test_a_message_is_cut_after_its_secrets_are_masked() -> None:
     error = {"error": {"message": "x" * 489 + " sk-0123456789abcdef0123456789abcdef"}}
     row = _row(exchange([sse(error)]).finish(Cause.COMPLETE, 900 * MS))
     assert row.error_message == "x" * 489 + " [masked]"
+
+
+def test_a_host_that_is_no_text_can_be_stored() -> None:
+    row = _row(exchange([sse(_CHUNK)], host="llm\udcff\x1b.example").finish(Cause.COMPLETE, 900 * MS))
+    assert row.host is not None
+    assert row.host.isprintable()
+    assert row.host.encode()

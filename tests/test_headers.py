@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.headers import basic_user, error_type, request_columns, response_columns, server_timing
+from addon.headers import basic_user, credentials, error_type, request_columns, response_columns, server_timing
 
 _TRACE, _SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 _DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -163,3 +163,9 @@ def test_any_header_is_read_or_unknown(value: str, date: str) -> None:
     assert all(number is None or (isinstance(number, int) and 0 <= number < 2**63) for number in numbers)
     server_timing(headers)
     basic_user(value)
+
+
+@pytest.mark.parametrize("value", ["Basic é", "Basic \udcff", "Basic", "Basic =", "Basic /w==", "Bearer é"])
+def test_credentials_that_are_no_base64_cost_no_row(value: str) -> None:
+    assert basic_user(value) is None
+    assert value in credentials({"authorization": value}, "")
