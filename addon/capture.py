@@ -164,11 +164,11 @@ class LLMMetrics:
         flow.request.stream = True
         at, wall = time.monotonic_ns(), time.time_ns()
         headers = plain(flow.request.headers.fields)
+        for private in (LABEL_HEADER, _CREDENTIALS):  # first of all: whatever fails below, these do not leave
+            if private in headers:
+                del flow.request.headers[private]
         label = headers.pop(LABEL_HEADER, None)
         own_user = _proxy_user(flow, headers)
-        for private, present in ((LABEL_HEADER, label), (_CREDENTIALS, headers.get(_CREDENTIALS))):
-            if present is not None:
-                del flow.request.headers[private]
         if not flow.live or self._closed:
             return
         is_websocket = headers.get("upgrade", "").lower() == "websocket"
@@ -239,29 +239,29 @@ class LLMMetrics:
 
     @_guarded
     def response(self, flow: http.HTTPFlow) -> None:
-        """Record an exchange that HTTP has completed."""
-        if flow.response is None or flow.response.status_code != _SWITCHING_PROTOCOLS:
-            status = flow.response.status_code if flow.response is not None else 0
-            self.calls.refuse(flow.id, status, time.monotonic_ns())
-            self.calls.end(flow.id, Cause.COMPLETE, time.monotonic_ns())
+        """Record an exchange that HTTP has completed, or a WebSocket that the provider did not open."""
+        if flow.response is not None and flow.response.status_code != _SWITCHING_PROTOCOLS:
+            at, status = time.monotonic_ns(), flow.response.status_code
+            self.calls.not_opened(flow.id, status, f"http_{status}", at)
+            self.calls.end(flow.id, Cause.COMPLETE, at)
 
     @_guarded
     def error(self, flow: http.HTTPFlow) -> None:
         """Record an exchange that was cut. That is no failure where the stream's own end had passed."""
-        if exchange := self.calls.exchange(flow.id):
-            at = time.monotonic_ns()
-            message = flow.error.msg if flow.error else ""
-            cause = cause_of(
-                message,
-                client_here=flow.client_conn.connected,
-                uploading=not exchange.request_complete,
-                answered=exchange.answered,
-                connected=flow.server_conn.timestamp_tcp_setup is not None or flow.server_conn.via is not None,
-                idle_too_long=at - exchange.last_activity >= ctx.options.tcp_timeout * 1_000_000_000,
-            )
-            self.calls.end(flow.id, cause, at, message)
-        else:
-            self.calls.forget(flow.id)
+        at = time.monotonic_ns()
+        exchange = self.calls.exchange(flow.id)
+        message = flow.error.msg if flow.error else ""
+        idle = at - exchange.last_activity if exchange is not None else 0
+        cause = cause_of(
+            message,
+            client_here=flow.client_conn.connected,
+            uploading=exchange is not None and not exchange.request_complete,
+            answered=exchange is not None and exchange.answered,
+            connected=flow.server_conn.timestamp_tcp_setup is not None or flow.server_conn.via is not None,
+            idle_too_long=idle >= ctx.options.tcp_timeout * 1_000_000_000,
+        )
+        self.calls.not_opened(flow.id, cause.status_without_answer, cause.value, at)
+        self.calls.end(flow.id, cause, at, message)
 
     @_guarded
     def websocket_message(self, flow: http.HTTPFlow) -> None:

@@ -34,20 +34,19 @@ class InFlight:
         return self._exchanges.get(flow)
 
     def forget(self, flow: str) -> None:
-        """Follow a call no longer: it was no LLM's, or the upgrade of its connection was refused."""
+        """Follow an exchange no longer: it was no LLM's."""
         if exchange := self._exchanges.pop(flow, None):
             self._record([], exchange.faults & {"body_too_large"})  # too large to tell what it was
-        self._sessions.pop(flow, None)
 
     def message(self, flow: str, data: bytes, at: int, *, from_client: bool) -> None:
         """Take a message of a session."""
         if session := self._sessions.get(flow):
             self._record(session.message(data, at, from_client=from_client))
 
-    def refuse(self, flow: str, status: int, at: int) -> None:
-        """Record a WebSocket that the provider did not open."""
+    def not_opened(self, flow: str, status: int, error_type: str, at: int) -> None:
+        """Record a WebSocket that never was one: its upgrade was refused, or its connection lost before."""
         if session := self._sessions.pop(flow, None):
-            self._record(session.refuse(status, at))
+            self._record(session.not_opened(status, error_type, at))
 
     def end(self, flow: str, cause: Cause, at: int, reason: str = "") -> None:
         """Record a call that has ended; `reason` is what mitmproxy says about a connection that failed."""

@@ -59,13 +59,13 @@ class Session:
             self.faults.add("unparsed")
             return []
 
-    def refuse(self, status: int, at: int) -> list[CompletionRequest]:
-        """The provider answered the upgrade with `status`: one row, where the host is an LLM's for certain."""
+    def not_opened(self, status: int, error_type: str, at: int) -> list[CompletionRequest]:
+        """The upgrade failed, and the client got `status`: one row, where the host is an LLM's for certain."""
         if not self._known_host:
             return []
         turn = Turn(self._began, Request(), 0)
         turn.call.status = status
-        return [self._end(turn, at, ProviderError(type=f"http_{status}"))]
+        return [self._end(turn, at, ProviderError(type=error_type))]
 
     def finish(self, cause: Cause, at: int) -> list[CompletionRequest]:
         """The connection has ended: return the rows of the responses that had not."""

@@ -281,3 +281,11 @@ def test_counts_are_summed_by_the_table_of_keys(
 ) -> None:
     keys = UsageKeys(prompt=(("i",), ("r",), ("w",)), completion=(("o",),))
     assert (keys.tokens(usage).prompt_tokens, keys.tokens(usage).total_tokens) == (prompt, total)
+
+
+def test_a_host_with_other_traffic_has_a_name_but_is_not_opened() -> None:
+    host = "account.snowflakecomputing.com"
+    route = match(host, 443, "/api/v2/cortex/v1/chat/completions")
+    assert provider_of(host) is None
+    assert route is not None
+    assert (route.provider, route.known_host) == ("snowflake", False)

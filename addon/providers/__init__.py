@@ -5,7 +5,6 @@ one line in `hosts.py`.
 """
 
 import re
-from functools import lru_cache
 from urllib.parse import unquote
 
 from addon.providers import (
@@ -71,7 +70,6 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
 _COMPILED = tuple((re.compile(pattern), wire_format, provider) for pattern, wire_format, provider in _FORMATS)
 
 
-@lru_cache(maxsize=1024)  # programs call the same few addresses again and again
 def match(host: str, port: int, path: str, *, named: bool = False) -> Route[WireFormat] | None:
     """Return where a POST to `path` (without query) at an address goes; None if it is no LLM's API.
 

@@ -5,7 +5,6 @@ against the whole host name, without port.
 """
 
 import re
-from functools import lru_cache
 
 UNKNOWN = "custom"
 
@@ -49,8 +48,6 @@ _HOSTS = (
     ("crusoe", r"[a-z0-9.-]*inference\.crusoecloud\.com"),
     ("ovhcloud", r"[a-z0-9.-]+\.endpoints\.kepler\.ai\.cloud\.ovh\.net"),
     ("scaleway", r"api\.scaleway\.ai"),
-    ("snowflake", r"[a-z0-9_.-]+\.snowflakecomputing\.com"),
-    ("databricks", r"[a-z0-9.-]+\.cloud\.databricks\.com|adb-[0-9.]+\.azuredatabricks\.net"),
     ("ibm.watsonx.ai", r"[a-z0-9-]+\.ml\.cloud\.ibm\.com"),
     ("writer", r"api\.writer\.com"),
     ("ai21", r"api\.ai21\.com"),
@@ -60,7 +57,7 @@ _HOSTS = (
     ("vercel", r"ai-gateway\.vercel\.sh"),
     ("cloudflare", r"gateway\.ai\.cloudflare\.com"),
     ("portkey", r"api\.portkey\.ai"),
-    ("helicone", r"(?:[a-z0-9-]+\.)?(?:helicone\.ai|hconeai\.com)"),
+    ("helicone", r"(?:oai|anthropic|gateway|ai-gateway)\.(?:[a-z0-9-]+\.)?(?:helicone\.ai|hconeai\.com)"),
     ("pydantic", r"gateway\.pydantic\.dev|gateway(?:-[a-z0-9]+)?\.pydantic\.(?:dev|info)"),
     ("opencode", r"opencode\.ai"),
     ("ollama", r"ollama\.com"),
@@ -83,18 +80,35 @@ _HOSTS = (
     ("heroku", r"[a-z0-9-]+\.inference\.heroku\.com"),
 )
 
+# Hosts whose other traffic is none of ours, such as SQL: they have a name, but are opened only where somebody says so.
+_SHARED_HOSTS = (
+    ("snowflake", r"[a-z0-9_.-]+\.snowflakecomputing\.com"),
+    ("databricks", r"[a-z0-9.-]+\.cloud\.databricks\.com|adb-[0-9.]+\.azuredatabricks\.net"),
+)
+
 _LOCAL_PORTS = {11434: "ollama"}
 
-_PATTERN = re.compile("|".join(f"({pattern})" for _, pattern in _HOSTS), re.IGNORECASE)
+type _Hosts = tuple[tuple[str, str], ...]
 
 
-@lru_cache(maxsize=1024)
+def _compiled(hosts: _Hosts) -> re.Pattern[str]:
+    return re.compile("|".join(f"({pattern})" for _, pattern in hosts), re.IGNORECASE)
+
+
+_PATTERN, _SHARED_PATTERN = _compiled(_HOSTS), _compiled(_SHARED_HOSTS)
+
+
 def provider_of(host: str) -> str | None:
-    """Return the provider's name for a host name without port; None for a host that is no provider's."""
-    found = _PATTERN.fullmatch(host.rstrip("."))
-    return _HOSTS[found.lastindex - 1][0] if found and found.lastindex else None
+    """Return the provider's name for a host name without port; None for a host that is no provider's alone."""
+    return _named(host, _HOSTS, _PATTERN)
 
 
 def name_of(host: str, port: int) -> str:
     """Return what to call the provider behind an address that answers like an LLM's API."""
-    return provider_of(host) or _LOCAL_PORTS.get(port, UNKNOWN)
+    shared = _named(host, _SHARED_HOSTS, _SHARED_PATTERN)
+    return provider_of(host) or shared or _LOCAL_PORTS.get(port, UNKNOWN)
+
+
+def _named(host: str, hosts: _Hosts, pattern: re.Pattern[str]) -> str | None:
+    found = pattern.fullmatch(host.rstrip("."))
+    return hosts[found.lastindex - 1][0] if found and found.lastindex else None
