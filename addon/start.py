@@ -84,6 +84,12 @@ def greet(options: Any, servers: Iterable[Server], database: Path, complaints: C
             "or --set proxyauth=USER:PASSWORD.",
         )
     bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
+    if bundle == authority(options):
+        complaints.once(
+            "bundle",
+            f"{bundle.parent} cannot be written: SSL_CERT_FILE and the like name the proxy's CA alone, so clients that "
+            "also call other hosts need a file with the public roots in it as well.",
+        )
     addresses = [address for mode, address in listening if mode in _FOR_CLIENTS]
     print(greeting(database, addresses, bundle, authority(options)), flush=True)  # noqa: T201 - the one thing that a start says
 

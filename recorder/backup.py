@@ -88,7 +88,7 @@ def _copy_into(place: Path, path: Path) -> Path:
         _write_digest(unfinished, digest_file, final.name)
         unfinished.rename(final)
         _sync_folder(place)
-    except BaseException:
+    except BaseException:  # raised again: nothing unfinished may stay that could pass for a backup
         unfinished.unlink(missing_ok=True)
         digest_file.unlink(missing_ok=True)
         raise

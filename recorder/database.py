@@ -79,7 +79,7 @@ def open_for_start(path: Path, *, timeout: float) -> sqlite3.Connection:
             connection.execute("PRAGMA page_size=4096")
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA foreign_keys=ON")
-    except BaseException:
+    except BaseException:  # raised again: the caller never gets the connection, so it is closed here
         connection.close()
         raise
     return connection
@@ -100,7 +100,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         # NORMAL would lose everything since the last checkpoint when the power goes: hours, at a proxy's rates.
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_SIZE_LIMIT}")
-    except BaseException:
+    except BaseException:  # raised again: the caller never gets the connection, so it is closed here
         connection.close()
         raise
     return connection

@@ -63,7 +63,7 @@ class Writer:
             ledger.write_counters(values)
             ledger.write_gaps([*gaps, *refused])
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # raised again: whatever ended it, no transaction stays open and no gap is forgotten
             self._counters.give_back(gaps)
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
