@@ -18,6 +18,7 @@ import msgspec
 from migrations import CURRENT_SCHEMA_VERSION
 from recorder import database, identity, ledger, timestamps
 from recorder.errors import DatabaseRefused
+from recorder.printable import printable
 
 RECENT: Final = timedelta(minutes=5)
 MOST_COUNTED: Final = 200_000  # rows: with a cold disk, counting a million takes longer than a second
@@ -137,11 +138,6 @@ def as_text(status: Status) -> str:
         _section(gaps, addresses, _ADDRESS_HEADER),
     ]
     return "\n\n".join(sections)
-
-
-def printable(text: str) -> str:
-    """`text` with escapes in place of control characters, line ends, bidirectional marks and the like."""
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -1,4 +1,4 @@
-"""`llm-metrics`: it only reads, says in one sentence why it cannot, and prints nothing that steers a terminal."""
+"""`llm-metrics status`: it only reads, says in one sentence why it cannot, and prints nothing that steers a terminal."""
 
 import json
 import os
@@ -235,7 +235,7 @@ def test_wrong_usage_ends_with_2_and_the_help_names_the_exit_codes() -> None:
     assert llm_metrics("statsu").exit_code == 2
     for arguments in (["--help"], ["status", "--help"]):
         text = llm_metrics(*arguments).stdout
-        assert "\n    1  the database cannot be read" in text
+        assert "\n    1  it could not be done" in text
         assert "\n    2  wrong usage\n" in text
 
 

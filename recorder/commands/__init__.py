@@ -1,0 +1,1 @@
+"""The commands of `llm-metrics`: what each takes, prints, and how it ends."""

@@ -1,0 +1,34 @@
+"""What all commands share: options, exit codes, and one sentence instead of a traceback."""
+
+import functools
+from collections.abc import Callable
+
+import click
+
+from recorder.errors import RecorderError
+from recorder.printable import printable
+
+EXIT_CODES = """\b
+Exit codes:
+  0  done
+  1  it could not be done; stderr says why in one sentence
+  2  wrong usage
+"""
+
+database_option = click.option(
+    "--db", metavar="PATH", help="The database; else environment LLM_METRICS_DB, else metrics.db here."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+
+
+def refusing[**P](command: Callable[P, None]) -> Callable[P, None]:
+    """Turn what the recorder refuses into a sentence on stderr and exit code 1."""
+
+    @functools.wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except RecorderError as error:
+            raise click.ClickException(printable(str(error))) from error
+
+    return run
