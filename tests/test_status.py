@@ -1,4 +1,4 @@
-"""`llm-metrics status`: it only reads, says in one sentence why it cannot, and prints nothing that steers a terminal."""
+"""`llm-metrics status`: it only reads, says in one sentence why it cannot, and prints nothing that steers terminals."""
 
 import json
 import os
