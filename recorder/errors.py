@@ -3,12 +3,15 @@
 RecorderError
   ├─ DatabaseRefused   the path, or what stands there, cannot be our database
   ├─ BackupFailed      no verified backup could be made
-  └─ MigrationFailed   the schema could not be brought up to date; nothing was changed
+  ├─ MigrationFailed   the schema could not be brought up to date; nothing was changed
+  ├─ RestoreFailed     a backup could not be put back; the database is what it was
+  ├─ ImportFailed      a file could not be read in; what was read in before stays
+  └─ BadDuration       a text is no length of time
 """
 
 
 class RecorderError(Exception):
-    """A start that cannot go on. `str(error)` is one sentence for the person who started it."""
+    """What cannot be done. `str(error)` is one sentence for the person who asked for it."""
 
     def __init__(self, *, what: str, cure: str) -> None:
         """`what` is the matter, `cure` the imperative that helps; neither ends with a full stop."""
@@ -25,3 +28,15 @@ class BackupFailed(RecorderError):  # noqa: N818
 
 class MigrationFailed(RecorderError):  # noqa: N818
     """The schema could not be brought up to date; nothing was changed."""
+
+
+class RestoreFailed(RecorderError):  # noqa: N818
+    """A backup could not be put back; the database is what it was."""
+
+
+class ImportFailed(RecorderError):  # noqa: N818
+    """A file could not be read in; what was read in before stays."""
+
+
+class BadDuration(RecorderError):  # noqa: N818
+    """A text is no length of time."""
