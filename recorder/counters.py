@@ -9,7 +9,7 @@ import threading
 import msgspec
 
 
-class Gap(msgspec.Struct, frozen=True):
+class Gap(msgspec.Struct, frozen=True, tag="gap"):
     """Events that were lost to one cause, and the span of their timestamps."""
 
     cause: str
@@ -21,6 +21,13 @@ class Gap(msgspec.Struct, frozen=True):
         """Both as one, for the same cause."""
         count = self.count + other.count
         return Gap(self.cause, count, min(self.from_at, other.from_at), max(self.to_at, other.to_at))
+
+
+class Tally(msgspec.Struct, frozen=True, tag="counters"):
+    """All counters of a process, as it knew them last."""
+
+    process: str
+    values: dict[str, int]
 
 
 class Counters:

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from migrations import CURRENT_SCHEMA_VERSION
 from recorder.errors import DatabaseRefused
@@ -23,6 +23,16 @@ _JOURNAL_SIZE_LIMIT = 4 << 20  # bytes: a WAL that grew under a long reader is c
 # Creating the file 0600 needs one open() and close() of it. Connections are made under the same lock, so that no
 # connection of this process can hold locks on the file at the moment of that close().
 _creating = threading.Lock()
+
+type Inode = tuple[int, int]
+
+
+class Files(NamedTuple):
+    """Which files a database is made of: the same for all who have it open, for as long as anybody has."""
+
+    database: Inode | None
+    wal: Inode | None
+    shm: Inode | None
 
 
 def is_testing() -> bool:
@@ -153,10 +163,15 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def file_identity(path: Path) -> tuple[int, int] | None:
+def inode_of(path: Path) -> Inode | None:
     """Device and inode of the file at `path`; None if nothing stands there."""
     try:
         status = path.stat()
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino
+
+
+def files_of(path: Path) -> Files:
+    """The database's files as they stand at `path` now."""
+    return Files(inode_of(path), inode_of(Path(f"{path}-wal")), inode_of(Path(f"{path}-shm")))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 
-class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
+class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="request"):
     """One LLM call that has ended, however it ended."""
 
     # version 1 of the schema
@@ -74,7 +74,7 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True):
     error_code: str | None = None
 
 
-class Unrecognised(msgspec.Struct, frozen=True):
+class Unrecognised(msgspec.Struct, frozen=True, tag="unrecognised"):
     """LLM-like traffic that no parser understood: kept as (host, path) with a count, so that coverage is visible."""
 
     host: str

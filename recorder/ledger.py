@@ -14,6 +14,7 @@ from recorder import timestamps
 from recorder.counters import Gap
 from recorder.events import Unrecognised
 
+SALVAGE: Final = "salvage"
 MOST_UNRECOGNISED: Final = 1_000  # rows: a scanner behind the proxy must not fill the file
 
 _COUNTER = """
@@ -23,6 +24,9 @@ _COUNTER = """
 _GAP = """
     INSERT INTO recorder_events (at, process, kind, count, from_at, to_at, detail) VALUES (?, ?, 'gap', ?, ?, ?, ?)
 """
+_EVENT = "INSERT INTO recorder_events (at, process, kind, count, detail) VALUES (?, ?, ?, ?, ?)"
+_REPLAYED = "SELECT id, count FROM recorder_events WHERE kind = 'replay' AND detail = ?"
+_REPLAYED_MORE = "UPDATE recorder_events SET at = ?, count = ? WHERE id = ?"
 _UNRECOGNISED = """
     INSERT INTO unrecognised (host, path, count, first_at, last_at)
     SELECT :host, :path, 1, :at, :at
@@ -101,6 +105,22 @@ class Ledger:
         now = timestamps.now()
         rows = [(now, self._process, gap.count, gap.from_at, gap.to_at, gap.cause) for gap in gaps]
         self._connection.executemany(_GAP, rows)
+
+    def note_event(self, kind: str, detail: str, count: int | None = None) -> None:
+        """Add one row about something that happened."""
+        self._connection.execute(_EVENT, (timestamps.now(), self._process, kind, count, detail))
+
+    def replayed_lines(self, file: str) -> int:
+        """How many lines of this spill file the database has."""
+        found = self._connection.execute(_REPLAYED, (file,)).fetchone()
+        return found[1] if found else 0
+
+    def note_replay(self, file: str, lines: int) -> None:
+        """The database now has so many lines of this spill file, counted from its beginning."""
+        if found := self._connection.execute(_REPLAYED, (file,)).fetchone():
+            self._connection.execute(_REPLAYED_MORE, (timestamps.now(), lines, found[0]))
+        else:
+            self.note_event("replay", file, lines)
 
     def note_unrecognised(self, event: Unrecognised) -> None:
         """Count the event's host and path; a new pair is left out once there are `MOST_UNRECOGNISED`."""

@@ -11,10 +11,10 @@ from recorder import backup, database, identity, location, migrator
 _CHECKED_BYTES = 256 << 20  # larger files are not read through at each start: it would take seconds
 
 
-def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float) -> Path:
+def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float, checked_bytes: int = _CHECKED_BYTES) -> Path:
     """Make `path` a database of the present version, and return it with symbolic links resolved.
 
-    Waits up to `lock_seconds` for the locks of other processes.
+    Waits up to `lock_seconds` for the locks of other processes. Files of up to `checked_bytes` are read through.
 
     Raises:
         RecorderError: one sentence that says why not, and what to do.
@@ -28,7 +28,7 @@ def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float) -> Path
         raise identity.refusal(path, error) from error
     try:
         identity.version_of(connection, path)
-        if path.stat().st_size <= _CHECKED_BYTES:
+        if path.stat().st_size <= checked_bytes:
             identity.check_pages(connection, path)
         migrator.bring_up_to_date(connection, path, backup_dir=backup_dir)
         database.use_wal(connection, path, patience=lock_seconds)

@@ -1,8 +1,8 @@
 """The recorder as the proxy sees it: a bounded queue into which events go, and one thread behind it that writes them.
 
-`submit` and `count` never block and never raise. An event is durable within 250 ms, unless the process is killed in
-that time or the database refuses; then events wait in memory, and what finds the queue full is dropped, counted, and
-leaves a row that says from when to when.
+`submit` and `count` never block and never raise. An event is durable within 250 ms, in the database or, while that
+refuses, in a spill file, unless the process is killed in that time. Where neither can be written events wait in memory,
+and what finds the queue full is dropped, counted, and leaves a row that says from when to when.
 """
 
 import logging
@@ -13,8 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from recorder import startup
+from recorder import presence, startup
 from recorder.counters import Counters
+from recorder.errors import RecorderError
 from recorder.events import Event
 from recorder.reporting import say
 from recorder.write_loop import WriteLoop, timestamp_of
@@ -49,19 +50,38 @@ class Recorder:
         self._process = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000}"
         self._loop: WriteLoop | None = None
         self._thread: threading.Thread | None = None
+        self._refused: RecorderError | None = None
         self._closed = False
 
-    def open(self) -> None:
+    def open(self, *, or_spill: bool = False) -> RecorderError | None:
         """Check what stands at the path, create or migrate it; in the caller's thread, before any traffic.
+
+        With `or_spill` a database that cannot be used is no end: the reason is returned, and events are kept aside
+        until it can be.
 
         Raises:
             RecorderError: one sentence that says why not, and what to do.
         """
-        self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
+        try:
+            self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
+        except RecorderError as error:
+            if not or_spill:
+                raise
+            self._refused = error
+        presence.check(self._path)
+        return self._refused
 
     def start(self) -> None:
         """Start the thread; once, after `open`."""
-        self._loop = WriteLoop(self._path, self._process, self._events, self._counters)
+        self._loop = WriteLoop(
+            self._path,
+            self._process,
+            self._events,
+            self._counters,
+            presence.Presence(self._path, self._process),
+            backup_dir=self._backup_dir,
+            refused=self._refused,
+        )
         self._thread = threading.Thread(target=self._loop.run, name="llm-metrics-recorder", daemon=True)
         self._thread.start()
 
@@ -87,7 +107,7 @@ class Recorder:
         return self._counters.values()
 
     def close(self, deadline: float = 5.0) -> None:
-        """Write what waits, within `deadline` seconds; what cannot be written by then is dropped and counted.
+        """Write what waits, or keep it aside, within `deadline` seconds; what cannot be is dropped and counted.
 
         Safe to call again, and when the recorder was never started.
         """
@@ -102,7 +122,7 @@ class Recorder:
         else:
             self._loop.closing.set()
             self._thread.join(max(deadline - _LAST_ATTEMPT, deadline / 2))
-            self._loop.given_up.set()
+            self._loop.give_up()
             self._thread.join(max(ends - time.monotonic(), 0))
         if lost := self.counters().get("dropped_shutdown"):
             say(logging.WARNING, "%d events could not be recorded before the end.", lost)

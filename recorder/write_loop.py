@@ -1,29 +1,39 @@
-"""What the recorder's thread does: gather a batch, write it, and keep it for as long as the database refuses it.
+"""What the recorder's thread does: gather a batch and write it, or keep it aside for as long as the database refuses.
 
-Nothing ends the thread but the end of the queue, or the shutdown's deadline. What the database refuses is tried again
-with growing pauses; the queue fills meanwhile, and `Recorder.submit` drops and counts what no longer fits.
+Nothing ends the thread but the end of the queue, or the shutdown's deadline. While the database refuses, every batch
+goes into the spill file, and the database is tried again with growing pauses; once it takes one, the spill files
+follow. Where neither takes a batch it stays in memory, the queue fills, and `Recorder.submit` drops and counts.
 """
 
 import logging
 import queue
 import sqlite3
 import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recorder import identity
+from recorder import identity, spill_folder
+from recorder.aside import Aside
 from recorder.counters import Counters
 from recorder.errors import RecorderError
 from recorder.events import Event, Unrecognised
+from recorder.live_file import LiveFile
+from recorder.presence import Presence
+from recorder.rejected import Rejected
+from recorder.replay import Replay
 from recorder.reporting import Reporter, say
 from recorder.writer import Writer
 
 _BATCH_EVENTS = 500
 _BATCH_SECONDS = 0.1
 _IDLE_SECONDS = 1.0  # after which counters that changed alone are written
-_FIRST_PAUSE = 0.05  # seconds between two attempts; doubled, up to
-_LONGEST_PAUSE = 1.0
-_CONNECTION_IS_GOOD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL)
+_FIRST_PAUSE = 0.5  # seconds between two attempts at the database; doubled up to the longest, but for a mere lock
+_LONGEST_PAUSE = 30.0
+_HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_EXPECTED = (sqlite3.Error, OSError, RecorderError)
 
 
 def timestamp_of(event: Event) -> str:
@@ -34,43 +44,89 @@ def timestamp_of(event: Event) -> str:
 class WriteLoop:
     """Empties `events` into the database until the queue is shut down; `run` is the thread's whole life."""
 
-    def __init__(self, path: Path, process: str, events: queue.Queue[Event], counters: Counters) -> None:
-        """`process` names this recorder in the database."""
+    def __init__(  # noqa: PLR0913 - the parts of a recorder
+        self,
+        path: Path,
+        process: str,
+        events: queue.Queue[Event],
+        counters: Counters,
+        presence: Presence,
+        *,
+        backup_dir: Path | None,
+        refused: RecorderError | None,
+    ) -> None:
+        """`process` names this recorder in the database; `refused` is why the start could not use it."""
         self.closing = threading.Event()  # set by the shutdown: nothing more will come
-        self.given_up = threading.Event()  # set by the shutdown when its deadline has come
+        self._given_up = threading.Event()
         self._path = path
+        self._process = process
         self._events = events
         self._counters = counters
-        self._writer = Writer(path, process, counters)
+        self._presence = presence
+        self._folder = spill_folder.folder_of(path)
+        self._live = LiveFile(path, process, presence, backup_dir=backup_dir, prepared=refused is None)
+        self._writer = Writer(self._live, process, counters)
         self._reporter = Reporter()
+        self._aside = Aside(path, process, counters, self._reporter)
+        self._replay = Replay(self._folder, counters)
         self._batch: list[Event] = []
         self._drained = False
-        self._done = False
-        self._failing = False
+        self._refusing = refused is not None
+        self._retry_at = 0.0
         self._pause = _FIRST_PAUSE
 
     def run(self) -> None:
-        """Write until the queue is shut down and empty, or until `given_up`."""
-        while not self._done:
+        """Write until the queue is shut down and empty, or until `give_up`."""
+        self._begin()
+        done = False
+        while not done:
             try:
-                self._step()
-            except Exception as error:  # noqa: BLE001 - the thread must go on; _hold counts and reports
-                self._hold(error)
-        with suppress(sqlite3.Error):  # everything is committed already, and the next start does it as well
-            self._writer.checkpoint()
-        self._writer.close()
+                done = self._step()
+            except Exception as error:  # noqa: BLE001 - the thread must go on; _refused counts and reports
+                self._refused(error)
+        self._aside.close()
+        self._replay.stop()
+        with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
+            self._live.checkpoint()
+        with suppress(*_EXPECTED):
+            self._live.close()
+            self._presence.vanish()
 
-    def _step(self) -> None:
+    def give_up(self) -> None:
+        """The shutdown's deadline has come: keep aside what is left, and end."""
+        self._given_up.set()
+        self._live.interrupt()
+
+    def _begin(self) -> None:
+        try:
+            self._presence.appear()
+        except (OSError, RecorderError) as error:
+            self._reporter.warn("spill", "Events cannot be kept aside. %s", self._sentence(error))
+        if not self._refusing:
+            self._aside.ready()
+
+    def _step(self) -> bool:
+        """Do what there is to do once; True if nothing is left."""
         if not self._batch:
             self._gather()
-        if self.given_up.is_set():
+        if self._given_up.is_set():
             self._abandon()
-            return
-        if self._batch or self._counters.unsaved():
-            rejected = self._writer.write(self._batch)
+            return True
+        if not self._refusing and (self._batch or self._counters.unsaved()):
+            self._write(self._batch)
+        if self._refusing and self._batch and self._aside.keep(self._batch):
             self._batch = []
-            self._succeeded(rejected)
-        self._done = self._drained
+        if self._refusing and not self._drained and time.monotonic() >= self._retry_at:
+            self._write(self._batch)
+        if not self._refusing:
+            self._replay_piece()
+        if self._batch:
+            self._given_up.wait(_HELD_PAUSE)
+        return (
+            self._drained
+            and not self._batch
+            and (self._refusing or not (self._replay.busy or self._counters.unsaved()))
+        )
 
     def _gather(self) -> None:
         """Wait for a first event, then 100 ms for more unless a batch is there already; at idle none comes.
@@ -78,7 +134,7 @@ class WriteLoop:
         One wake-up a batch: waiting for each event would take the GIL from the proxy's thread each time.
         """
         try:
-            self._batch.append(self._events.get(timeout=_IDLE_SECONDS))
+            self._batch.append(self._events.get(timeout=self._patience()))
             if self._events.qsize() < _BATCH_EVENTS:
                 self.closing.wait(_BATCH_SECONDS)
             while len(self._batch) < _BATCH_EVENTS:
@@ -88,26 +144,53 @@ class WriteLoop:
         except queue.ShutDown:
             self._drained = True
 
-    def _succeeded(self, rejected: int) -> None:
-        if rejected:
-            self._reporter.warn("rejected", "%d events hold values that cannot be stored; they were dropped.", rejected)
-        if self._failing:
-            self._failing = False
+    def _patience(self) -> float:
+        """How long to wait for an event while there may be something else to do."""
+        if self._refusing:
+            return min(max(self._retry_at - time.monotonic(), 0), _IDLE_SECONDS)
+        return 0 if self._replay.busy else _IDLE_SECONDS
+
+    # --- the database
+
+    def _write(self, batch: Sequence[Event]) -> None:
+        def write() -> list[Rejected]:
+            return self._writer.write(batch)
+
+        if self._attempt(write):
+            self._batch = []
+
+    def _replay_piece(self) -> None:
+        piece = self._replay.piece()
+        if piece is not None and self._attempt(lambda: self._writer.replay(piece)):
+            self._replay.done()
+
+    def _attempt(self, write: Callable[[], list[Rejected]]) -> bool:
+        try:
+            refused = write()
+        except Exception as error:  # noqa: BLE001 - the thread must go on; _refused counts and reports
+            self._refused(error)
+            return False
+        self._accepted()
+        self._aside.reject(refused)
+        return True
+
+    def _accepted(self) -> None:
+        if self._refusing:
+            self._refusing = False
             self._pause = _FIRST_PAUSE
+            self._aside.ready()
+            self._replay.look_now()
             say(logging.INFO, "%s is being written again.", self._path)
 
-    def _hold(self, error: Exception) -> None:
-        """Keep the batch, say why once in a while, and pause before the next attempt."""
-        self._failing = True
-        if not isinstance(error, (sqlite3.Error, OSError, RecorderError)):
+    def _refused(self, error: Exception) -> None:
+        """Say why once in a while, and set the time of the next attempt."""
+        if not isinstance(error, _EXPECTED):
             self._counters.add("recorder_errors")
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _CONNECTION_IS_GOOD:
-            with suppress(sqlite3.Error):
-                self._writer.close()
-        waiting = self._events.qsize() + len(self._batch)
-        self._reporter.warn("held", "Recording is held up, %d events wait. %s", waiting, self._sentence(error))
-        self.given_up.wait(self._pause)
-        self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._refusing = True
+        self._retry_at = time.monotonic() + self._pause
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _LOCKED:
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        self._reporter.warn("refused", "Events are kept aside in %s. %s", self._folder, self._sentence(error))
 
     def _sentence(self, error: Exception) -> str:
         if isinstance(error, RecorderError):
@@ -118,14 +201,14 @@ class WriteLoop:
             return f"{self._path}: {error.strerror}."
         return f"An error of the recorder's own: {type(error).__name__}."  # its text may quote an event
 
+    # --- the end
+
     def _abandon(self) -> None:
-        """The deadline has come: count what is left as dropped, and say so in the database if it listens."""
-        self._done = True
-        for event in self._batch:
-            self._counters.dropped("shutdown", timestamp_of(event))
-        self._batch = []
+        """Keep aside all that is left; what that does not take is counted as dropped."""
         with suppress(queue.Empty, queue.ShutDown):
             while True:
-                self._counters.dropped("shutdown", timestamp_of(self._events.get_nowait()))
-        if not self._failing:
-            self._writer.write([])
+                self._batch.append(self._events.get_nowait())
+        if not self._aside.keep(self._batch):
+            for event in self._batch:
+                self._counters.dropped("shutdown", timestamp_of(event))
+        self._batch = []

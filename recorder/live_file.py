@@ -1,0 +1,127 @@
+"""The recorder's connection, and whether the file behind it is still the one that stands at the path.
+
+SQLite cannot be asked: in WAL mode an unlinked file, WAL or shared memory gives no error, and rows go on into what
+nobody can open again. So inodes are compared before each transaction and after its commit. What the open connection
+still has is salvaged, and what now stands at the path goes through the whole sequence of a start before it is used.
+"""
+
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+
+from migrations import CURRENT_SCHEMA_VERSION
+from recorder import database, identity, salvage, startup
+from recorder.errors import DatabaseRefused
+from recorder.presence import Presence
+
+_CONNECTION_IS_GOOD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_LOCK_SECONDS = 0.5  # events wait behind a start's sequence in this thread
+
+
+class LiveFile:
+    """One connection at a time; for one thread, but for `interrupt`."""
+
+    def __init__(
+        self, path: Path, process: str, presence: Presence, *, backup_dir: Path | None, prepared: bool
+    ) -> None:
+        """Open nothing yet; `prepared`: what stands at `path` has just been through the sequence of a start."""
+        self.salvaged: list[str] = []  # files with what was rescued, for the next transaction to note
+        self._process = process
+        self._path = path
+        self._presence = presence
+        self._backup_dir = backup_dir
+        self._prepared = prepared
+        self._suspect = False
+        self._connection: sqlite3.Connection | None = None
+        self._files: database.Files | None = None
+        self._schema: int | None = None
+
+    def connection(self) -> sqlite3.Connection:
+        """The connection to the file that stands at the path now.
+
+        Raises:
+            sqlite3.Error, OSError, RecorderError: there is none for the moment.
+        """
+        if self._connection is not None and database.files_of(self._path) != self._files:
+            self._rescue(self._connection)
+        return self._connection or self._open()
+
+    def check_schema(self, connection: sqlite3.Connection) -> None:
+        """Asked under the lock of each batch: others may have migrated the file, put a backup back, or altered it.
+
+        Raises:
+            DatabaseRefused: its schema is not the one that this program writes.
+        """
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version != CURRENT_SCHEMA_VERSION:
+            what = f"{self._path} now has schema version {version}, and this program writes {CURRENT_SCHEMA_VERSION}"
+            raise DatabaseRefused(what=what, cure="start again with the release that fits")
+        (schema,) = connection.execute("PRAGMA schema_version").fetchone()  # SQLite's own: any change adds to it
+        if schema != self._schema:
+            identity.version_of(connection, self._path)
+            self._schema = schema
+
+    def confirm(self) -> None:
+        """See that what was just committed went into the file at the path.
+
+        Raises:
+            DatabaseRefused: it may have gone into one that is there no more, so it has to be written again.
+        """
+        if database.files_of(self._path) != self._files:
+            raise DatabaseRefused(what=f"{self._path} was moved or removed", cure="leave it where it is")
+
+    def failed(self, error: Exception) -> None:
+        """An attempt ended like this: close what is no longer good, unless it has to be rescued first."""
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None or code & 0xFF in _CONNECTION_IS_GOOD:
+            return
+        # One such answer proves nothing (a dying disk gives it too): a fresh connection reads the whole file first.
+        self._suspect |= code & 0xFF in _DAMAGED
+        with suppress(OSError):
+            if self._connection is not None and database.files_of(self._path) == self._files:
+                self.close()
+
+    def checkpoint(self) -> None:
+        """Move the WAL into the database file and cut it to nothing, unless a reader still needs it."""
+        if self._connection is not None and database.files_of(self._path) == self._files:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def interrupt(self) -> None:
+        """End what the connection is doing, from any thread."""
+        connection = self._connection
+        if connection is not None:
+            with suppress(sqlite3.Error):  # closed meanwhile
+                connection.interrupt()
+
+    def close(self) -> None:
+        """Close the connection, if there is one; the next one is opened when it is needed."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        self._presence.unshare()
+
+    def _open(self) -> sqlite3.Connection:
+        self._presence.share()
+        try:
+            if not self._prepared:
+                startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=_LOCK_SECONDS, checked_bytes=0)
+            self._connection = connection = database.open_writer(self._path)
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # now -wal and -shm are there
+            if self._suspect:
+                identity.check_pages(connection, self._path)
+            self._files = database.files_of(self._path)
+            self._schema = None
+        except BaseException:  # raised again: half-opened is not open
+            self.close()
+            raise
+        self._prepared = self._suspect = False  # the next one comes after a failure
+        return connection
+
+    def _rescue(self, connection: sqlite3.Connection) -> None:
+        if self._files is not None:
+            name = salvage.rescue(connection, self._path, self._files, self._process)
+            self.salvaged += [name] if name else []
+        # Its file is no longer the one at the path: its end must not touch the WAL that may stand there now.
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, True)  # noqa: FBT003 - positional only
+        self.close()

@@ -1,0 +1,117 @@
+"""What to do when the database was moved, removed or replaced while it was being written.
+
+Everything that was committed can still be read through the connection that is open, until it is closed. It goes back
+to the path if nothing stands there; if another file does, beside it as `metrics.db.<time>.salvaged`.
+"""
+
+import logging
+import os
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from recorder import database, spill_folder
+from recorder.database import Files
+from recorder.errors import DatabaseRefused
+from recorder.ledger import SALVAGE, Ledger
+from recorder.reporting import say
+
+_BUSY_SECONDS = 0.5
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_IS_NOTED = "SELECT 1 FROM recorder_events WHERE kind = ? AND detail = ?"
+
+
+def rescue(connection: sqlite3.Connection, path: Path, ours: Files, process: str) -> str | None:
+    """Save what `connection` has, whose files were `ours` and are no longer all at `path`.
+
+    Returns the name of the file beside the database that holds it, None if it is in the database itself. Of several
+    recorders that do this at the same time the first puts the database back, and the others see its note.
+
+    Raises:
+        sqlite3.Error, OSError, DatabaseRefused: it is not saved yet, and the connection has to stay open.
+    """
+    now = database.files_of(path)
+    if now.database == ours.database and now.wal in (None, ours.wal) and now.shm in (None, ours.shm):
+        _save_in_place(connection, path, ours, process)
+        return None
+    if now.database != ours.database:
+        _remove_stale(path, ours)
+    if now.database is not None and _is_saved(path, ours):
+        return None
+    try:
+        copy = _copy(connection, path, ours, process)
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+            raise
+        say(logging.ERROR, "%s was moved or removed, and is damaged: nothing of it could be saved.", path)
+        return None
+    if now.database is None and _put_back(copy, path):
+        say(logging.WARNING, "%s was moved or removed; everything in it is back.", path)
+        return None
+    if _is_saved(path, ours):
+        copy.unlink()
+        return None
+    say(logging.WARNING, "%s was replaced by another file; what it held is in %s.", path, copy.name)
+    return copy.name
+
+
+def _save_in_place(connection: sqlite3.Connection, path: Path, ours: Files, process: str) -> None:
+    """The database itself is there: empty the WAL, which has no name any more, into it."""
+    _note(connection, ours, process)
+    (busy, *_) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if busy:
+        what = f"The -wal or -shm of {path} was removed, and a reader keeps the rows from being saved"
+        raise DatabaseRefused(what=what, cure="end the programs that read it")
+    say(logging.WARNING, "The -wal or -shm of %s was removed; everything in it is saved.", path)
+
+
+def _copy(connection: sqlite3.Connection, path: Path, ours: Files, process: str) -> Path:
+    copy = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%d_%H%M%S_%f}.salvaged")
+    os.close(spill_folder.create(copy))
+    try:
+        with closing(database.connect(copy, timeout=_BUSY_SECONDS)) as target:
+            connection.backup(target, pages=-1)  # nobody else has a lock on either
+            target.execute("PRAGMA journal_mode=DELETE")
+            _note(target, ours, process)
+        with copy.open("rb") as file:
+            os.fsync(file.fileno())
+    except BaseException:  # raised again: half a copy must not pass for one
+        copy.unlink()
+        raise
+    return copy
+
+
+def _put_back(copy: Path, path: Path) -> bool:
+    """Give the copy the database's name, unless somebody was faster."""
+    try:
+        os.link(copy, path)
+    except FileExistsError:
+        return False
+    copy.unlink()
+    spill_folder.sync(path.parent)
+    return True
+
+
+def _remove_stale(path: Path, ours: Files) -> None:
+    """Nothing may be left that SQLite would take for the WAL of the file that will stand, or stands, at the path."""
+    for suffix, inode in (("-wal", ours.wal), ("-shm", ours.shm)):
+        file = Path(f"{path}{suffix}")
+        if inode is not None and database.inode_of(file) == inode:
+            file.unlink()
+
+
+def _is_saved(path: Path, ours: Files) -> bool:
+    try:
+        with closing(database.connect(path, timeout=_BUSY_SECONDS, mode="ro")) as other:
+            return other.execute(_IS_NOTED, (SALVAGE, _name(ours))).fetchone() is not None
+    except sqlite3.Error:
+        return False  # not one of ours
+
+
+def _note(connection: sqlite3.Connection, ours: Files, process: str) -> None:
+    Ledger(connection, process).note_event(SALVAGE, _name(ours))
+
+
+def _name(ours: Files) -> str:
+    return f"of inodes {', '.join('none' if one is None else f'{one[0]}:{one[1]}' for one in ours)}"

@@ -1,0 +1,59 @@
+"""`metrics.db.spill/` beside the database: what its recorders keep outside of it.
+
+    <process>.alive           locked (flock) for as long as that recorder lives
+    <process>.reserve         1 MiB of disk, given up when the disk is full
+    <process>-<n>.jsonl       events that wait for the database, see spill.py; locked while they are being written
+    <process>-<n>.damaged     such a file, kept because lines of it could not be read
+    rejected.jsonl            events that no row could be made of, and why
+
+The folder is there while a recorder runs, and afterwards for as long as there is something in it. Its own lock says
+whether somebody has the database open, see presence.py.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+from recorder.errors import DatabaseRefused
+
+_CURE = "remove what stands there, or set metrics_db to another path"
+
+
+def folder_of(database: Path) -> Path:
+    """The folder of the database at `database`, whether or not it is there."""
+    return database.with_name(f"{database.name}.spill")
+
+
+def make(database: Path) -> Path:
+    """Make the folder 0700 unless it is there, and return it.
+
+    Raises:
+        DatabaseRefused: it cannot be made, or is a symbolic link, no folder, or another user's.
+    """
+    folder = folder_of(database)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise DatabaseRefused(what=f"{folder} cannot be used ({error.strerror})", cure=_CURE) from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise DatabaseRefused(what=f"{folder} is a symbolic link or another user's folder", cure=_CURE)
+    return folder
+
+
+def create(path: Path) -> int:
+    """Create the file `path` in the folder 0600 and return a descriptor that appends.
+
+    Raises:
+        OSError: it is there already, or cannot be created.
+    """
+    return os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_WRONLY, 0o600)
+
+
+def sync(folder: Path) -> None:
+    """Make the names in the folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
