@@ -12,6 +12,7 @@ whether somebody has the database open, see presence.py.
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from recorder.errors import DatabaseRefused
@@ -31,9 +32,13 @@ def make(database: Path) -> Path:
         DatabaseRefused: it cannot be made, or is a symbolic link, no folder, or another user's.
     """
     folder = folder_of(database)
+    status = None
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        status = folder.lstat()
+        while status is None:
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+            with suppress(FileNotFoundError):  # removed by one that ended just now
+                status = folder.lstat()
     except OSError as error:
         raise DatabaseRefused(what=f"{folder} cannot be used ({error.strerror})", cure=_CURE) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
