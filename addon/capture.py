@@ -88,7 +88,8 @@ class LLMMetrics:
     def configure(self, updated: set[str]) -> None:
         """Open the database; whatever is wrong with it ends the start."""
         if self.calls.recorder is None and updated & set(OPTIONS):
-            self._settings, self._database, self.calls.recorder = start.open_recorder(ctx.options)
+            opened = start.open_recorder(ctx.options, self._complaints)
+            self._settings, self._database, self.calls.recorder = opened
 
     def running(self) -> None:
         """Start recording and say so."""

@@ -5,7 +5,7 @@ twice, it serves without the addon and says nothing.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ OPTIONS: Mapping[str, str] = {
     "metrics_intercept_all": "Open the TLS of every host, not only of LLM providers (true or false). Default: false.",
     "metrics_include_usage": "Ask OpenAI-style streams for their usage (true or false). Default: false.",
     "metrics_backup_dir": "The only place for backups. Default: backups/ beside the database, else in the home folder.",
+    "metrics_backup_interval": "How old the newest backup may become, such as 1d, or off. Default: 1d.",
+    "metrics_retention": "How old calls may become, such as 90d, before they are deleted. Default: all are kept.",
+    "metrics_on_database_error": "At a start with a database that cannot be used: exit or spill. Default: exit.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
 """Name and help of every option."""
@@ -40,6 +43,9 @@ class Settings:
     intercept_all: bool
     include_usage: bool
     backup_dir: Path | None
+    backup_interval: str | None
+    retention: str | None
+    spills: bool
     queue_size: int
 
     def names(self, host: str) -> bool:
@@ -87,6 +93,9 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         intercept_all=_boolean("metrics_intercept_all", values["metrics_intercept_all"]),
         include_usage=_boolean("metrics_include_usage", values["metrics_include_usage"]),
         backup_dir=_folder("metrics_backup_dir", values["metrics_backup_dir"]),
+        backup_interval=_unless_off(values["metrics_backup_interval"] or "1d"),
+        retention=values["metrics_retention"],
+        spills=_choice("metrics_on_database_error", values["metrics_on_database_error"], ("exit", "spill")) == "spill",
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
 
@@ -107,6 +116,18 @@ def _boolean(name: str, value: str | None) -> bool:
     except KeyError:
         message = f"{name} must be true or false, not {_shown(value)}."
         raise BadOption(message) from None
+
+
+def _choice(name: str, value: str | None, choices: Sequence[str]) -> str:
+    chosen = (value or choices[0]).strip().lower()
+    if chosen not in choices:
+        message = f"{name} must be {' or '.join(choices)}, not {_shown(value)}."
+        raise BadOption(message)
+    return chosen
+
+
+def _unless_off(value: str) -> str | None:
+    return None if value.strip().lower() == "off" else value
 
 
 def _queue_size(name: str, value: str | None) -> int:

@@ -57,13 +57,20 @@ def declare(loader: Loader, options: Any) -> None:  # noqa: ANN401 - mitmproxy's
         options.update(flow_detail=0)  # the default prints whole URLs, with the keys in them
 
 
-def open_recorder(options: Any) -> tuple[Settings, Path, Recorder]:  # noqa: ANN401 - mitmproxy's
+def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path, Recorder]:  # noqa: ANN401 - mitmproxy's
     """Read the options and open the database; return the settings, the database's path and the recorder."""
     try:
         settings = parse({name: getattr(options, name) for name in OPTIONS})
         database = get_db_path(settings.database)
-        recorder = Recorder(database, queue_size=settings.queue_size, backup_dir=settings.backup_dir)
-        recorder.open()
+        recorder = Recorder(
+            database,
+            queue_size=settings.queue_size,
+            backup_dir=settings.backup_dir,
+            backup_interval=settings.backup_interval,
+            retention=settings.retention,
+        )
+        if refused := recorder.open(or_spill=settings.spills):
+            complaints.once("database", f"Events are kept aside until the database can be used. {refused}")
     except (BadOption, RecorderError) as error:
         _refuse(error)
     return settings, database, recorder

@@ -5,6 +5,7 @@
     <process>-<n>.jsonl       events that wait for the database, see spill.py; locked while they are being written
     <process>-<n>.damaged     such a file, kept because lines of it could not be read
     rejected.jsonl            events that no row could be made of, and why
+    maintenance.lock          held by the recorder that makes a backup, or deletes what is too old
 
 The folder is there while a recorder runs, and afterwards for as long as there is something in it. Its own lock says
 whether somebody has the database open, see presence.py.

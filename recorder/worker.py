@@ -11,12 +11,15 @@ import queue
 import socket
 import threading
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from recorder import presence, startup
 from recorder.counters import Counters
+from recorder.duration import parse_duration
 from recorder.errors import RecorderError
 from recorder.events import Event
+from recorder.maintenance import Maintenance
 from recorder.reporting import say
 from recorder.write_loop import WriteLoop, timestamp_of
 
@@ -26,12 +29,14 @@ _LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write
 class Recorder:
     """Writes what is submitted into the database at `path`: open(), start(), submit() ..., close()."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what an option of the proxy says each
         self,
         path: Path,
         *,
         queue_size: int = 10_000,
         backup_dir: Path | None = None,
+        backup_interval: str | None = "1d",
+        retention: str | None = None,
         lock_seconds: float = 30.0,
     ) -> None:
         """Touch nothing yet.
@@ -40,16 +45,21 @@ class Recorder:
             path: of the database, as `recorder.database.get_db_path` gives it.
             queue_size: how many events may wait in memory.
             backup_dir: the only place for backups; without it, those of backup.py.
+            backup_interval: how old the newest backup may become, as `1d`; None makes none, but before migrations.
+            retention: how old calls may become, as `90d`; None keeps all.
             lock_seconds: how long `open` waits for other processes.
         """
         self._path = path
         self._backup_dir = backup_dir
         self._lock_seconds = lock_seconds
+        self._backup_interval = backup_interval
+        self._retention = retention
         self._events: queue.Queue[Event] = queue.Queue(queue_size)
         self._counters = Counters()
         self._process = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000}"
         self._loop: WriteLoop | None = None
         self._thread: threading.Thread | None = None
+        self._maintenance: Maintenance | None = None
         self._refused: RecorderError | None = None
         self._closed = False
 
@@ -62,6 +72,8 @@ class Recorder:
         Raises:
             RecorderError: one sentence that says why not, and what to do.
         """
+        backup_interval = _duration("metrics_backup_interval", self._backup_interval)
+        retention = _duration("metrics_retention", self._retention)
         try:
             self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
         except RecorderError as error:
@@ -69,10 +81,13 @@ class Recorder:
                 raise
             self._refused = error
         presence.check(self._path)
+        self._maintenance = Maintenance(
+            self._path, backup_dir=self._backup_dir, backup_interval=backup_interval, retention=retention
+        )
         return self._refused
 
     def start(self) -> None:
-        """Start the thread; once, after `open`."""
+        """Start the threads; once, after `open`."""
         self._loop = WriteLoop(
             self._path,
             self._process,
@@ -84,6 +99,8 @@ class Recorder:
         )
         self._thread = threading.Thread(target=self._loop.run, name="llm-metrics-recorder", daemon=True)
         self._thread.start()
+        if self._maintenance is not None:
+            self._maintenance.start()
 
     def submit(self, event: Event) -> bool:
         """Hand over an event; never blocks, never raises. False: it was dropped, and counted."""
@@ -116,6 +133,8 @@ class Recorder:
         self._closed = True
         ends = time.monotonic() + deadline
         self._events.shutdown()
+        if self._maintenance is not None:
+            self._maintenance.stop()
         if self._thread is None or self._loop is None:
             while not self._events.empty():
                 self._counters.dropped("shutdown", timestamp_of(self._events.get_nowait()))
@@ -126,3 +145,7 @@ class Recorder:
             self._thread.join(max(ends - time.monotonic(), 0))
         if lost := self.counters().get("dropped_shutdown"):
             say(logging.WARNING, "%d events could not be recorded before the end.", lost)
+
+
+def _duration(name: str, text: str | None) -> timedelta | None:
+    return parse_duration(name, text) if text else None

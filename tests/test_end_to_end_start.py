@@ -14,8 +14,10 @@ import pytest
 from demo import openai_answers
 from demo.proxy import ADDON, ROOT, clean_environment
 from migrations import CURRENT_SCHEMA_VERSION
+from recorder import spill
+from recorder.spill_folder import folder_of
 from recorder.worker import Recorder
-from tests.rig import PATIENCE, question, started
+from tests.rig import PATIENCE, eventually, question, started
 
 MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
 
@@ -70,6 +72,9 @@ BAD_SETTINGS = [
     (["metrics_queue_size=0"], "metrics_queue_size must be a whole number from 1 to "),
     (["metrics_queue_size=-5"], "metrics_queue_size must be a whole number from 1 to "),
     (["metrics_hosts=(a"], "metrics_hosts must be a regular expression, and '(a' is none ("),
+    (["metrics_retention=5y"], "metrics_retention is '5y', which is no length of time: write it like 90d or 12h."),
+    (["metrics_backup_interval=daily"], "metrics_backup_interval is 'daily', which is no length of time: "),
+    (["metrics_on_database_error=ignore"], "metrics_on_database_error must be exit or spill, not 'ignore'."),
     (["metrics_db=nowhere/metrics.db"], "There is no folder "),
     (["metrics_db=text.db"], "/text.db is not a SQLite database: move that file away, or "),
     (["metrics_db=folder"], "/folder is a folder: set metrics_db to a file, such as "),
@@ -140,3 +145,18 @@ def test_the_very_first_start_names_a_bundle_that_exists(tmp_path: Path) -> None
     bundle = Path(said.strip().partition("=")[2])
     assert bundle == tmp_path / ".mitmproxy" / "llm-metrics-ca-bundle.pem"
     assert bundle.read_text().count("BEGIN CERTIFICATE") > 50
+
+
+def test_a_start_may_go_on_without_its_database_and_loses_nothing(tmp_path: Path) -> None:
+    database = tmp_path / "metrics.db"
+    database.write_text("These are the metrics that I would like to keep.\n")
+    with started(tmp_path, options=["metrics_on_database_error=spill"]) as rig:
+        rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
+        for _ in range(3):
+            rig.ask(question())
+        assert eventually(lambda: spill.files(folder_of(database)))
+        assert "is not a SQLite database" in rig.proxy.log
+        database.unlink()
+        assert eventually(lambda: database.exists() and not spill.files(folder_of(database)), within=3 * PATIENCE)
+        rig.rows(3)
+    assert not folder_of(database).exists()

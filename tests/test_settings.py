@@ -44,6 +44,7 @@ def _is_one_sentence(error: BadOption, name: str) -> bool:
         ("metrics_hosts", "a{99999999999}", "must be a regular expression"),
         ("metrics_hosts", "(" * 3000 + ")" * 3000, "must be a regular expression"),
         ("metrics_backup_dir", "~nosuchuser/backups", "metrics_backup_dir"),
+        ("metrics_on_database_error", "ignore", "must be exit or spill, not 'ignore'"),
     ],
 )
 def test_a_bad_value_is_refused_in_one_sentence(name: str, value: str, told: str) -> None:
@@ -97,6 +98,7 @@ def test_without_options_the_defaults_hold() -> None:
     settings = parse(_DEFAULTS)
     assert (settings.database, settings.hosts, settings.backup_dir) == (None, None, None)
     assert (settings.intercept_all, settings.queue_size) == (False, 10_000)
+    assert (settings.backup_interval, settings.retention, settings.spills) == ("1d", None, False)
     assert not settings.names("api.openai.com")
 
 
@@ -108,10 +110,14 @@ def test_options_mean_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
         "metrics_intercept_all": " TRUE ",
         "metrics_backup_dir": "~/backups",
         "metrics_queue_size": " 50 ",
+        "metrics_backup_interval": " OFF ",
+        "metrics_retention": "90d",
+        "metrics_on_database_error": " Spill ",
     }
     settings = parse(_DEFAULTS | given_values)
     assert (settings.database, settings.intercept_all, settings.queue_size) == ("x.db", True, 50)
     assert settings.backup_dir == Path("/home/somebody/backups")
+    assert (settings.backup_interval, settings.retention, settings.spills) == (None, "90d", True)
     hosts = ("a.LLM.example", "10.0.0.7", "llm.example.org", "210.0.0.7")
     assert [host for host in hosts if settings.names(host)] == ["a.LLM.example", "10.0.0.7"]
 

@@ -1,0 +1,109 @@
+"""What the recorder does about its database once a day: a verified backup, and the deletion of what is too old.
+
+A thread of its own, with connections of its own, so that neither holds up what is written. Of several recorders that
+share a database one does it; a lock in the spill folder says which.
+"""
+
+import fcntl
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from recorder import backup, backup_retention, backups, database, prune, spill_folder, timestamps
+from recorder.errors import RecorderError
+from recorder.reporting import Reporter, say
+
+FIRST_LOOK: Final = 60.0  # seconds after the start
+NEXT_LOOK: Final = 3600.0
+
+_LOCK = "maintenance.lock"
+_BORN = "SELECT min(applied_at) FROM schema_version"
+
+
+class Maintenance:
+    """Looks after the database at `path`: start(), stop()."""
+
+    def __init__(
+        self, path: Path, *, backup_dir: Path | None, backup_interval: timedelta | None, retention: timedelta | None
+    ) -> None:
+        """`backup_interval` None: no backups of its own; `retention` None: nothing is deleted."""
+        self._path = path
+        self._backup_dir = backup_dir
+        self._backup_interval = backup_interval
+        self._retention = retention
+        self._stop = threading.Event()
+        self._reporter = Reporter()
+        self._thread = threading.Thread(target=self._run, name="llm-metrics-maintenance", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing more, without waiting: a backup that is not finished when the process ends is none."""
+        self._stop.set()
+
+    def look(self) -> None:
+        """Do what is due now, unless another recorder is at it."""
+        for work in (self._back_up, self._delete):
+            try:
+                with _alone(self._path) as alone:
+                    if alone:
+                        work()
+            except (OSError, sqlite3.Error, RecorderError) as error:
+                self._reporter.warn(work.__name__, "%s", error)
+            except Exception as error:  # noqa: BLE001 - the thread goes on
+                self._reporter.warn(work.__name__, "An error of the recorder's own: %s.", type(error).__name__)
+
+    def _run(self) -> None:
+        pause = FIRST_LOOK
+        while not self._stop.wait(pause):
+            self.look()
+            pause = NEXT_LOOK
+
+    def _back_up(self) -> None:
+        if self._backup_interval is None or not self._is_due(self._backup_interval):
+            return
+        made = backup.create(self._path, backup_dir=self._backup_dir)
+        say(logging.INFO, "Backed up %s as %s.", self._path, made)
+        backup_retention.apply(self._path, self._backup_dir)
+
+    def _is_due(self, interval: timedelta) -> bool:
+        """Whether the newest backup, or before the first one the database itself, is that old."""
+        since = timestamps.bound(datetime.now(UTC) - interval)
+        newest = next(iter(backups.found(self._path, self._backup_dir)), None)
+        if newest is not None:
+            return newest.made_at <= since
+        with closing(database.open_reader(self._path)) as connection:
+            (born,) = connection.execute(_BORN).fetchone()
+        return born is not None and born <= since
+
+    def _delete(self) -> None:
+        if self._retention is None:
+            return
+        done = prune.prune(self._path, datetime.now(UTC) - self._retention, stop=self._stop)
+        if done.rows:
+            say(logging.INFO, "Deleted %d calls that were older than the retention.", done.rows)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[bool]:
+    file = spill_folder.folder_of(path) / _LOCK
+    descriptor = os.open(file, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        # It is removed after use, so that the folder can be: the lock on a file without a name is nobody's.
+        yield os.fstat(descriptor).st_nlink > 0
+        with suppress(OSError):
+            file.unlink()
+    finally:
+        os.close(descriptor)
