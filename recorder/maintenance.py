@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from recorder import backup, backup_retention, backups, database, prune, spill_folder, timestamps
+from recorder import account, backup, backup_retention, backups, database, prune, spill_folder, timestamps
 from recorder.errors import RecorderError
 from recorder.reporting import Reporter, say
 
@@ -73,6 +73,8 @@ class Maintenance:
         made = backup.create(self._path, backup_dir=self._backup_dir)
         say(logging.INFO, "Backed up %s as %s.", self._path, made)
         backup_retention.apply(self._path, self._backup_dir)
+        with closing(database.open_writer(self._path)) as connection:
+            account.note(connection, "backup", None, detail=str(made))
 
     def _is_due(self, interval: timedelta) -> bool:
         """Whether the newest backup, or before the first one the database itself, is that old."""

@@ -19,6 +19,8 @@ from migrations import CURRENT_SCHEMA_VERSION
 from recorder import database, identity, ledger, timestamps
 from recorder.errors import DatabaseRefused
 from recorder.printable import printable
+from recorder.sqlite_defects import defects
+from recorder.surroundings import Surroundings, around
 
 RECENT: Final = timedelta(minutes=5)
 MOST_COUNTED: Final = 200_000  # rows: with a cold disk, counting a million takes longer than a second
@@ -48,6 +50,7 @@ class File(msgspec.Struct, frozen=True):
     wal_bytes: int | None
     schema_version: int
     sqlite_version: str
+    sqlite_defects: tuple[str, ...]
 
 
 class Rows(msgspec.Struct, frozen=True):
@@ -64,6 +67,7 @@ class Status(msgspec.Struct, frozen=True):
 
     at: str
     database: File
+    surroundings: Surroundings
     rows: Rows
     counters: dict[str, int]
     dropped: dict[str, int]
@@ -90,7 +94,15 @@ def collect(path: Path) -> Status:
             since = timestamps.bound(now - RECENT)
             return Status(
                 at=timestamps.bound(now),
-                database=File(str(path), bytes_ or 0, wal_bytes, CURRENT_SCHEMA_VERSION, sqlite3.sqlite_version),
+                database=File(
+                    str(path),
+                    bytes_ or 0,
+                    wal_bytes,
+                    CURRENT_SCHEMA_VERSION,
+                    sqlite3.sqlite_version,
+                    tuple(defects()),
+                ),
+                surroundings=around(path),
                 rows=_rows(connection),
                 counters=counters,
                 dropped={n.removeprefix(_DROPPED): v for n, v in counters.items() if n.startswith(_DROPPED)},
@@ -130,7 +142,7 @@ def as_text(status: Status) -> str:
     counters = [(name, _number(n)) for name, n in status.counters.items() if not name.startswith(_DROPPED)]
     dropped = [(cause, _number(n)) for cause, n in status.dropped.items()]
     sections = [
-        "\n".join(_aligned(_facts(status.database, status.rows))),
+        "\n".join(_aligned(_facts(status))),
         _section("Counters, all processes", counters),
         _section("Dropped, by cause", dropped),
         _section(f"Processes that wrote in the last {RECENT.seconds // 60} minutes", recent),
@@ -167,18 +179,27 @@ def _rows(connection: sqlite3.Connection) -> Rows:
     return Rows(count, exact=True, first_at=first_at, last_at=last_at)
 
 
-def _facts(file: File, rows: Rows) -> Lines:
+def _facts(status: Status) -> Lines:
+    file, rows, near = status.database, status.rows, status.surroundings
     wal = "none" if file.wal_bytes is None else f"{file.wal_bytes:,} bytes"
     count = f"{rows.count:,}"
-    return [
+    lines = [
         ("database", file.path),
         ("size", f"{file.bytes:,} bytes, WAL {wal}"),
         ("schema version", str(file.schema_version)),
         ("SQLite", file.sqlite_version),
+        *(("SQLite defect", defect) for defect in file.sqlite_defects),
         ("rows", count if rows.exact else f"at most {count} (the range of ids; counting would take long)"),
         ("first row", rows.first_at or "none"),
         ("last row", rows.last_at or "none"),
+        ("recorders", ", ".join(near.living) or "none runs"),
+        ("kept aside", f"{near.spill_bytes:,} bytes in {near.spill_files:,} files" if near.spill_files else "none"),
+        ("last backup", near.last_backup or "none in the default places"),
     ]
+    if near.rejected_bytes:
+        lines.append(("rejected", f"{near.rejected_bytes:,} bytes of events that no row could be made of"))
+    lines += [("salvaged", name) for name in near.salvaged]
+    return lines
 
 
 def _section(title: str, lines: Lines, header: tuple[str, ...] = ()) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import status, timestamps
+from recorder import backup, sqlite_defects, status, timestamps
 from recorder.cli import main
 from recorder.events import CompletionRequest, Unrecognised
 from recorder.worker import Recorder
@@ -80,7 +80,17 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
     size = filled.stat().st_size
     found = document(filled)
     assert list(found) == [
-        *("at", "database", "rows", "counters", "dropped", "recent_since", "recent_processes", "events"),
+        *(
+            "at",
+            "database",
+            "surroundings",
+            "rows",
+            "counters",
+            "dropped",
+            "recent_since",
+            "recent_processes",
+            "events",
+        ),
         "unrecognised",
     ]
     assert found["database"] == {
@@ -89,6 +99,16 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
         "wal_bytes": None,
         "schema_version": 2,
         "sqlite_version": sqlite3.sqlite_version,
+        "sqlite_defects": sqlite_defects.defects(),
+    }
+    assert found["surroundings"] == {
+        "living": [],
+        "spill_files": 0,
+        "spill_bytes": 0,
+        "rejected_bytes": 0,
+        "salvaged": [],
+        "backups": 0,
+        "last_backup": None,
     }
     assert found["rows"] == {"count": 3, "exact": True, "first_at": AT, "last_at": LATER}
     assert found["counters"] == {"dropped_queue_full": 2, "received": 8, "unrecognised": 3, "written": 3}
@@ -125,6 +145,51 @@ def test_the_text_shows_the_same_in_aligned_lines(filled: Path) -> None:
         f"\n  2      api.openai.com  /v1/new/{{id}}  {AT}  {AT}\n  1      api.x.ai        /v1/other     {AT}",
     ):
         assert lines in text
+
+
+def test_what_stands_around_the_database_is_shown(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, make_event: MakeEvent
+) -> None:
+    monkeypatch.delenv("TESTING")  # the default places for backups are the test's own
+    backup.create(filled)
+    recorder = Recorder(filled)
+    recorder.open()
+    recorder.start()
+    with closing(sqlite3.connect(filled, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        recorder.submit(make_event())
+        wait_until(lambda: "spilled" in recorder.counters())
+        (filled.parent / f"{filled.name}.20260301_120000_000000.salvaged").touch()
+        found = document(filled)["surroundings"]
+        text = shown(filled)
+    recorder.close()
+    assert (len(found["living"]), found["spill_files"], found["backups"]) == (1, 1, 1)
+    assert found["spill_bytes"] > 100
+    assert f"recorders       {found['living'][0]}\n" in text
+    assert f"kept aside      {found['spill_bytes']} bytes in 1 files\n" in text
+    assert f"last backup     {found['last_backup']}\n" in text
+    assert f"salvaged        {found['salvaged'][0]}\n" in text or text.endswith(found["salvaged"][0])
+
+
+def test_events_that_wait_for_a_broken_database_are_told_with_its_sentence(
+    db_path: Path, make_event: MakeEvent
+) -> None:
+    db_path.write_text("some notes")
+    recorder = Recorder(db_path)
+    recorder.open(or_spill=True)
+    recorder.start()
+    recorder.submit(make_event())
+    recorder.close()
+    said = refused("--db", db_path)
+    assert "is not a SQLite database" in said
+    assert f"bytes of events are kept aside in {db_path}.spill." in said
+
+
+@pytest.mark.parametrize(
+    ("version", "count"), [((3, 6, 23), 0), ((3, 7, 0), 1), ((3, 40, 1), 1), ((3, 51, 2), 1), ((3, 51, 3), 0)]
+)
+def test_the_defects_of_a_version_of_sqlite_are_known(version: tuple[int, int, int], count: int) -> None:
+    assert len(sqlite_defects.defects_of(version)) == count
 
 
 def test_an_empty_database_shows_none_in_every_section(current_db: Path) -> None:

@@ -2,9 +2,12 @@
 
 import click
 
+from recorder import spill, spill_folder
 from recorder import status as status_report
 from recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from recorder.database import get_db_path
+from recorder.errors import RecorderError
+from recorder.printable import printable
 
 
 @click.command(epilog=EXIT_CODES)
@@ -14,9 +17,17 @@ from recorder.database import get_db_path
 def status(db: str | None, *, as_json: bool) -> None:
     """Show how the recording goes.
 
-    That is: the size of the database and the period it covers, the recorder's counters, what was dropped and why,
-    gaps, and the LLM-like traffic that no parser understood. It only reads, also while the proxy runs, and takes no
-    longer for a large database.
+    That is: the size of the database and the period it covers, which recorders run and what they keep aside, the
+    counters, what was dropped and why, gaps, the last backup, and the LLM-like traffic that no parser understood. It
+    only reads, also while the proxy runs, and takes no longer for a large database.
     """
-    found = status_report.collect(get_db_path(db))
+    path = get_db_path(db)
+    try:
+        found = status_report.collect(path)
+    except RecorderError as error:
+        folder = spill_folder.folder_of(path.resolve())
+        if waiting := spill.waiting_bytes(folder):
+            message = f"{error} Meanwhile {waiting:,} bytes of events are kept aside in {folder}."
+            raise click.ClickException(printable(message)) from error
+        raise
     click.echo(status_report.as_json(found) if as_json else status_report.as_text(found))
