@@ -30,10 +30,10 @@ class Body:
 
     def feed(self, data: bytes) -> list[Payload]:
         """Return the payloads that `data`, as on the wire, completes; none once something was wrong."""
-        payloads: list[Payload] = []
         framing = self._framing
         if framing is None:
-            return payloads
+            return []
+        payloads: list[Payload] = []
         try:
             if self._decoder is None:
                 return framing.feed(data)

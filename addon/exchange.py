@@ -91,8 +91,12 @@ class Exchange:
         body.size += len(data)
         if self._call.timing.first_byte is None:
             self._call.timing.first_byte = at
+        read = self._read
         for name, payload in body.feed(data):
-            self._take(name, payload, at)
+            try:
+                read(name, payload, at)
+            except Unparsed:
+                self._note_unparsed(cut=False)
 
     def stop_reading(self, fault: str) -> None:
         """Read the bodies no further; times and bytes are still taken."""
@@ -114,7 +118,10 @@ class Exchange:
         call, body = self._call, self._answered
         if body is not None:
             for name, payload in body.finish():
-                self._take(name, payload, self.last_activity, cut=not complete)
+                try:
+                    self._read(name, payload, self.last_activity)
+                except Unparsed:
+                    self._note_unparsed(cut=not complete)
         self.faults |= {part.fault for part in (self._asked, body) if part is not None and part.fault}
         unread = body is not None and body.fault is not None  # then nobody knows whether the stream's end came
         truncated = call.streamed and self._format.has_end and not unread
@@ -141,12 +148,6 @@ class Exchange:
             except Unparsed:
                 self._call.request = Request()
                 self._note_unparsed(cut=cut)
-
-    def _take(self, name: bytes, payload: bytes, at: int, *, cut: bool = False) -> None:
-        try:
-            self._read(name, payload, at)
-        except Unparsed:
-            self._note_unparsed(cut=cut)
 
     def _read_error(self, _name: bytes, payload: bytes, _at: int) -> None:
         self._call.answer.error = read_error(payload) or self._call.answer.error

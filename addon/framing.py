@@ -14,6 +14,7 @@ from addon.decoding import LIMIT, TooLarge
 
 type Payload = tuple[bytes, bytes]
 
+_NEWLINE = 10
 MOST_PAYLOADS = 10_000
 """Payloads that one read may complete. No server sends more; a compressed stream of nothing could, for seconds."""
 
@@ -45,6 +46,16 @@ class ServerSentEvents:
 
     def feed(self, data: bytes) -> list[Payload]:
         """Return the events that `data` completes."""
+        # What nearly every piece of nearly every stream is: one event of one line, and nothing left of the last piece.
+        if (
+            data[:6] == b"data: "
+            and data[-1] == _NEWLINE
+            and data.find(b"\n") == len(data) - 2
+            and b"\r" not in data
+            and not self._carry
+        ):
+            self._at_start = self._skip_newline = False
+            return [(b"", data[6:-2])]
         if self._skip_newline and data:
             data = data.removeprefix(b"\n")
             self._skip_newline = False
@@ -52,10 +63,7 @@ class ServerSentEvents:
             self._skip_newline = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         carry = self._carry
-        if not carry and data.endswith(b"\n\n"):  # the usual case: whole events, nothing to keep
-            if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2:  # and mostly a single one
-                self._at_start = False
-                return [(b"", data[6:-2])]
+        if not carry and data.endswith(b"\n\n"):  # whole events, nothing to keep
             return self._events(data)
         carry += data
         end = carry.rfind(b"\n\n", self._searched)
@@ -92,6 +100,10 @@ class ServerSentEvents:
 
 
 def _event(text: bytes) -> Payload | None:
+    if text.startswith(b"event: "):  # then mostly one line of data follows, and that is all
+        name, _, rest = text[7:].partition(b"\n")
+        if rest.startswith(b"data: ") and b"\n" not in rest:
+            return name, rest[6:]
     name, data = b"", []
     for line in text.split(b"\n"):
         field, _, value = line.partition(b":")

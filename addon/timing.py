@@ -10,6 +10,7 @@ from addon.providers.usage import Tokens
 
 _SHORTEST_WINDOW_NS = 10_000_000
 _FEWEST = 2
+_REASONING = Output.REASONING
 
 
 class Timing:
@@ -31,12 +32,13 @@ class Timing:
     def output(self, kind: Output, at: int) -> None:
         """Note one stream event with output."""
         self.events += 1
-        if self.first is None:
+        last = self.last
+        if last is None:
             self.first = at
-        elif self.last is not None and at != self.last:  # events of one read came together: no gap between them
-            self.gaps.add((at - self.last) / 1e6)
+        elif at != last:  # events of one read came together: no gap between them
+            self.gaps.add(at - last)
         self.last = at
-        if kind is Output.REASONING:
+        if kind is _REASONING:
             self.reasoned = True
         elif self.first_answer is None:
             self.first_answer = at

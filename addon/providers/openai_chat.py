@@ -91,36 +91,38 @@ class OpenAIChat(WireFormat):
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer that is not a stream."""
-        self._learn(decoded(_CHUNK, body), answer)
+        chunk = decoded(_CHUNK, body)
+        for choice in chunk.choices or ():
+            answer.learn(finish_reason=choice.finish_reason)
+        _learn(chunk, answer)
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one chunk."""
         del name
         chunk = decoded(_CHUNK, data)
-        self._learn(chunk, answer)
         output = Output.ANSWER if chunk.value else Output.NONE
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 answer.ended = True
+                answer.learn(finish_reason=choice.finish_reason)
             output = max(output, _output(choice))
+        _learn(chunk, answer)
         return output
 
-    @staticmethod
-    def _learn(chunk: _Chunk, answer: Answer) -> None:
-        if answer.response_model is None:
-            answer.learn(model=chunk.model)
-        for choice in chunk.choices or ():
-            if choice.finish_reason:
-                answer.learn(finish_reason=choice.finish_reason)
-        usage, error = chunk.usage, chunk.error
-        if isinstance(chunk.x_groq, dict):
-            usage, error = usage or chunk.x_groq.get("usage"), error or chunk.x_groq.get("error")
-        if usage is not None:
-            answer.learn(usage=usage, timing=timing_in(usage))
-        if timing := chunk.time_info or chunk.timings or chunk.metrics:
-            answer.learn(timing=timing)
-        if error:
-            answer.fail({"error": error, "code": chunk.code, "message": chunk.message})
+
+def _learn(chunk: _Chunk, answer: Answer) -> None:
+    """Take all but what was generated and why it ended."""
+    if answer.response_model is None:
+        answer.learn(model=chunk.model)
+    usage, error = chunk.usage, chunk.error
+    if isinstance(chunk.x_groq, dict):
+        usage, error = usage or chunk.x_groq.get("usage"), error or chunk.x_groq.get("error")
+    if usage is not None:
+        answer.learn(usage=usage, timing=timing_in(usage))
+    if timing := chunk.time_info or chunk.timings or chunk.metrics:
+        answer.learn(timing=timing)
+    if error:
+        answer.fail({"error": error, "code": chunk.code, "message": chunk.message})
 
 
 def _output(choice: _Choice) -> Output:
