@@ -3,10 +3,13 @@
 Runs in the caller's thread before any traffic, so that a database that cannot be used ends the start.
 """
 
+import logging
 import sqlite3
 from pathlib import Path
 
-from recorder import backup, database, identity, location, migrator
+from recorder import backup, database, identity, location, migrator, table_protection
+
+logger = logging.getLogger(__name__)
 
 _CHECKED_BYTES = 256 << 20  # larger files are not read through at each start: it would take seconds
 
@@ -27,6 +30,8 @@ def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float, checked
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
     try:
+        if restored := table_protection.recover(connection):
+            logger.warning("A step on %s was killed; put back as it was before: %s.", path, ", ".join(restored))
         identity.version_of(connection, path)
         if path.stat().st_size <= checked_bytes:
             identity.check_pages(connection, path)

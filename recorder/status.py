@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from migrations import CURRENT_SCHEMA_VERSION
-from recorder import database, identity, ledger, timestamps
+from recorder import database, identity, ledger, table_backup, timestamps
 from recorder.errors import DatabaseRefused
 from recorder.printable import printable
 from recorder.sqlite_defects import defects
@@ -68,6 +68,7 @@ class Status(msgspec.Struct, frozen=True):
     at: str
     database: File
     surroundings: Surroundings
+    table_backups: tuple[str, ...]
     rows: Rows
     counters: dict[str, int]
     dropped: dict[str, int]
@@ -103,6 +104,7 @@ def collect(path: Path) -> Status:
                     tuple(defects()),
                 ),
                 surroundings=around(path),
+                table_backups=tuple(copy.name for copy in table_backup.found(connection)),
                 rows=_rows(connection),
                 counters=counters,
                 dropped={n.removeprefix(_DROPPED): v for n, v in counters.items() if n.startswith(_DROPPED)},
@@ -199,6 +201,7 @@ def _facts(status: Status) -> Lines:
     if near.rejected_bytes:
         lines.append(("rejected", f"{near.rejected_bytes:,} bytes of events that no row could be made of"))
     lines += [("salvaged", name) for name in near.salvaged]
+    lines += [("table backup", name) for name in status.table_backups]
     return lines
 
 

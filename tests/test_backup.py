@@ -1,19 +1,26 @@
-"""Backups: whole, verified, named and placed as promised, or none at all."""
+"""Backups: whole, verified, named and placed as promised, or none at all; found again, and kept while needed."""
 
 import hashlib
 import multiprocessing
+import os
 import re
+import shutil
 import sqlite3
 import stat
+import subprocess
 import threading
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from recorder import backup
-from recorder.database import open_writer
-from recorder.errors import BackupFailed
+from migrations import APPLICATION_ID
+from recorder import backup, backup_places, backup_retention, backups
+from recorder.database import connect, open_writer
+from recorder.errors import BackupFailed, RestoreFailed
+from recorder.page_copy import copy_pages
 
 NAME = re.compile(r"metrics\.db\.\d{8}_\d{6}_\d{3}\.backup")
 
@@ -30,7 +37,9 @@ def test_a_backup_has_its_name_its_place_its_mode_and_its_digest(version_1: Path
     assert saved.parent == tmp_path / "saved"
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()
-    assert Path(f"{saved}.sha256").read_text() == f"{digest}  {saved.name}\n"
+    assert Path(f"{saved}.sha256").read_text().splitlines()[0] == f"{digest}  {saved.name}"
+    assert stat.S_IMODE(Path(f"{saved}.sha256").stat().st_mode) == 0o600
+    subprocess.run(["sha256sum", "--check", "--strict", f"{saved.name}.sha256"], check=True, cwd=saved.parent)  # noqa: S607
     assert sorted(path.name for path in saved.parent.iterdir()) == [saved.name, f"{saved.name}.sha256"]
 
 
@@ -165,6 +174,312 @@ def test_testing_forbids_the_default_places(version_1: Path) -> None:
     with pytest.raises(BackupFailed, match="TESTING is set"):
         backup.create(version_1)
     assert not (version_1.parent / "backups").exists()
+
+
+def test_a_given_folder_may_be_a_symbolic_link(version_1: Path, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "saved")
+    saved = backup.create(version_1, backup_dir=tmp_path / "link")
+    assert (tmp_path / "saved" / saved.name).is_file()
+
+
+def test_a_symbolic_link_to_the_database_is_followed_to_its_backups(
+    version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TESTING")
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(version_1)
+    saved = backup.create(link)
+    assert saved.parent == version_1.parent / "backups"
+    assert NAME.fullmatch(saved.name)
+    assert [file.path for file in backups.found(link)] == [saved]
+
+
+def test_a_place_without_room_is_left_for_the_next(
+    version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TESTING")
+    real = os.statvfs
+
+    def full_beside_the_database(path: Path) -> os.statvfs_result:
+        result = list(real(path))
+        if Path(path) == version_1.parent / "backups":
+            result[4] = 1  # f_bavail: one block
+        return os.statvfs_result(result)
+
+    monkeypatch.setattr(os, "statvfs", full_beside_the_database)
+    assert backup.create(version_1).parent == tmp_path / "home" / ".llm_metrics_proxy" / "backups"
+    assert list((version_1.parent / "backups").iterdir()) == []
+    monkeypatch.setattr(os, "statvfs", lambda path: os.statvfs_result([*list(real(path))[:4], 1, *real(path)[5:]]))
+    with pytest.raises(BackupFailed, match=r"saved: [\d,]+ bytes are needed there, and [\d,]+ are free"):
+        backup.create(version_1, backup_dir=tmp_path / "saved")
+
+
+def test_progress_comes_in_steps_although_others_write(current_db: Path, tmp_path: Path) -> None:
+    with closing(open_writer(current_db)) as writer:
+        writer.execute("CREATE TABLE large (data BLOB)")
+        writer.execute("INSERT INTO large VALUES (zeroblob(40000000))")
+        seen = []
+
+        def progress(done: int, total: int) -> None:
+            seen.append((done, total))
+            writer.execute("INSERT INTO recorder_counters VALUES ('p', ?, 1, '')", (str(len(seen)),))
+
+        saved = backup.create(current_db, backup_dir=tmp_path / "saved", progress=progress)
+    assert len(seen) > 3
+    assert seen == sorted(seen)  # it never begins again
+    assert seen[-1][0] == seen[-1][1] == saved.stat().st_size
+    with closing(sqlite3.connect(saved)) as copy:
+        assert copy.execute("SELECT count(*) FROM recorder_counters").fetchone() == (0,)
+
+
+def test_a_copy_in_steps_is_one_moment_also_outside_of_a_transaction(current_db: Path, tmp_path: Path) -> None:
+    with (
+        closing(open_writer(current_db)) as writer,
+        closing(connect(current_db, timeout=1)) as source,
+        closing(sqlite3.connect(tmp_path / "copy")) as target,
+    ):
+        writer.execute("CREATE TABLE large (data BLOB)")
+        writer.execute("INSERT INTO large VALUES (zeroblob(40000000))")
+        seen: list[int] = []
+
+        def progress(done: int, _total: int) -> None:
+            seen.append(done)
+            assert len(seen) < 50, "it begins again and again"
+            writer.execute("INSERT INTO recorder_counters VALUES ('p', ?, 1, '')", (str(len(seen)),))
+
+        copy_pages(source, target, patience=0, progress=progress)
+        assert not source.in_transaction
+        assert target.execute("SELECT count(*) FROM recorder_counters").fetchone() == (0,)
+    assert seen == sorted(seen)
+
+
+def test_left_overs_of_killed_processes_are_swept_after_an_hour(version_1: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    kept = backup.create(version_1, backup_dir=folder)
+    stamp = "metrics.db.20250101_000000_000.backup"
+    left = ["", ".tmp", ".tmp-journal", ".sha256"]
+    others = ["metrics.db.backup.tmp", "other.db.20250101_000000_000.backup.tmp", f"{stamp}.tmp.mine"]
+    for name in [*(f"{stamp}{end}" for end in left), *others]:
+        (folder / name).touch()
+        os.utime(folder / name, (1, 1))
+    fresh = folder / "metrics.db.20250101_000000_001.backup.tmp"
+    fresh.touch()
+    os.utime(kept, (1, 1))
+    saved = backup.create(version_1, backup_dir=folder)
+    expected = [kept.name, saved.name, f"{kept.name}.sha256", f"{saved.name}.sha256", fresh.name, *others]
+    assert sorted(path.name for path in folder.iterdir()) == sorted(expected)
+
+
+def test_backups_are_found_newest_first_and_nothing_else_is(version_1: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    saved = [backup.create(version_1, backup_dir=folder) for _ in range(3)]
+    for name in (
+        "metrics.db.20260101_000000_00.backup",
+        "metrics.db.20261301_000000_000.backup",
+        "other.db.20260101_000000_000.backup",
+        "metrics.db.20260101_000000_000.backup.tmp",
+        "metricsxdb.20260101_000000_000.backup",
+    ):
+        shutil.copy(saved[0], folder / name)
+    (folder / "metrics.db.20260101_000000_000.backup").symlink_to(saved[0])
+    found = backups.found(version_1, folder)
+    assert [file.path for file in found] == saved[::-1]
+    assert [file.schema_version for file in found] == [1, 1, 1]
+    assert [file.verified for file in found] == [None] * 3
+    assert found[0].bytes == saved[0].stat().st_size
+    stamp = re.sub(r"\D", "", found[0].made_at)
+    assert stamp == re.sub(r"\D", "", saved[-1].name)
+
+
+def test_both_default_places_are_looked_into_but_no_planted_one(
+    version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(BackupFailed, match="TESTING is set"):
+        backups.found(version_1)
+    monkeypatch.delenv("TESTING")
+    first = backup.create(version_1)
+    (version_1.parent / "backups").rename(tmp_path / "planted")
+    (version_1.parent / "backups").write_text("in the way")
+    second = backup.create(version_1)
+    (version_1.parent / "backups").unlink()
+    assert [file.path for file in backups.found(version_1)] == [second]
+    (version_1.parent / "backups").symlink_to(tmp_path / "planted")
+    assert [file.path for file in backups.found(version_1)] == [second]
+    (version_1.parent / "backups").unlink()
+    (tmp_path / "planted").rename(version_1.parent / "backups")
+    assert [file.path for file in backups.found(version_1)] == [second, first]
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_databases_of_one_name_share_a_folder_without_mistaking_each_others_backups(
+    version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, given: bool
+) -> None:
+    monkeypatch.delenv("TESTING")
+    other = tmp_path / "other" / "metrics.db"
+    other.parent.mkdir()
+    shutil.copy(version_1, other)
+    for path in (version_1, other):
+        (path.parent / "backups").write_text("in the way")
+    folder = tmp_path / "saved" if given else None
+    ours = [backup.create(version_1, backup_dir=folder) for _ in range(2)]
+    theirs = [backup.create(other, backup_dir=folder) for _ in range(2)]
+    assert ours[0].parent == theirs[0].parent
+    assert [file.path for file in backups.found(version_1, folder)] == ours[::-1]
+    assert [file.path for file in backups.found(other, folder)] == theirs[::-1]
+    assert backup_retention.apply(version_1, folder, keep=1) == [ours[0]]
+    assert [file.path for file in backups.found(other, folder)] == theirs[::-1]
+
+
+def _without_digest(saved: Path) -> None:
+    Path(f"{saved}.sha256").unlink()
+
+
+def _truncated(saved: Path) -> None:
+    os.truncate(saved, saved.stat().st_size - 4096)
+
+
+def _text(saved: Path) -> None:
+    saved.write_text("This is no database, but a text that is a little longer than the header of one.\n" * 2)
+
+
+def _signed_again(saved: Path) -> None:
+    Path(f"{saved}.sha256").write_text(f"{hashlib.sha256(saved.read_bytes()).hexdigest()}  {saved.name}\n")
+
+
+def _altered(saved: Path, statement: str) -> None:
+    with closing(sqlite3.connect(saved)) as connection:
+        connection.executescript(statement)
+    _signed_again(saved)
+
+
+def _damaged(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[4096 + 8 : 2 * 4096] = b"\xff" * (4096 - 8)
+    saved.write_bytes(content)
+    _signed_again(saved)
+
+
+def _longer(saved: Path) -> None:
+    with saved.open("ab") as stream:
+        stream.write(bytes(4096))
+    _signed_again(saved)
+
+
+SPOILT = [
+    (Path.unlink, "There is no backup at"),
+    (_without_digest, "has no digest, so nothing shows"),
+    (_truncated, "is no longer what it was"),
+    (_text, "is not a SQLite database"),
+    (_longer, "is not as long as it says"),
+    (_damaged, "is damaged"),
+    (lambda saved: _altered(saved, "PRAGMA user_version=99"), "has schema version 99, and this program knows up to"),
+    (lambda saved: _altered(saved, "PRAGMA application_id=7"), "is the database of another program"),
+    (lambda saved: _altered(saved, "DROP TABLE completion_requests"), "does not have the schema of its version 1"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "sentence"), SPOILT)
+def test_what_is_wrong_with_a_backup_is_one_sentence(
+    version_1: Path, tmp_path: Path, spoil: Callable[[Path], None], sentence: str
+) -> None:
+    saved = backup.create(version_1, backup_dir=tmp_path / "saved")
+    assert backups.verify(saved) == 1
+    spoil(saved)
+    with pytest.raises(RestoreFailed, match=sentence) as failure:
+        backups.verify(saved)
+    assert "\n" not in str(failure.value)
+    found = backups.found(version_1, tmp_path / "saved", verified=True)
+    assert [file.verified for file in found] == ([False] if saved.exists() else [])
+
+
+def test_a_backup_without_our_marks_has_version_1(version_1: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(version_1)) as connection:
+        connection.executescript("PRAGMA user_version=0; PRAGMA application_id=0; DROP TABLE _sqlite_migrations")
+    saved = backup.create(version_1, backup_dir=tmp_path / "saved")
+    assert backups.verify(saved) == 1
+    assert backups.found(version_1, tmp_path / "saved")[0].schema_version == 1
+
+
+def test_verifying_leaves_nothing_beside_the_backup(current_db: Path, tmp_path: Path) -> None:
+    saved = backup.create(current_db, backup_dir=tmp_path / "saved")
+    saved.chmod(0o400)
+    backups.verify(saved)
+    assert sorted(path.name for path in saved.parent.iterdir()) == [saved.name, f"{saved.name}.sha256"]
+
+
+def _set_version(path: Path, version: int) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA user_version={version}")
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+
+
+def test_retention_keeps_the_newest_and_the_newest_of_each_version(version_1: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    old = [backup.create(version_1, backup_dir=folder) for _ in range(2)]
+    _set_version(version_1, 2)
+    new = [backup.create(version_1, backup_dir=folder) for _ in range(5)]
+    assert backup_retention.apply(version_1, folder, keep=7) == []
+    assert backup_retention.apply(version_1, folder, keep=3) == [new[1], new[0], old[0]]
+    assert [file.path for file in backups.found(version_1, folder)] == [*new[:1:-1], old[1]]
+    assert len(list(folder.iterdir())) == 8  # each with its digest
+    with pytest.raises(ValueError, match="at least one"):
+        backup_retention.apply(version_1, folder, keep=0)
+
+
+def test_retention_counts_only_good_ones_and_leaves_what_a_person_has_to_look_at(
+    version_1: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "saved"
+    saved = [backup.create(version_1, backup_dir=folder) for _ in range(6)]
+    _truncated(saved[5])
+    _text(saved[0])
+    _without_digest(saved[1])
+    assert backup_retention.apply(version_1, folder, keep=2) == [saved[2]]
+    assert [path.exists() for path in saved] == [True, True, False, True, True, True]
+    for path in saved[3:]:
+        _truncated(path)
+    assert backup_retention.apply(version_1, folder, keep=1) == []
+
+
+def test_retention_never_deletes_the_newest_one_whatever_the_clock_says(version_1: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    saved = [backup.create(version_1, backup_dir=folder) for _ in range(4)]
+    os.utime(saved[0], (time.time() + 60, time.time() + 60))  # made last, with a clock that was set back
+    assert backup_retention.apply(version_1, folder, keep=1, spared=[saved[1]]) == [saved[2]]
+    assert [path.exists() for path in saved] == [True, True, False, True]
+
+
+def test_retention_deletes_no_link_and_nothing_of_another_name(version_1: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "saved"
+    saved = [backup.create(version_1, backup_dir=folder) for _ in range(2)]
+    precious = tmp_path / "precious"
+    shutil.copy(saved[0], precious)
+    (folder / "metrics.db.20200101_000000_000.backup").symlink_to(precious)
+    shutil.copy(saved[0], folder / "metrics.db.mine.backup")
+    assert backup_retention.apply(version_1, folder, keep=1) == [saved[0]]
+    assert precious.exists()
+    assert {path.name for path in folder.iterdir()} >= {
+        "metrics.db.20200101_000000_000.backup",
+        "metrics.db.mine.backup",
+    }
+
+
+def test_a_moved_database_still_owns_the_backups_beside_it(
+    version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TESTING")
+    saved = backup.create(version_1)
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    version_1.rename(moved / "metrics.db")
+    saved.parent.rename(moved / "backups")
+    assert [file.path.name for file in backups.found(moved / "metrics.db")] == [saved.name]
+
+
+def test_names_that_are_no_dates_are_no_backups() -> None:
+    assert backup_places.moment_of("metrics.db", "metrics.db.20260230_000000_000.backup") is None
+    assert backup_places.moment_of("metrics.db", "metrics.db.20260228_235959_999.backup") is not None
 
 
 def _make_backups(path: Path, folder: Path, count: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import backup, sqlite_defects, status, timestamps
+from recorder import backup, sqlite_defects, status, table_backup, timestamps
 from recorder.cli import main
 from recorder.events import CompletionRequest, Unrecognised
 from recorder.worker import Recorder
@@ -84,6 +84,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
             "at",
             "database",
             "surroundings",
+            "table_backups",
             "rows",
             "counters",
             "dropped",
@@ -163,6 +164,12 @@ def test_what_stands_around_the_database_is_shown(
         found = document(filled)["surroundings"]
         text = shown(filled)
     recorder.close()
+    with closing(sqlite3.connect(filled, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        name = table_backup.save(connection, "unrecognised", version=2)
+        connection.execute("COMMIT")
+    assert document(filled)["table_backups"] == [name]
+    assert f"table backup    {name}\n" in shown(filled)
     assert (len(found["living"]), found["spill_files"], found["backups"]) == (1, 1, 1)
     assert found["spill_bytes"] > 100
     assert f"recorders       {found['living'][0]}\n" in text

@@ -1,0 +1,194 @@
+"""Putting a backup back: at every moment, also of a kill, the database is the old one or the new one, never a mix.
+
+Everything that can fail is done first, on a copy: see restore_stage.py. The copy then goes through the backup API into
+the live file, as one transaction, while recorders and readers go on; renaming a file into place would leave them with
+the old inode, and the new one with the old WAL. Only where nothing can be written into, because nothing is there or
+what is there is damaged, the copy gets the database's name, and then no recorder may have it open.
+"""
+
+import sqlite3
+import stat
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from migrations import APPLICATION_ID
+from recorder import backup as backup_file
+from recorder import backup_retention, backups, database, identity, presence, restore_placing, restore_stage
+from recorder.errors import RecorderError, RestoreFailed
+from recorder.page_copy import Progress, copy_pages
+
+type State = Literal["missing", "empty", "usable", "damaged"]
+
+_PAGE_SIZE = 4096
+_LOCK_SECONDS = 5.0  # for the locks of readers and of a recovery
+_SIDE_FILES = ("-wal", "-shm", "-journal")
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_ANOTHER = "choose another of `llm-metrics backups`"
+
+
+class Restored(msgspec.Struct, frozen=True):
+    """What was done; `schema_version` is the backup's own, from which it was brought up to date.
+
+    `safety` is the backup of what the database held before, `set_aside` the folder with its files if it was damaged.
+    Each is None where there was no such thing.
+    """
+
+    path: Path
+    backup: Path
+    schema_version: int
+    safety: Path | None
+    set_aside: Path | None
+
+
+def restore(
+    path: Path,
+    backup: Path,
+    *,
+    backup_dir: Path | None,
+    abort_seconds: float = 30.0,
+    progress: Progress | None = None,
+) -> Restored:
+    """Make the database at `path` what `backup` holds, in the present schema.
+
+    What the database holds is backed up before, as `recorder.backup.create` does it, into `backup_dir` if that is
+    given. That happens when nobody else can write any more, so that every call is in one of the two. Another process's
+    lock is waited for `abort_seconds`. Beside the database there must be room for two more copies of the backup.
+
+    Raises:
+        RestoreFailed: the backup cannot be put back, or the lock did not become free.
+        BackupFailed: what is there could not be backed up.
+        DatabaseRefused: what stands at `path` is not ours to write into, or a recorder has the damaged file open.
+        MigrationFailed: the backup's older schema could not be brought up to date.
+            In each case the database is what it was.
+    """
+    path = _checked_path(path)
+    _check_backup(path, backup)
+    version = backups.verify(backup)
+    _check_page_size(path, backup)
+    state = _state(path)
+    safety: list[Path] = []
+    set_aside = None
+
+    def save() -> None:
+        if state == "usable":
+            safety.append(backup_file.create(path, backup_dir=backup_dir))
+
+    with restore_stage.staged(path, backup) as stage:
+        if state in ("usable", "empty"):
+            _write_into(path, stage, abort_seconds, save, progress)
+        elif state == "damaged" or _has_stale_side_files(path):
+            with presence.exclusively(path, abort_seconds):
+                set_aside = restore_placing.replace(path, stage)
+        else:
+            restore_placing.place(path, stage)
+    _check_result(path, safety)
+    with suppress(RecorderError):  # the restore is done
+        backup_retention.apply(path, backup_dir, spared=[backup])
+    return Restored(path, backup, version, safety[0] if safety else None, set_aside)
+
+
+def _checked_path(path: Path) -> Path:
+    if path.is_symlink() and not path.exists():
+        raise RestoreFailed(what=f"{path} is a symbolic link to nothing", cure="remove it, or give another path")
+    path = path.resolve()
+    if not path.parent.is_dir():
+        raise RestoreFailed(what=f"There is no folder {path.parent}", cure="create it, or give another path")
+    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
+        raise RestoreFailed(what=f"{path} is not a regular file", cure="give the path of the database")
+    return path
+
+
+def _check_backup(path: Path, backup: Path) -> None:
+    """Without opening it: the live file must never be, see database.py."""
+    live = [file for end in ("", *_SIDE_FILES) if (file := Path(f"{path}{end}")).exists()]
+    if backup.exists() and any(backup.samefile(file) for file in live):
+        raise RestoreFailed(what=f"{backup} is the live database itself", cure=_ANOTHER)
+
+
+def _check_page_size(path: Path, backup: Path) -> None:
+    with closing(backups.connect(backup)) as connection:
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+    expected = _PAGE_SIZE
+    with suppress(sqlite3.Error):  # a damaged one gets a new file
+        if path.exists() and path.stat().st_size > 0:
+            # Not read-only: such a connection leaves -wal and -shm behind.
+            with closing(database.connect(path, timeout=_LOCK_SECONDS)) as connection:
+                connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+                (expected,) = connection.execute("PRAGMA page_size").fetchone()
+    if page_size != expected:
+        what = f"{backup} has pages of {page_size} bytes, and the database has pages of {expected}"
+        raise RestoreFailed(what=what, cure=_ANOTHER)
+
+
+def _state(path: Path) -> State:
+    """What stands at the path.
+
+    Raises:
+        DatabaseRefused: the database of another program, or one that is locked or cannot be read.
+    """
+    if not path.exists():
+        return "missing"
+    if path.stat().st_size == 0:
+        return "damaged" if _has_stale_side_files(path) else "empty"
+    # One such answer proves nothing, a dying disk gives it too: a fresh connection asks again.
+    return "damaged" if _is_damaged(path) and _is_damaged(path) else "usable"
+
+
+def _is_damaged(path: Path) -> bool:
+    try:
+        with closing(database.connect(path, timeout=_LOCK_SECONDS)) as connection:
+            connection.execute("PRAGMA trusted_schema=OFF")
+            (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+            if application_id != APPLICATION_ID:
+                identity.claimed_version(connection, path)
+            # Not the quick check: a safety backup that it lets through would fail its own, more thorough one.
+            (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except sqlite3.Error as error:
+        code = error.sqlite_errorcode
+        if code & 0xFF in _DAMAGED or code == sqlite3.SQLITE_IOERR_SHORT_READ:
+            return True
+        raise identity.refusal(path, error) from error
+    return bool(answer != "ok")
+
+
+def _has_stale_side_files(path: Path) -> bool:
+    return any((file := Path(f"{path}{end}")).exists() and file.stat().st_size > 0 for end in _SIDE_FILES)
+
+
+def _write_into(
+    path: Path, stage: Path, abort_seconds: float, save: Callable[[], None], progress: Progress | None
+) -> None:
+    try:
+        with closing(database.connect(path, timeout=0)) as live:
+            database.use_wal(live, path, patience=abort_seconds)
+        with closing(database.open_writer(path)) as live, closing(database.connect(stage, timeout=0)) as source:
+            copy_pages(source, live, patience=abort_seconds, progress=progress, when_locked=save)
+            with suppress(sqlite3.Error):  # a reader needs the WAL; some later checkpoint does it
+                live.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    except TimeoutError as error:
+        raise _locked(path, abort_seconds) from error
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF in _LOCKED:
+            raise _locked(path, abort_seconds) from error
+        raise identity.refusal(path, error) from error
+
+
+def _locked(path: Path, seconds: float) -> RestoreFailed:
+    what = f"{path} was not restored, since another process held its lock for {seconds:g} seconds"
+    return RestoreFailed(what=what, cure="end that process, or try again when it is done")
+
+
+def _check_result(path: Path, safety: list[Path]) -> None:
+    """Read what is there now; only a failing disk can make it differ from what was verified."""
+    before = f"; what it held before is in {safety[0]}" if safety else ""
+    try:
+        with closing(database.connect(path, timeout=_LOCK_SECONDS)) as connection:
+            identity.check_pages(connection, path)
+    except (sqlite3.Error, RecorderError) as error:
+        what = f"{path} cannot be read after the restore ({error}){before}"
+        raise RestoreFailed(what=what, cure="check the disk, and restore again") from error

@@ -1,0 +1,192 @@
+"""Copies of single tables inside the database: `_backup_<table>_v<version>_<YYYYMMDD_HHMMSS_mmm>` (UTC).
+
+For steps that cannot be one transaction, and for repairs whose old values should stay at hand; one transaction rolls
+back exactly without them. `CREATE TABLE ... AS SELECT` would lose keys, constraints and sequences, so the table's own
+SQL is used. How its indexes, triggers and sequence were is kept in the table `_llm_metrics_table_backups`, which is
+there while there are backups. Only a table that is named like one and is listed there is ours; no other is touched.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import msgspec
+
+from recorder.errors import BackupFailed, RestoreFailed
+
+_NAME = re.compile(r"_backup_(?P<table>.+)_v(?P<version>[0-9]+)_(?P<moment>[0-9]{8}_[0-9]{6}_[0-9]{3})", re.DOTALL)
+# SQLite keeps the text from the table's name on, as it was typed.
+_CREATE = re.compile(
+    r"""CREATE\sTABLE\s(?:"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s(]+)""", re.IGNORECASE
+)
+_LIST = """
+    CREATE TABLE IF NOT EXISTS _llm_metrics_table_backups (
+        name TEXT PRIMARY KEY,
+        sequence INTEGER,
+        statements TEXT NOT NULL,
+        is_protecting INTEGER NOT NULL
+    )
+"""
+_TABLE_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+_STATEMENTS = """
+    SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid
+"""
+_COLUMNS = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0"
+_SEQUENCE = "SELECT seq FROM sqlite_sequence WHERE name = ?"
+_LISTED = "SELECT name, is_protecting FROM _llm_metrics_table_backups ORDER BY name"
+_REFERENCES = """
+    SELECT list.name FROM pragma_table_list AS list, pragma_foreign_key_list(list.name) AS key
+    WHERE list.schema = 'main' AND key."table" = ? COLLATE NOCASE
+        AND key.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')
+"""
+
+
+class TableBackup(msgspec.Struct, frozen=True):
+    """A copy of `table`; `is_protecting`: it was made for a step, and has to go back if that was killed."""
+
+    name: str
+    table: str
+    version: int
+    is_protecting: bool
+
+
+def save(connection: sqlite3.Connection, table: str, *, version: int, is_protecting: bool = False) -> str:
+    """Copy `table`, of a database of that schema `version`, and return the copy's name; joins the caller's transaction.
+
+    Raises:
+        BackupFailed: there is no such table, or it is a virtual one.
+        sqlite3.Error: nothing was saved.
+    """
+    found_sql = connection.execute(_TABLE_SQL, (table,)).fetchone()
+    if found_sql is None or not _CREATE.match(found_sql[0]):
+        raise BackupFailed(what=f"There is no table {table} that can be copied", cure="give the name of a plain table")
+    with transaction(connection):
+        name = _new_name(connection, table, version)
+        statements = [found_sql[0], *(sql for (sql,) in connection.execute(_STATEMENTS, (table,)))]
+        sequence = _sequence(connection, table)
+        connection.execute(_CREATE.sub(lambda _: f"CREATE TABLE {quoted(name)}", found_sql[0], count=1))
+        _copy_rows(connection, table, name)
+        _set_sequence(connection, name, sequence)
+        connection.execute(_LIST)
+        row = (name, sequence, json.dumps(statements), is_protecting)
+        connection.execute("INSERT INTO _llm_metrics_table_backups VALUES (?, ?, ?, ?)", row)
+    return name
+
+
+def put_back(connection: sqlite3.Connection, name: str) -> None:
+    """Make the table what it was when the copy `name` was made; joins the caller's transaction. The copy stays.
+
+    Views and foreign keys of other tables mean the table by its name, and go on doing so.
+
+    Raises:
+        RestoreFailed: there is no such copy, or other tables would lose rows since foreign keys are enforced.
+        sqlite3.Error: nothing was changed.
+    """
+    (copy,) = _chosen(connection, name)
+    (enforced,) = connection.execute("PRAGMA foreign_keys").fetchone()
+    if enforced and (other := connection.execute(_REFERENCES, (copy.table,)).fetchone()):
+        what = f"{copy.table} cannot be replaced, since foreign keys would change {other[0]} with it"
+        raise RestoreFailed(what=what, cure="switch PRAGMA foreign_keys off before the transaction")
+    with transaction(connection):
+        connection.execute("PRAGMA defer_foreign_keys=ON")  # until the rows are there again
+        select = "SELECT sequence, statements FROM _llm_metrics_table_backups WHERE name = ?"
+        sequence, statements = connection.execute(select, (name,)).fetchone()
+        create, *rest = json.loads(statements)
+        connection.execute(f"DROP TABLE IF EXISTS {quoted(copy.table)}")
+        connection.execute(create)
+        _copy_rows(connection, name, copy.table)
+        _set_sequence(connection, copy.table, sequence)
+        for statement in rest:  # triggers after the rows, or they would fire
+            connection.execute(statement)
+
+
+def drop(connection: sqlite3.Connection, name: str) -> None:
+    """Remove the copy `name`; joins the caller's transaction.
+
+    Raises:
+        RestoreFailed: there is no such copy.
+    """
+    _chosen(connection, name)
+    with transaction(connection):
+        connection.execute(f"DROP TABLE {quoted(name)}")
+        connection.execute("DELETE FROM _llm_metrics_table_backups WHERE name = ?", (name,))
+        if connection.execute("SELECT 1 FROM _llm_metrics_table_backups").fetchone() is None:
+            connection.execute("DROP TABLE _llm_metrics_table_backups")
+
+
+def found(connection: sqlite3.Connection) -> list[TableBackup]:
+    """The copies in the database, by name."""
+    if connection.execute(_TABLE_SQL, ("_llm_metrics_table_backups",)).fetchone() is None:
+        return []
+    copies = []
+    for name, is_protecting in connection.execute(_LISTED).fetchall():
+        match = _NAME.fullmatch(name)
+        if match and connection.execute(_TABLE_SQL, (name,)).fetchone():
+            copies.append(TableBackup(name, match["table"], int(match["version"]), bool(is_protecting)))
+    return copies
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing: a savepoint in the caller's transaction, or a transaction of its own."""
+    joined = connection.in_transaction
+    begin, end, undo = (
+        ("SAVEPOINT table_backup", "RELEASE table_backup", "ROLLBACK TO table_backup")
+        if joined
+        else ("BEGIN IMMEDIATE", "COMMIT", "ROLLBACK")
+    )
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute(end)
+    except BaseException:  # raised again: whatever ended it, nothing half done may stay
+        if connection.in_transaction:  # some errors end it by themselves
+            connection.execute(undo)
+            if joined:
+                connection.execute(end)
+        raise
+
+
+def quoted(name: str) -> str:
+    """`name` as it stands in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _chosen(connection: sqlite3.Connection, name: str) -> list[TableBackup]:
+    chosen = [copy for copy in found(connection) if copy.name == name]
+    if not chosen:
+        raise RestoreFailed(what=f"There is no backup of a table called {name}", cure="choose one that is there")
+    return chosen
+
+
+def _new_name(connection: sqlite3.Connection, table: str, version: int) -> str:
+    while True:
+        moment = datetime.now(UTC)
+        name = f"_backup_{table}_v{version}_{moment:%Y%m%d_%H%M%S}_{moment.microsecond // 1000:03d}"
+        if connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone() is None:
+            return name
+
+
+def _copy_rows(connection: sqlite3.Connection, source: str, target: str) -> None:
+    # Generated columns cannot be written: they come out the same again.
+    columns = ", ".join(quoted(column) for (column,) in connection.execute(_COLUMNS, (source,)))
+    statement = f"INSERT INTO {quoted(target)} ({columns}) SELECT {columns} FROM {quoted(source)}"  # noqa: S608 - quoted
+    connection.execute(statement)
+
+
+def _sequence(connection: sqlite3.Connection, table: str) -> int | None:
+    if connection.execute(_TABLE_SQL, ("sqlite_sequence",)).fetchone() is None:
+        return None
+    row = connection.execute(_SEQUENCE, (table,)).fetchone()
+    return None if row is None else int(row[0])
+
+
+def _set_sequence(connection: sqlite3.Connection, table: str, sequence: int | None) -> None:
+    if connection.execute(_TABLE_SQL, ("sqlite_sequence",)).fetchone() is None:
+        return
+    connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+    if sequence is not None:
+        connection.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", (table, sequence))

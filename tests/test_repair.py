@@ -1,0 +1,197 @@
+"""Repairs: after another program changed our tables they are ours again, with every row, or nothing has changed."""
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from migrations import CURRENT_SCHEMA_VERSION
+from recorder import table_backup
+from recorder.database import open_writer
+from recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
+from recorder.repair import Repaired, repair
+from recorder.schema import differences
+from recorder.worker import Recorder
+
+INSERT = """
+    INSERT INTO completion_requests
+        (timestamp, success, status_code, response_time_ms, is_streaming, model, event_id, temperature)
+    VALUES ('2026-03-01T12:00:00.000Z', 1, 200, 7, 0, ?, ?, 0.5)
+"""
+
+
+@pytest.fixture
+def filled(current_db: Path, tmp_path: Path) -> Path:
+    (tmp_path / "saved").mkdir()
+    with closing(open_writer(current_db)) as connection:
+        connection.executemany(INSERT, [("gpt-5", f"{number:032x}") for number in range(50)])
+        connection.execute("DELETE FROM completion_requests WHERE id > 40")
+    return current_db
+
+
+def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def run(path: Path, script: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+
+
+def is_ours(path: Path) -> bool:
+    with closing(sqlite3.connect(path)) as connection:
+        return differences(connection, CURRENT_SCHEMA_VERSION) == []
+
+
+def test_a_transform_is_undone_and_the_values_are_what_they_were(filled: Path, tmp_path: Path) -> None:
+    before = ask(filled, "SELECT * FROM completion_requests")
+    kinds = ask(filled, "SELECT DISTINCT typeof(success), typeof(temperature) FROM completion_requests")
+    with closing(sqlite3.connect(filled)) as connection:
+        Database(connection, execute_plugins=False).table("completion_requests").transform(types={"model": str})
+    assert not is_ours(filled)
+    assert ask(filled, "SELECT typeof(success) FROM completion_requests LIMIT 1") == [("real",)]
+    done = repair(filled, backup_dir=tmp_path / "saved")
+    assert is_ours(filled)
+    assert ask(filled, "SELECT * FROM completion_requests") == before
+    assert ask(filled, "SELECT DISTINCT typeof(success), typeof(temperature) FROM completion_requests") == kinds
+    assert (done.tables, done.rows, done.kept_copies, done.dropped) == (("completion_requests",), 40, (), ())
+    assert done.backup is not None
+    assert 0 < done.locked_seconds < 10
+    assert ask(done.backup, "SELECT typeof(success) FROM completion_requests LIMIT 1") == [("real",)]
+    assert ask(filled, "SELECT name FROM sqlite_master WHERE name LIKE '%\\_backup%' ESCAPE '\\'") == []
+    Recorder(filled).open()
+    with closing(open_writer(filled)) as connection:
+        assert connection.execute(f"{INSERT} RETURNING id", ("gpt-5", "f" * 32)).fetchall() == [(51,)]
+
+
+def test_where_nothing_was_changed_nothing_is_done(filled: Path, tmp_path: Path) -> None:
+    assert repair(filled, backup_dir=tmp_path / "saved") == Repaired(filled, None, (), (), (), 0, 0.0)
+    assert list((tmp_path / "saved").iterdir()) == []
+
+
+CHANGES = [
+    "DROP INDEX completion_requests_event_id",
+    "DROP INDEX completion_requests_timestamp; CREATE INDEX completion_requests_timestamp ON completion_requests(id)",
+    "DROP TABLE unrecognised",
+    "DROP TABLE recorder_counters; CREATE TABLE recorder_counters (process, name, value, updated_at)",
+    "DROP TABLE schema_version; CREATE TABLE schema_version AS SELECT 1 version, '' applied_at UNION SELECT 2, ''",
+    "ALTER TABLE completion_requests DROP COLUMN server_timing",
+]
+
+
+@pytest.mark.parametrize("script", CHANGES)
+def test_what_is_missing_or_different_is_made_again(filled: Path, tmp_path: Path, script: str) -> None:
+    run(filled, script)
+    assert not is_ours(filled)
+    repair(filled, backup_dir=tmp_path / "saved")
+    assert is_ours(filled)
+    assert ask(filled, "SELECT count(*), sum(id) FROM completion_requests") == [(40, 820)]
+    Recorder(filled).open()
+
+
+def test_what_users_added_stays_where_it_still_applies(filled: Path, tmp_path: Path) -> None:
+    run(
+        filled,
+        """
+        CREATE TABLE notes (call INTEGER REFERENCES completion_requests(id) ON DELETE CASCADE, text);
+        INSERT INTO notes VALUES (1, 'precious');
+        ALTER TABLE completion_requests ADD COLUMN mine TEXT;
+        UPDATE completion_requests SET mine = 'my ' || id;
+        CREATE INDEX by_model ON completion_requests(model);
+        CREATE INDEX by_mine ON completion_requests(mine);
+        CREATE UNIQUE INDEX only_once ON completion_requests(id, model);
+        CREATE UNIQUE INDEX elsewhere ON unrecognised(host);
+        CREATE TRIGGER good AFTER INSERT ON completion_requests BEGIN INSERT INTO notes VALUES (new.id, 'new'); END;
+        CREATE TRIGGER bad AFTER UPDATE ON completion_requests BEGIN INSERT INTO notes VALUES (new.id, new.mine); END;
+        CREATE VIEW slow AS SELECT id FROM completion_requests WHERE response_time_ms > 5;
+        """,
+    )
+    done = repair(filled, backup_dir=tmp_path / "saved")
+    assert is_ours(filled)
+    assert set(done.dropped) == {"unique index only_once", "unique index elsewhere", "index by_mine", "trigger bad"}
+    assert done.tables == ("completion_requests",)
+    assert ask(filled, "SELECT * FROM notes") == [(1, "precious")]
+    assert ask(filled, "SELECT count(*) FROM slow") == [(40,)]
+    (kept,) = done.kept_copies
+    assert ask(filled, f'SELECT mine FROM "{kept}" WHERE id = 3') == [("my 3",)]  # noqa: S608 - made here
+    names = {name for (name,) in ask(filled, "SELECT name FROM sqlite_master")}
+    assert {"by_model", "good", "slow"} < names
+    with closing(open_writer(filled)) as connection:
+        connection.execute(INSERT, ("gpt-5", "f" * 32))
+        connection.execute("UPDATE completion_requests SET model = 'x'")
+        assert connection.execute("SELECT * FROM notes").fetchall() == [(1, "precious"), (51, "new")]
+        assert [copy.name for copy in table_backup.found(connection)] == [kept]
+
+
+def _drop_not_null(path: Path) -> None:
+    run(path, "PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '')")
+    run(path, "UPDATE completion_requests SET timestamp = NULL WHERE id = 7")
+
+
+def _repeat_an_event(path: Path) -> None:
+    run(path, "DROP INDEX completion_requests_event_id; UPDATE completion_requests SET event_id = 'x' WHERE id < 3")
+
+
+@pytest.mark.parametrize("spoil", [_drop_not_null, _repeat_an_event])
+def test_rows_that_do_not_fit_are_a_reason_to_change_nothing(
+    filled: Path, tmp_path: Path, spoil: Callable[[Path], None]
+) -> None:
+    spoil(filled)
+    before = ask(filled, "SELECT sql FROM sqlite_master"), ask(filled, "SELECT * FROM completion_requests")
+    with pytest.raises(MigrationFailed, match="since its rows do not fit the schema") as failure:
+        repair(filled, backup_dir=tmp_path / "saved")
+    assert "\n" not in str(failure.value)
+    assert (ask(filled, "SELECT sql FROM sqlite_master"), ask(filled, "SELECT * FROM completion_requests")) == before
+    assert len(list((tmp_path / "saved").glob("*.backup"))) == 1
+
+
+def test_a_repair_that_does_not_make_it_ours_changes_nothing(filled: Path, tmp_path: Path) -> None:
+    run(filled, "DROP INDEX completion_requests_event_id; DELETE FROM schema_version")
+    with pytest.raises(DatabaseRefused, match="its records of the schema version disagree"):
+        repair(filled, backup_dir=tmp_path / "saved")
+    assert not is_ours(filled)
+
+
+def test_without_a_backup_nothing_is_changed(filled: Path, tmp_path: Path) -> None:
+    run(filled, "DROP INDEX completion_requests_event_id")
+    for folder in (None, tmp_path / "not" / "mounted"):
+        with pytest.raises(BackupFailed):
+            repair(filled, backup_dir=folder)
+    assert not is_ours(filled)
+
+
+def test_what_is_not_ours_is_refused(filled: Path, tmp_path: Path) -> None:
+    run(filled, "PRAGMA application_id=7")
+    with pytest.raises(DatabaseRefused, match="another program"):
+        repair(filled, backup_dir=tmp_path / "saved")
+    with pytest.raises(DatabaseRefused):
+        repair(tmp_path / "nothing.db", backup_dir=tmp_path / "saved")
+    assert not (tmp_path / "nothing.db").exists()
+
+
+def test_rows_that_others_write_until_it_begins_are_there_afterwards(filled: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(filled)) as connection:
+        Database(connection, execute_plugins=False).table("completion_requests").transform()
+    enough, number = threading.Event(), 1000
+
+    def write() -> None:
+        nonlocal number
+        with closing(sqlite3.connect(filled, isolation_level=None, timeout=30)) as writer:
+            while not enough.is_set():
+                writer.execute(INSERT, ("gpt-5", f"{number:032x}"))
+                number += 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        repair(filled, backup_dir=tmp_path / "saved")
+    finally:
+        enough.set()
+        thread.join()
+    assert is_ours(filled)
+    assert ask(filled, "SELECT count(*) FROM completion_requests") == [(40 + number - 1000,)]
