@@ -119,19 +119,19 @@ def response_columns(headers: Headers) -> Columns:
 
 def server_timing(headers: Headers) -> dict[str, object] | None:
     """Return what a response's headers say about the provider's own time, header name to milliseconds."""
-    values = ((name, _milliseconds(headers.get(name, ""))) for name in _SERVER_TIMING)
-    return {name: value for name, value in values if value is not None} or None
+    stated = {name: _milliseconds(headers[name]) for name in _SERVER_TIMING if name in headers}
+    return {name: value for name, value in stated.items() if value is not None} or None
 
 
 def error_type(headers: Headers) -> str | None:
     """Return the type of an error that stands in a header: AWS's `ValidationException:http://...`."""
-    return text(headers.get("x-amzn-errortype", "").partition(":")[0])
+    said = headers.get("x-amzn-errortype")
+    return text(said.partition(":")[0]) if said else None
 
 
 def credentials(headers: Headers, query: str) -> list[str]:
     """Return every secret that a request carries in its headers and query, to be masked in what is stored."""
-    secrets = []
-    secrets += [cookie.partition("=")[2].strip() for cookie in headers.get("cookie", "").split(";")]
+    secrets = [cookie.partition("=")[2].strip() for cookie in headers.get("cookie", "").split(";")]
     for name in ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"):
         if value := headers.get(name):
             scheme, _, rest = value.partition(" ")

@@ -1,6 +1,7 @@
 """Who sent a request, and to whom: for each the first of several sources that says so."""
 
 import ipaddress
+from functools import lru_cache
 
 from addon.headers import Headers
 from addon.providers.values import text
@@ -27,8 +28,13 @@ def origin_of(proxy_user: str | None, label: str | None, headers: Headers, clien
 
 def host_asked_for(address: str, server_name: str | None) -> str:
     """Return the host name of a request: the address that was asked for, unless it is a number and TLS has a name."""
+    return server_name or address if _is_number(address) else address
+
+
+@lru_cache(maxsize=1024)
+def _is_number(address: str) -> bool:
     try:
         ipaddress.ip_address(address)
     except ValueError:
-        return address
-    return server_name or address
+        return False
+    return True

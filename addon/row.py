@@ -1,6 +1,6 @@
 """The row of one call: what was known at its beginning, and all that was learnt, under the names of the columns."""
 
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -17,10 +17,10 @@ from addon.timing import Timing
 from recorder.events import CompletionRequest, new_event_id, timestamp_of
 
 _LONGEST_JSON = 8192
+_LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded
 
 
-@dataclass(frozen=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """What is known when a request's headers have arrived."""
 
     route: Route[Any]
@@ -85,7 +85,7 @@ class Row:
             "provider": route.provider,
             "operation": route.operation,
             "host": text(opening.host),
-            "endpoint": text(masked(opening.path, self._secrets)),
+            "endpoint": _endpoint(opening.path, self._secrets),
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,
             "usage": _json(answer.usage),
@@ -108,6 +108,17 @@ class Row:
         """Return what a provider said about a failure, without secrets and without words of the request."""
         unquoted = without_quotations(said or "", call.quotable, call.request.model or self._opening.route.model)
         return masked(unquoted, self._secrets)[:LONGEST_MESSAGE] or None
+
+
+def _endpoint(path: str, secrets: list[str]) -> str | None:
+    if len(path) > _LONGEST_REMEMBERED or any(secret and secret in path for secret in secrets):
+        return text(masked(path, secrets))
+    return _without_secrets(path)
+
+
+@lru_cache(maxsize=1024)  # clients ask the same few paths all day
+def _without_secrets(path: str) -> str | None:
+    return text(masked(path))
 
 
 def _source(call: Ending) -> str | None:

@@ -7,6 +7,7 @@ arrived at the proxy. The meaning of each column is in README.md, "Columns".
 
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import msgspec
 
@@ -87,11 +88,16 @@ type Event = CompletionRequest | Unrecognised
 
 def new_event_id(unix_ms: int) -> str:
     """32 hex digits in UUIDv7's layout (RFC 9562): they begin with the time, so that the index grows at its end."""
-    variant_and_random = 0b10 << 62 | secrets.randbits(62)
-    return f"{unix_ms & (1 << 48) - 1:012x}7{secrets.randbits(12):03x}{variant_and_random:016x}"
+    random = secrets.randbits(74)
+    return f"{unix_ms & (1 << 48) - 1:012x}7{random & 0xFFF:03x}{0b10 << 62 | random >> 12:016x}"
 
 
 def timestamp_of(unix_ns: int) -> str:
     """The column `timestamp` of a moment in nanoseconds since 1970."""
     seconds, rest = divmod(unix_ns, 1_000_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1_000_000:03d}Z"
+    return f"{_second(seconds)}.{rest // 1_000_000:03d}Z"
+
+
+@lru_cache(maxsize=16)  # a busy proxy asks for the same second many times
+def _second(unix_seconds: int) -> str:
+    return f"{datetime.fromtimestamp(unix_seconds, UTC):%Y-%m-%dT%H:%M:%S}"

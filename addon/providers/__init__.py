@@ -5,6 +5,7 @@ one line in `hosts.py`.
 """
 
 import re
+from functools import lru_cache
 from urllib.parse import unquote
 
 from addon.providers import (
@@ -67,6 +68,8 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/rerank$", rerank.RERANK, None),
 )
 
+_LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded
+
 _COMPILED = tuple((re.compile(pattern), wire_format, provider) for pattern, wire_format, provider in _FORMATS)
 
 
@@ -75,7 +78,12 @@ def match(host: str, port: int, path: str, *, named: bool = False) -> Route[Wire
 
     `named` says that somebody named the host as an LLM's.
     """
-    path = normalised(path)
+    look_up = _match if len(path) <= _LONGEST_REMEMBERED else _match.__wrapped__
+    return look_up(host, port, normalised(path), named)
+
+
+@lru_cache(maxsize=1024)  # clients ask the same few addresses all day
+def _match(host: str, port: int, path: str, named: bool) -> Route[WireFormat] | None:  # noqa: FBT001 - internal
     provider = provider_of(host)
     for pattern, wire_format, only in _COMPILED:
         if (only is None or only == provider) and (found := pattern.search(path)):

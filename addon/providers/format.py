@@ -39,7 +39,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
     def columns(self) -> dict[str, object]:
         """Return all that is a column."""
-        return {name: getattr(self, name) for name in self.__struct_fields__ if name != "recognised"}
+        columns = msgspec.structs.asdict(self)
+        del columns["recognised"]
+        return columns
 
 
 class Answer:

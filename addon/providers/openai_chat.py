@@ -105,7 +105,11 @@ class OpenAIChat(WireFormat):
             if choice.finish_reason:
                 answer.ended = True
                 answer.learn(finish_reason=choice.finish_reason)
-            output = max(output, _output(choice))
+            delta = choice.delta
+            if delta is not None and isinstance(delta.content, str) and delta.content:  # nearly all that ever come
+                output = Output.ANSWER
+            else:
+                output = max(output, _output(choice))
         _learn(chunk, answer)
         return output
 

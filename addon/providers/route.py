@@ -22,4 +22,4 @@ class Route[T]:
 
 def normalised(path: str) -> str:
     """Return `path` as servers take it: without doubled slashes and without one at the end."""
-    return re.sub(r"/{2,}", "/", path).rstrip("/") or "/"
+    return (re.sub(r"/{2,}", "/", path) if "//" in path else path).rstrip("/") or "/"

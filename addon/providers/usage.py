@@ -32,6 +32,9 @@ class Tokens(msgspec.Struct, frozen=True):
         return msgspec.structs.asdict(self)
 
 
+_NO_TOKENS = Tokens()
+
+
 class UsageReader(Protocol):
     """Reads the counts of a provider's usage."""
 
@@ -57,6 +60,8 @@ class UsageKeys:
 
     def tokens(self, usage: Usage) -> Tokens:
         """Read the counts; a missing total is prompt plus completion, where both are known."""
+        if not usage:
+            return _NO_TOKENS
         prompt, completion = _sum(usage, self.prompt), _sum(usage, self.completion)
         total = _first(usage, self.total)
         if total is None and prompt is not None and completion is not None:
@@ -109,16 +114,22 @@ def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
 def _value_at(usage: Usage, key: Key) -> object:
     value: object = usage
     for name in key:
-        value = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
     return value
 
 
 def _at(usage: Usage, key: Key) -> int | None:
-    return integer(_value_at(usage, key))
+    value = _value_at(usage, key)
+    return None if value is None else integer(value)
 
 
 def _first(usage: Usage, keys: tuple[Key, ...]) -> int | None:
-    return next((value for key in keys if (value := _at(usage, key)) is not None), None)
+    for key in keys:
+        if (value := _at(usage, key)) is not None:
+            return value
+    return None
 
 
 def _sum(usage: Usage, keys: tuple[Key, ...]) -> int | None:
@@ -138,7 +149,7 @@ _COSTS: tuple[tuple[Key, float], ...] = (
 def cost_in(usage: Usage) -> float | None:
     """Return what the provider says that the call cost, in US dollars."""
     for key, dollars in _COSTS:
-        stated = number(_value_at(usage, key))
+        stated = number(_value_at(usage, key)) if key[0] in usage else None
         if stated is not None and stated >= 0 and not (key == ("cost_in_usd_ticks",) and stated == 0):
             return stated * dollars
     return None

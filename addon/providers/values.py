@@ -16,7 +16,8 @@ def text(value: object, longest: int = _LONGEST) -> str | None:
     """Return a non-empty string of at most `longest` characters: one line, no control characters, no surrogates."""
     if not isinstance(value, str) or not value:
         return None
-    return _UNPRINTABLE.sub(_printable, value[:longest])
+    value = value[:longest]
+    return value if value.isprintable() else _UNPRINTABLE.sub(_printable, value)
 
 
 def integer(value: object) -> int | None:
