@@ -2,7 +2,14 @@
 
 import click
 
+from recorder.commands.backup import backup
+from recorder.commands.backups import backups
+from recorder.commands.check import check
 from recorder.commands.common import EXIT_CODES
+from recorder.commands.importing import import_command
+from recorder.commands.migrate import migrate
+from recorder.commands.prune import prune
+from recorder.commands.restore import restore
 from recorder.commands.status import status
 
 
@@ -11,4 +18,5 @@ def main() -> None:
     """Look after the database of the LLM metrics proxy."""
 
 
-main.add_command(status)
+for command in (backup, backups, check, import_command, migrate, prune, restore, status):
+    main.add_command(command)

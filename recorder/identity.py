@@ -11,14 +11,16 @@ from pathlib import Path
 
 from migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
 from recorder.errors import DatabaseRefused
-from recorder.schema import differences
+from recorder.schema import columns_of, differences
 
 _TABLES = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
 _VERSIONS = "SELECT version FROM schema_version ORDER BY version"
+_COLUMNS = "SELECT name FROM pragma_table_xinfo(?)"
 
 _ANOTHER_PATH = "set metrics_db to another path"
-_BACKUP_OR_AWAY = "put a backup back, or move it away together with its -wal and -shm"
+_REPAIR = "stop the proxy and run llm-metrics migrate --repair, or put a backup back with llm-metrics restore"
+_BACKUP_OR_AWAY = "put a backup back with llm-metrics restore, or move it away together with its -wal and -shm"
 _WRITABLE = ("cannot be opened for writing", "check the modes of the file, of its -wal and -shm, and of the folder")
 _LOCKED = ("is locked by another process", "end that process, or try again when it is done")
 _SENTENCES = {
@@ -71,36 +73,73 @@ def refusal(path: Path, error: sqlite3.Error) -> DatabaseRefused:
     return DatabaseRefused(what=f"{path} {what}", cure=cure)
 
 
-def _version(connection: sqlite3.Connection, path: Path) -> int:
+def claimed_version(connection: sqlite3.Connection, path: Path) -> int:
+    """The version that the file says it has, 0 for a new one; whether that is true is for `changes` to say.
+
+    Raises:
+        DatabaseRefused: foreign, or newer than this program.
+        sqlite3.Error: damaged or locked.
+    """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (user_version,) = connection.execute("PRAGMA user_version").fetchone()
-    tables = {name for (name,) in connection.execute(_TABLES)}
     if application_id == APPLICATION_ID:
-        return _stamped_version(connection, path, user_version)
+        if user_version > CURRENT_SCHEMA_VERSION:
+            what = f"{path} has schema version {user_version}, and this program knows up to {CURRENT_SCHEMA_VERSION}"
+            raise DatabaseRefused(what=what, cure=f"use the newer release, or {_ANOTHER_PATH}")
+        return int(user_version)
     if application_id == 0 and user_version == 0:
+        tables = {name for (name,) in connection.execute(_TABLES)}
         if not tables:
             return 0
         if _is_unstamped_version_1(connection, tables):
             return 1
+        if is_original(connection):
+            what = f"{path} is the database of the original llm-metrics-proxy"
+            cure = f"{_ANOTHER_PATH}, and read the old calls in with llm-metrics import {path} --db NEW"
+            raise DatabaseRefused(what=what, cure=cure)
     raise DatabaseRefused(what=f"{path} is the database of another program", cure=_ANOTHER_PATH)
 
 
-def _stamped_version(connection: sqlite3.Connection, path: Path, user_version: int) -> int:
-    if user_version > CURRENT_SCHEMA_VERSION:
-        what = f"{path} has schema version {user_version}, and this program knows up to {CURRENT_SCHEMA_VERSION}"
-        raise DatabaseRefused(what=what, cure=f"use the newer release, or {_ANOTHER_PATH}")
+def is_original(connection: sqlite3.Connection) -> bool:
+    """Whether this is the database of the original llm-metrics-proxy: the columns of version 1, and `app_version`."""
+    calls = {name for (name,) in connection.execute(_COLUMNS, ("completion_requests",))}
+    versions = {name for (name,) in connection.execute(_COLUMNS, ("schema_version",))}
+    return calls >= {*columns_of(1), "app_version"} and versions >= {"id", "version", "applied_at", "description"}
+
+
+def changes(connection: sqlite3.Connection, version: int) -> list[str]:
+    """What keeps a database that claims to be of `version` from being it, one phrase each; empty if nothing does.
+
+    Raises:
+        sqlite3.Error: damaged or locked.
+    """
+    return [*differences(connection, version), *_disagreements(connection, version)]
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version = claimed_version(connection, path)
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if application_id != APPLICATION_ID:
+        return version
+    if found := _disagreements(connection, version):
+        raise _changed(path, found[0], _BACKUP_OR_AWAY)
+    if found := differences(connection, version):
+        raise _changed(path, found[0], _REPAIR)
+    return version
+
+
+def _disagreements(connection: sqlite3.Connection, version: int) -> list[str]:
+    """What the two tables of versions say against `version`: they list all up to it, in order, and nothing else."""
     try:
         applied = [name for (name,) in connection.execute(_APPLIED, (REGISTRY.name,))]
-        versions = [version for (version,) in connection.execute(_VERSIONS)]
+        versions = [number for (number,) in connection.execute(_VERSIONS)]
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_ERROR:  # which says that a table or a column is missing
             raise
-        raise _changed(path, "its version tables are gone") from error
-    if applied != list(NAMES[:user_version]) or versions != list(range(1, user_version + 1)):
-        raise _changed(path, "its records of the schema version disagree")
-    if found := differences(connection, user_version):
-        raise _changed(path, found[0])
-    return user_version
+        return ["its version tables are gone"]
+    if applied != list(NAMES[:version]) or versions != list(range(1, version + 1)):
+        return ["its records of the schema version disagree"]
+    return []
 
 
 def _is_unstamped_version_1(connection: sqlite3.Connection, tables: set[str]) -> bool:
@@ -110,8 +149,8 @@ def _is_unstamped_version_1(connection: sqlite3.Connection, tables: set[str]) ->
     return [version for (version,) in connection.execute(_VERSIONS)] in ([], [1])
 
 
-def _changed(path: Path, what: str) -> DatabaseRefused:
-    return DatabaseRefused(what=f"{path} was changed by another program ({what})", cure=_BACKUP_OR_AWAY)
+def _changed(path: Path, what: str, cure: str) -> DatabaseRefused:
+    return DatabaseRefused(what=f"{path} was changed by another program ({what})", cure=cure)
 
 
 @contextmanager

@@ -24,6 +24,8 @@ _LAYOUT = "SELECT type, wr, strict FROM pragma_table_list(?) WHERE schema = 'mai
 _CONSTRAINTS = "SELECT name, \"unique\", origin, partial FROM pragma_index_list(?) WHERE origin <> 'c' ORDER BY name"
 _REFERENCES = "SELECT * FROM pragma_foreign_key_list(?)"
 _TABLE_FACTS = (_COLUMNS, _LAYOUT, _CONSTRAINTS, _REFERENCES)
+# What no pragma shows of a table: only its SQL does.
+_UNSEEN = ("AUTOINCREMENT", "CHECK", "COLLATE", "CONFLICT", "DEFERRABLE")
 _INDEX = 'SELECT "unique", partial FROM pragma_index_list(?) WHERE name = ?'
 _INDEX_COLUMNS = 'SELECT seqno, name, "desc", coll, key FROM pragma_index_xinfo(?)'
 
@@ -47,6 +49,17 @@ def differences(connection: sqlite3.Connection, version: int) -> list[str]:
 
 
 @cache
+def columns_of(version: int) -> tuple[str, ...]:
+    """The names of the columns of `completion_requests` in `version` of the schema, in order."""
+    db = Database(memory=True, execute_plugins=False)
+    try:
+        REGISTRY.apply(db, stop_before=NAMES[version:])
+        return tuple(db.table("completion_requests").columns_dict)
+    finally:
+        db.close()
+
+
+@cache
 def _expected(version: int) -> dict[tuple[str, str], Fact]:
     db = Database(memory=True, execute_plugins=False)
     try:
@@ -61,12 +74,8 @@ def _facts(connection: sqlite3.Connection) -> dict[tuple[str, str], Fact]:
     for kind, name, table, sql in connection.execute(_OBJECTS).fetchall():
         if kind == "table":
             facts[kind, name] = (
-                # The one property of a table that no pragma shows.
-                "AUTOINCREMENT" in sql.upper(),
-                *(
-                    tuple(connection.execute(query, (name,)))
-                    for query in (_COLUMNS, _LAYOUT, _CONSTRAINTS, _REFERENCES)
-                ),
+                *(sql.upper().count(word) for word in _UNSEEN),
+                *(tuple(connection.execute(query, (name,))) for query in _TABLE_FACTS),
             )
         elif kind == "index":
             (unique, partial) = connection.execute(_INDEX, (table, name)).fetchone()

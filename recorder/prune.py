@@ -1,0 +1,218 @@
+"""Retention: delete what is older than a moment, in slices, while recorders write.
+
+Calls go first, then the recorder's own rows about that time; the counters of recorders that are long gone are added
+up under one name. Then the file gives back its free pages, if it was made to (`auto_vacuum=INCREMENTAL`, which files
+of version 1 lack: there the space is used again by later rows, and vacuum.py can rebuild the file once).
+"""
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from migrations import CURRENT_SCHEMA_VERSION
+from recorder import database, identity, presence, timestamps
+from recorder.account import Account
+from recorder.errors import DatabaseRefused
+from recorder.slices import HOLD_MS, Slices
+
+EARLIER: Final = "earlier"  # the process name under which the counters of those long gone are added up
+GONE_AFTER: Final = timedelta(days=30)
+
+_INCREMENTAL = 2  # what PRAGMA auto_vacuum answers
+_READ_AHEAD = 2_000  # rows: found before the lock is taken
+_FREED_AT_ONCE = 16  # pages, between two looks at the clock
+
+# event_id is read so that the row itself is in memory before the lock is taken.
+_OLD_CALLS = "SELECT id, timestamp, event_id FROM completion_requests WHERE timestamp < ? ORDER BY timestamp LIMIT ?"
+_COUNT = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests WHERE timestamp < ?"
+_DELETE_CALL = "DELETE FROM completion_requests WHERE id = ?"
+# Of the recorder's own tables: which rows are old, and how one of them is deleted. What was replayed of a spill file is
+# known for as long as the file may be there.
+_OTHER_ROWS = {
+    "SELECT id FROM recorder_events WHERE at < :bound AND (kind <> 'replay' OR at < :long_ago)": (
+        "DELETE FROM recorder_events WHERE id = ?"
+    ),
+    "SELECT rowid FROM unrecognised WHERE last_at < :bound": "DELETE FROM unrecognised WHERE rowid = ?",
+}
+_PROCESSES = "SELECT process FROM recorder_counters GROUP BY process HAVING max(updated_at) < ?"
+_ADD_UP = """
+    INSERT INTO recorder_counters (process, name, value, updated_at)
+    SELECT ?, name, value, updated_at FROM recorder_counters WHERE process = ?
+    ON CONFLICT(process, name) DO UPDATE
+    SET value = value + excluded.value, updated_at = max(updated_at, excluded.updated_at)
+"""
+_FORGET = "DELETE FROM recorder_counters WHERE process = ?"
+
+
+class Old(msgspec.Struct, frozen=True):
+    """The calls before a moment: how many, and from when to when."""
+
+    rows: int
+    from_at: str | None
+    to_at: str | None
+
+
+class Pruned(msgspec.Struct, frozen=True):
+    """What was done. The lock was held `slices` times, never longer than `longest_hold_ms`."""
+
+    rows: int
+    from_at: str | None
+    to_at: str | None
+    slices: int
+    longest_hold_ms: float
+    bytes_before: int
+    bytes_after: int
+    vacuumed: bool  # False: the file is not made to shrink, or there was no time for it
+
+
+def old(path: Path, before: datetime) -> Old:
+    """The calls that `prune` would delete.
+
+    Raises:
+        DatabaseRefused: there is no database of the present version at `path`.
+        ValueError: `before` has no time zone.
+    """
+    bound = timestamps.bound(before)
+    try:
+        with closing(database.open_reader(path)) as connection:
+            return Old(*connection.execute(_COUNT, (bound,)).fetchone())
+    except sqlite3.Error as error:
+        raise identity.refusal(path, error) from error
+
+
+def prune(
+    path: Path,
+    before: datetime,
+    *,
+    stop: threading.Event | None = None,
+    progress: Callable[[int], None] | None = None,
+    hold_ms: float = HOLD_MS,
+) -> Pruned:
+    """Delete the calls with timestamp < `before`, and what else is that old, on a connection of its own.
+
+    `stop` ends it early, between two slices; `progress` is told how many calls are gone. The write lock is held for
+    less than `hold_ms` at a time. A row of `recorder_events` says what was deleted.
+
+    Raises:
+        DatabaseRefused: not a database of the present version, or SQLite refused; what was deleted stays deleted.
+        ValueError: `before` has no time zone.
+    """
+    bound = timestamps.bound(before)
+    try:
+        with closing(_open(path)) as connection:
+            return _Pruning(connection, path, Slices(connection, path, hold_ms=hold_ms, stop=stop)).run(
+                bound, progress or (lambda _rows: None)
+            )
+    except sqlite3.Error as error:
+        raise identity.refusal(path, error) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.is_file() or path.stat().st_size == 0:
+        raise DatabaseRefused(what=f"There is no database at {path}", cure="give the right path")
+    connection = database.open_writer(path)
+    try:
+        # A deletion that the power takes back is made again; this way no commit waits for the disk under the lock.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        version = identity.version_of(connection, path)
+    except BaseException:  # raised again: the caller never gets the connection, so it is closed here
+        connection.close()
+        raise
+    if version != CURRENT_SCHEMA_VERSION:
+        connection.close()
+        what = f"{path} has schema version {version}, and this program prunes version {CURRENT_SCHEMA_VERSION}"
+        raise DatabaseRefused(what=what, cure="run llm-metrics migrate")
+    return connection
+
+
+def _long_ago() -> str:
+    return timestamps.bound(datetime.now(UTC) - GONE_AFTER)
+
+
+class _Pruning:
+    def __init__(self, connection: sqlite3.Connection, path: Path, slices: Slices) -> None:
+        self._connection = connection
+        self._path = path
+        self._slices = slices
+        self._account = Account(connection, "prune")
+
+    def run(self, bound: str, progress: Callable[[int], None]) -> Pruned:
+        bytes_before = self._path.stat().st_size
+        self._delete_calls(bound, progress)
+        for find, delete in _OTHER_ROWS.items():
+            self._delete_others(find, delete, bound)
+        self._add_up_counters()
+        vacuumed = self._vacuum()
+        self._checkpoint()
+        return Pruned(
+            rows=self._account.count,
+            from_at=self._account.from_at,
+            to_at=self._account.to_at,
+            slices=self._slices.count,
+            longest_hold_ms=round(self._slices.longest_ms, 1),
+            bytes_before=bytes_before,
+            bytes_after=self._path.stat().st_size,
+            vacuumed=vacuumed,
+        )
+
+    def _delete_calls(self, bound: str, progress: Callable[[int], None]) -> None:
+        while rows := self._connection.execute(_OLD_CALLS, (bound, _READ_AHEAD)).fetchall():
+            waiting = deque(rows)
+            while waiting:
+                if self._slices.stopped:
+                    return
+                gone = []
+                with self._slices.hold() as has_time:
+                    while waiting and has_time():
+                        row_id, timestamp, _event_id = waiting.popleft()
+                        if self._connection.execute(_DELETE_CALL, (row_id,)).rowcount:  # else another prune was faster
+                            gone.append(timestamp)
+                    self._account.add(gone)
+                self._checkpoint()
+                progress(self._account.count)
+
+    def _delete_others(self, find: str, delete: str, bound: str) -> None:
+        waiting = deque(self._connection.execute(find, {"bound": bound, "long_ago": _long_ago()}).fetchall())
+        while waiting and not self._slices.stopped:
+            with self._slices.hold() as has_time:
+                while waiting and has_time():
+                    self._connection.execute(delete, waiting.popleft())
+
+    def _add_up_counters(self) -> None:
+        silent = {process for (process,) in self._connection.execute(_PROCESSES, (_long_ago(),))}
+        gone = deque(sorted(silent - {EARLIER} - presence.living(self._path)))
+        while gone and not self._slices.stopped:
+            with self._slices.hold() as has_time:
+                while gone and has_time():
+                    self._connection.execute(_ADD_UP, (EARLIER, gone[0]))
+                    self._connection.execute(_FORGET, (gone.popleft(),))
+
+    def _vacuum(self) -> bool:
+        (mode,) = self._connection.execute("PRAGMA auto_vacuum").fetchone()
+        if mode != _INCREMENTAL:
+            return False
+        while self._free_pages():
+            if self._slices.stopped:
+                return False
+            with self._slices.hold() as has_time:
+                while has_time() and self._free_pages():
+                    # One page a step, so that all steps have to be asked for.
+                    self._connection.execute(f"PRAGMA incremental_vacuum({_FREED_AT_ONCE})").fetchall()
+            self._checkpoint()
+        return True
+
+    def _free_pages(self) -> int:
+        (pages,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        return int(pages)
+
+    def _checkpoint(self) -> None:
+        """Move what nobody reads any more from the WAL into the file, without waiting for those who read."""
+        self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
