@@ -19,6 +19,7 @@ from recorder.reporting import say
 
 _BUSY_SECONDS = 0.5
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_NOT_OURS = (*_DAMAGED, sqlite3.SQLITE_ERROR)  # which says that there is no such table
 _IS_NOTED = "SELECT 1 FROM recorder_events WHERE kind = ? AND detail = ?"
 
 
@@ -46,11 +47,9 @@ def rescue(connection: sqlite3.Connection, path: Path, ours: Files, process: str
             raise
         say(logging.ERROR, "%s was moved or removed, and is damaged: nothing of it could be saved.", path)
         return None
-    if now.database is None and _put_back(copy, path):
+    if now.database is None:
+        _put_back(copy, path)
         say(logging.WARNING, "%s was moved or removed; everything in it is back.", path)
-        return None
-    if _is_saved(path, ours):
-        copy.unlink()
         return None
     say(logging.WARNING, "%s was replaced by another file; what it held is in %s.", path, copy.name)
     return copy.name
@@ -82,15 +81,13 @@ def _copy(connection: sqlite3.Connection, path: Path, ours: Files, process: str)
     return copy
 
 
-def _put_back(copy: Path, path: Path) -> bool:
-    """Give the copy the database's name, unless somebody was faster."""
+def _put_back(copy: Path, path: Path) -> None:
+    """Give the copy the database's name; somebody who was faster is looked at in the next attempt."""
     try:
         os.link(copy, path)
-    except FileExistsError:
-        return False
-    copy.unlink()
+    finally:
+        copy.unlink()
     spill_folder.sync(path.parent)
-    return True
 
 
 def _remove_stale(path: Path, ours: Files) -> None:
@@ -102,11 +99,14 @@ def _remove_stale(path: Path, ours: Files) -> None:
 
 
 def _is_saved(path: Path, ours: Files) -> bool:
+    """Whether what now stands at the path is what another recorder saved of the same files."""
     try:
         with closing(database.connect(path, timeout=_BUSY_SECONDS, mode="ro")) as other:
             return other.execute(_IS_NOTED, (SALVAGE, _name(ours))).fetchone() is not None
-    except sqlite3.Error:
-        return False  # not one of ours
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF not in _NOT_OURS:
+            raise  # it is only just being put there
+        return False
 
 
 def _note(connection: sqlite3.Connection, ours: Files, process: str) -> None:

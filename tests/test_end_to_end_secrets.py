@@ -59,7 +59,8 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
             plant(rig, plants, key=key)
         database = rig.proxy.database
         files = {"backup": backup.create(database, backup_dir=folder).read_bytes()}
-        files |= {path.name: path.read_bytes() for path in folder.glob("metrics.db*")}
+        beside = [*folder.glob("metrics.db*"), *folder.glob("metrics.db.spill/*")]
+        files |= {path.name: path.read_bytes() for path in beside if path.is_file()}
         rows = rig.new_rows()
     files |= {"metrics.db at the end": database.read_bytes(), "log": rig.proxy.log_file.read_bytes()}
     return Kept(plants, files, rows)
