@@ -4,7 +4,7 @@ ARGS ?=
 BIN := .venv/bin
 MARK := .venv/setup
 
-.PHONY: help setup run demo test fuzz check lock clean FORCE
+.PHONY: help setup run demo test fuzz torture bench check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -38,6 +38,16 @@ SECONDS ?= 60
 fuzz: $(MARK) ## feed random and mutated bytes to all that reads traffic; SECONDS=60
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet atheris
 	@exec $(BIN)/python -m fuzz $(SECONDS)
+
+# SECONDS has a default for fuzz, which is not meant here: only a value that somebody gave counts.
+torture: $(MARK) ## break the storage in every way that is known, and see what it loses; ROUNDS=n, SECONDS=s, ARGS="T3 --json FILE"
+	@exec $(BIN)/python -m torture $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+
+# pytest-benchmark is in no lock file either: only the micro-benchmarks need it.
+bench: $(MARK) ## measure what the proxy costs, about 20 minutes; ARGS="--quick", ARGS=micro, ARGS="--only burst16 --json FILE --svg FILE"
+	@$(BIN)/python -c "import pytest_benchmark" 2>/dev/null || $(BIN)/python -m pip install --quiet pytest-benchmark
+	@exec $(BIN)/python -m bench $(ARGS)
 
 check: $(MARK) ## linters, formatting, types, who may import whom
 	$(BIN)/ruff check .

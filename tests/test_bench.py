@@ -1,7 +1,10 @@
 """The bench measures what it says: every workload through every system, with a few requests each."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -10,7 +13,7 @@ from bench.client import check, percentile
 from bench.comparison import How, compared, spread
 from bench.goals import GOALS, Goal, Standing, standing
 from bench.load import BenchFailedError
-from bench.measure import must_be_whole
+from bench.measure import must_be_whole, write_lock
 from bench.plot import svg
 from bench.rounds import Bench, Results, Round, machine
 from bench.summary import summary
@@ -21,16 +24,32 @@ from bench.workloads import WORKLOADS, Workload
 _STREAM = STREAM_HEAD + event(17) * Answer.BURST.events + TAIL
 
 
+# A stream of a second, a start of mitmdump and five seconds of a naive wait for a lock are not spent twice.
+_SPARED = {
+    "paced50": ("direct", "ours"),
+    "hold": ("floor", "ours"),
+    "memory": ("ours",),
+    "locked": ("floor", "ours"),
+}
+
+
 def _tiny(workload: Workload) -> Workload:
-    body = min(workload.body, 300_000)
     return replace(
-        workload, count=2, concurrency=min(workload.concurrency, 3), lock_seconds=workload.lock_seconds / 20, body=body
+        workload,
+        count=1 if workload.answer is Answer.PACED else 2,
+        concurrency=min(workload.concurrency, 2),
+        body=min(workload.body, 300_000),
+        lock_seconds=workload.lock_seconds / 20,
+        systems=_SPARED.get(workload.name, ()),
     )
+
+
+_TINY = [_tiny(workload) for workload in WORKLOADS]
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
-    bench = Bench(tmp_path_factory.mktemp("bench"), [_tiny(one) for one in WORKLOADS], SYSTEMS, lambda _: None)
+    bench = Bench(tmp_path_factory.mktemp("bench"), _TINY, SYSTEMS, lambda _: None)
     bench.run(1)
     return bench.results
 
@@ -38,7 +57,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 def test_every_workload_goes_through_every_system_that_it_is_meant_for(results: Results) -> None:
     assert results.failures == []
     (measured,) = results.rounds
-    for workload in WORKLOADS:
+    for workload in _TINY:
         assert set(measured.figures[workload.name]) == set(workload.systems or (one.name for one in SYSTEMS))
 
 
@@ -58,13 +77,21 @@ def test_figures_are_plausible(results: Results) -> None:
     assert 0 < figures["paced10"]["direct"]["delay_p50_ms"] <= figures["paced10"]["direct"]["delay_p99_ms"]
     assert figures["small1"]["floor"]["p50_added_ms"] > 0
     assert figures["hold"]["ours"]["worst_hold_ms"] > 0
-    # A commit in the hook waits for the lock, and everybody with it.
-    assert figures["locked"]["naive"]["locked_max_ms"] > 400 > figures["locked"]["naive"]["max_ms"]
+    assert figures["locked"]["ours"]["locked_requests_per_s"] > 1
+
+
+def test_a_foreign_lock_keeps_every_writer_out(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.db"
+    with closing(sqlite3.connect(path, timeout=0)) as writer:
+        writer.execute("CREATE TABLE calls (at)")
+        with write_lock(path), pytest.raises(sqlite3.OperationalError, match="locked"):
+            writer.execute("INSERT INTO calls VALUES (1)")
+        writer.execute("INSERT INTO calls VALUES (1)")
 
 
 def test_every_call_of_ours_has_its_row(results: Results) -> None:
     rows = results.rounds[0].rows["ours"]
-    assert rows["sent"] == rows["stored"] > 100
+    assert rows["sent"] == rows["stored"] > 90
     assert rows["lost"] == rows["events_lost"] == 0
 
 

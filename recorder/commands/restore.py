@@ -32,7 +32,7 @@ def restore(backup: str, db: str | None, folder: Path | None, *, yes: bool, as_j
     """Put a backup back into the database, also while the proxy runs.
 
     NAME_OR_PATH is a name that `llm-metrics backups` shows, a path, or `latest`. What the database holds now is backed
-    up first. If it is damaged, its files are moved aside instead, and the proxy has to be stopped for that.
+    up first. If it is damaged, its files are moved aside instead, as soon as no recorder has it open.
     """
     path = get_db_path(db)
     chosen = _chosen(backup, path, folder)
