@@ -1,0 +1,92 @@
+"""Several proxies record into one file, and `make run N=2` starts and ends them together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from demo import openai_answers
+from demo.proxy import ADDON, ROOT, clean_environment
+from recorder import presence
+from tests.rig import Rig, eventually, question, started
+
+SCRIPT = ROOT / "scripts" / "run-proxies"
+MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
+
+
+@contextmanager
+def together(folder: Path, count: str) -> Iterator[subprocess.Popen[str]]:
+    with socket.socket() as probe:  # the ports after a free one are nearly always free too
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = ["sh", str(SCRIPT), count, str(port), *MITMDUMP, "--listen-host", "127.0.0.1", "-s", str(ADDON)]
+    command += ["--set", f"confdir={folder}/confdir", "--set", f"metrics_db={folder}/metrics.db"]
+    environment = clean_environment(folder) | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def pids_of(database: Path, count: int) -> list[int]:
+    """The processes that record into `database`, once there are `count`."""
+    names = eventually(lambda: found if len(found := presence.living(database)) == count else set(), within=30)
+    return [int(name.split("-")[-2]) for name in names]
+
+
+def test_two_proxies_on_one_file_lose_nothing(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    with started(tmp_path / "one") as one:
+        (tmp_path / "two" / "metrics.db").symlink_to(one.proxy.database)
+        with started(tmp_path / "two") as two:
+
+            def ask(rig: Rig) -> None:
+                for _ in range(40):
+                    rig.ask(question())
+
+            for rig in (one, two):
+                rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
+            with ThreadPoolExecutor() as pool:
+                list(pool.map(ask, [one, two]))
+            assert len({row["event_id"] for row in one.rows(80)}) == 80
+            assert one.query("SELECT count(DISTINCT process) AS n FROM recorder_counters") == [{"n": 2}]
+
+
+def test_they_start_on_ports_of_their_own_and_end_together(tmp_path: Path) -> None:
+    database = tmp_path / "metrics.db"
+    with together(tmp_path, "2") as process:
+        assert len(pids_of(database, 2)) == 2
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert presence.living(database) == set()
+
+
+def test_when_one_ends_the_others_do_and_it_is_said(tmp_path: Path) -> None:
+    database = tmp_path / "metrics.db"
+    with together(tmp_path, "2") as process:
+        os.kill(pids_of(database, 2)[0], signal.SIGKILL)
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "One of the 2 proxies has ended, so the others end too." in said
+    assert presence.living(database) == set()
+
+
+@pytest.mark.parametrize("count", ["0", "many", "-1", "1.5"])
+def test_what_is_no_number_of_proxies_is_a_sentence(count: str, tmp_path: Path) -> None:
+    with together(tmp_path, count) as process:
+        said, _ = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert said == f"N is '{count}', which is no number of proxies: write N=4.\n"
