@@ -33,6 +33,7 @@ class Exchange:
         self._known_host = opening.route.known_host
         self._path_model = opening.route.model
         self._call = Ending(opening.at)
+        self._event, self._output = self._format.event, self._call.timing.output
         self._asked = Body(opening.headers.get("content-encoding", ""), Whole())
         self._answered: Body | None = None
         self._read: Callable[[bytes, bytes, int], None] = self._read_whole  # what takes a payload of the answer
@@ -162,8 +163,8 @@ class Exchange:
             answer.ended = answer.ended or (b"DONE" in payload and not self._format.has_end)
         elif name == b"error":
             answer.fail(value_of(payload))
-        elif output := self._format.event(name, payload, answer):
-            self._call.timing.output(output, at)
+        elif output := self._event(name, payload, answer):
+            self._output(output, at)
 
     def _note_unparsed(self, *, cut: bool) -> None:
         if not cut:  # what a cut leaves unfinished was never meant to be read

@@ -14,7 +14,7 @@ from addon.decoding import LIMIT, TooLarge
 
 type Payload = tuple[bytes, bytes]
 
-_NEWLINE = 10
+_LF, _CR = 10, 13  # as numbers: looking for one byte is ten times as fast as looking for a text of one
 MOST_PAYLOADS = 10_000
 """Payloads that one read may complete. No server sends more; a compressed stream of nothing could, for seconds."""
 
@@ -46,20 +46,13 @@ class ServerSentEvents:
 
     def feed(self, data: bytes) -> list[Payload]:
         """Return the events that `data` completes."""
-        # What nearly every piece of nearly every stream is: one event of one line, and nothing left of the last piece.
-        if (
-            data[:6] == b"data: "
-            and data[-1] == _NEWLINE
-            and data.find(b"\n") == len(data) - 2
-            and b"\r" not in data
-            and not self._carry
-        ):
+        if data.endswith(b"\n\n") and not self._carry and (event := _only_event(data)):
             self._at_start = self._skip_newline = False
-            return [(b"", data[6:-2])]
+            return [event]
         if self._skip_newline and data:
             data = data.removeprefix(b"\n")
             self._skip_newline = False
-        if b"\r" in data:
+        if _CR in data:
             self._skip_newline = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         carry = self._carry
@@ -99,11 +92,20 @@ class ServerSentEvents:
         return events
 
 
+def _only_event(data: bytes) -> Payload | None:
+    """Read what nearly every piece of nearly every stream is: one event of one line, or of its name and one line."""
+    end = len(data) - 2
+    line = data.find(_LF)
+    if _CR in data:
+        return None
+    if line == end and data.startswith(b"data: "):
+        return b"", data[6:end]
+    if data.find(_LF, line + 1) == end and data.startswith(b"event: ") and data.startswith(b"data: ", line + 1):
+        return data[7:line], data[line + 7 : end]
+    return None
+
+
 def _event(text: bytes) -> Payload | None:
-    if text.startswith(b"event: "):  # then mostly one line of data follows, and that is all
-        name, _, rest = text[7:].partition(b"\n")
-        if rest.startswith(b"data: ") and b"\n" not in rest:
-            return name, rest[6:]
     name, data = b"", []
     for line in text.split(b"\n"):
         field, _, value = line.partition(b":")

@@ -1,57 +1,94 @@
-"""The gaps between output events of one stream, in memory that does not grow with the stream.
+"""The moments of a stream's output events, and the gaps between them, in memory that does not grow with the stream.
 
-Up to a thousand are kept as they are, and percentiles are exact. Beyond that they are counted in buckets of a
-logarithmic scale: a bucket is 2 % wide and stands for its geometric middle, so a percentile is within 1 % of the exact
-nearest-rank one. The maximum is always exact.
+Noting a moment is one step, for it happens with every event; the rest is done for a thousand at a time. Up to a
+thousand gaps are kept as they are, and percentiles are exact. Beyond that they are counted in buckets of a logarithmic
+scale: a bucket is 2 % wide and stands for its geometric middle, so a percentile is within 1 % of the exact nearest-rank
+one. The maximum is always exact.
 """
 
-from array import array
-from math import ceil, exp, log
+from collections import Counter
+from itertools import repeat
+from math import ceil, expm1, log, log1p
+from operator import mul, sub
 
 _KEPT = 1_000
 _WIDTH = log(1.02)
-_FLOOR_NS = 1_000
 _MS = 1e6
 
 
 class Gaps:
-    """Gaps in nanoseconds go in, milliseconds come out."""
+    """Moments go in as nanoseconds of one clock, gaps come out as milliseconds. Events of one moment have no gap."""
 
-    __slots__ = ("_buckets", "_kept", "_max")
+    __slots__ = ("_buckets", "_count", "_first", "_gaps", "_last", "_max", "_moments")
 
     def __init__(self) -> None:
-        self._kept = array("q")
-        self._buckets: dict[int, int] = {}
+        self._moments: list[int] = []  # not looked at yet
+        self._gaps: list[int] = []
+        self._buckets: Counter[int] = Counter()
         self._max = -1
+        self._count = 0
+        self._first: int | None = None
+        self._last: int | None = None
 
-    def add(self, gap_ns: int) -> None:
-        """Count one gap."""
-        self._kept.append(gap_ns)
-        if len(self._kept) > _KEPT:
-            self._count()
+    def add(self, at: int) -> None:
+        """Note an event."""
+        self._moments.append(at)
+        if len(self._moments) > _KEPT:
+            self._settle()
+
+    @property
+    def events(self) -> int:
+        """How many there were."""
+        return self._count + len(self._moments)
+
+    @property
+    def first(self) -> int | None:
+        """When the first one was."""
+        self._settle()
+        return self._first
+
+    @property
+    def last(self) -> int | None:
+        """When the last one was."""
+        self._settle()
+        return self._last
 
     @property
     def max_ms(self) -> float | None:
         """The longest gap; None without gaps."""
-        longest = max(self._kept, default=-1)
-        return max(longest, self._max) / _MS if longest >= 0 or self._max >= 0 else None
+        self._settle()
+        longest = max(max(self._gaps, default=-1), self._max)
+        return longest / _MS if longest >= 0 else None
 
     def percentile(self, share: float) -> float | None:
         """Return the gap in milliseconds that `share` (0 to 1) of all gaps do not exceed; None without gaps."""
+        self._settle()
         if not self._buckets:
-            gaps = sorted(self._kept)
+            gaps = sorted(self._gaps)
             return gaps[max(ceil(share * len(gaps)), 1) - 1] / _MS if gaps else None
-        self._count()
-        rank = ceil(share * sum(self._buckets.values()))
+        self._into_buckets()
+        rank = ceil(share * self._buckets.total())
         for bucket in sorted(self._buckets):
             rank -= self._buckets[bucket]
             if rank <= 0:
-                return min(_FLOOR_NS * exp((bucket + 0.5) * _WIDTH), self._max) / _MS
+                return min(expm1((bucket + 0.5) * _WIDTH), self._max) / _MS
         return None
 
-    def _count(self) -> None:
-        for gap in self._kept:
-            bucket = int(log(gap / _FLOOR_NS) / _WIDTH) if gap > _FLOOR_NS else 0
-            self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
-            self._max = max(self._max, gap)
-        del self._kept[:]
+    def _settle(self) -> None:
+        """Turn the moments into gaps. No loop of Python's own, here and below: it would cost what all else costs."""
+        moments = self._moments
+        if not moments:
+            return
+        if self._last is None:
+            self._first = self._last = moments[0]
+        self._gaps.extend(filter(None, map(sub, moments, [self._last, *moments])))
+        self._last = moments[-1]
+        self._count += len(moments)
+        moments.clear()
+        if len(self._gaps) > _KEPT:
+            self._into_buckets()
+
+    def _into_buckets(self) -> None:
+        self._max = max(self._max, max(self._gaps, default=-1))
+        self._buckets.update(map(int, map(mul, map(log1p, self._gaps), repeat(1 / _WIDTH))))
+        self._gaps.clear()

@@ -93,7 +93,7 @@ class Row:
             "cost_usd": cost,
             "cost_source": None if cost is None else "provider",
             "server_timing": _json(answer.server_timing),
-            "output_events": call.timing.events if call.streamed else None,
+            "output_events": call.timing.outputs.events if call.streamed else None,
             **call.columns,
         }
         if (error := call.error) is not None:

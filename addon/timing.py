@@ -16,28 +16,19 @@ _REASONING = Output.REASONING
 class Timing:
     """The moments of one exchange, from `start`, its t0."""
 
-    __slots__ = ("events", "first", "first_answer", "first_byte", "gaps", "last", "reasoned", "start", "uploaded")
+    __slots__ = ("first_answer", "first_byte", "outputs", "reasoned", "start", "uploaded")
 
     def __init__(self, start: int) -> None:
         self.start = start
         self.uploaded: int | None = None
         self.first_byte: int | None = None
-        self.first: int | None = None
         self.first_answer: int | None = None
-        self.last: int | None = None
-        self.events = 0
         self.reasoned = False
-        self.gaps = Gaps()
+        self.outputs = Gaps()
 
     def output(self, kind: Output, at: int) -> None:
         """Note one stream event with output."""
-        self.events += 1
-        last = self.last
-        if last is None:
-            self.first = at
-        elif at != last:  # events of one read came together: no gap between them
-            self.gaps.add(at - last)
-        self.last = at
+        self.outputs.add(at)  # events of one read came together: no gap between them
         if kind is _REASONING:
             self.reasoned = True
         elif self.first_answer is None:
@@ -45,16 +36,17 @@ class Timing:
 
     def columns(self, end: int, tokens: Tokens | None) -> Columns:
         """Return the columns that are times; `tokens` of a complete stream, None for anything else."""
+        outputs = self.outputs
         return {
             "response_time_ms": self._whole_ms(end),
-            "time_to_first_token_ms": self._whole_ms(self.first),
-            "time_to_last_token_ms": self._whole_ms(self.last),
+            "time_to_first_token_ms": self._whole_ms(outputs.first),
+            "time_to_last_token_ms": self._whole_ms(outputs.last),
             "time_to_first_byte_ms": self._ms(self.first_byte),
             "time_to_first_answer_ms": self._ms(self.first_answer),
             "upload_ms": self._ms(self.uploaded),
-            "chunk_gap_p50_ms": self.gaps.percentile(0.50),
-            "chunk_gap_p95_ms": self.gaps.percentile(0.95),
-            "chunk_gap_max_ms": self.gaps.max_ms,
+            "chunk_gap_p50_ms": outputs.percentile(0.50),
+            "chunk_gap_p95_ms": outputs.percentile(0.95),
+            "chunk_gap_max_ms": outputs.max_ms,
             "tokens_per_second": self._decode_rate(tokens) if tokens is not None else None,
         }
 
@@ -69,10 +61,11 @@ class Timing:
 
         V is the completion tokens, less the reasoning tokens when none of those were streamed.
         """
-        if tokens.completion_tokens is None or self.first is None or self.last is None:
+        first, last = self.outputs.first, self.outputs.last
+        if tokens.completion_tokens is None or first is None or last is None:
             return None
         visible = tokens.completion_tokens - (0 if self.reasoned else tokens.reasoning_tokens or 0)
-        window = self.last - self.first
-        if visible < _FEWEST or self.events < _FEWEST or window < _SHORTEST_WINDOW_NS:
+        window = last - first
+        if visible < _FEWEST or self.outputs.events < _FEWEST or window < _SHORTEST_WINDOW_NS:
             return None
         return (visible - 1) * 1e9 / window

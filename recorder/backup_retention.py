@@ -2,15 +2,20 @@
 
 Of a database's backups these stay: the newest good ones, the newest good one of each schema version, the newest good
 one by the file's own time (a clock that was set back makes young names look old), and whatever cannot be read or has
-no digest, since a person has to look at it. Good is what still has the SHA-256 that it was verified with.
+no digest, since a person has to look at it. Good is what still has the SHA-256 that it was verified with. Those of the
+last two days stay as well: what was made before a restore or a deletion by hand holds what nothing else does.
 """
 
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from typing import Final
 
-from recorder import backup_digest, backups
+from recorder import backup_digest, backups, timestamps
 from recorder.errors import BackupFailed
+
+YOUNG: Final = timedelta(days=2)
 
 
 def apply(path: Path, backup_dir: Path | None = None, keep: int = 5, *, spared: Collection[Path] = ()) -> list[Path]:
@@ -40,6 +45,8 @@ def apply(path: Path, backup_dir: Path | None = None, keep: int = 5, *, spared: 
         same = [file for file in candidates if file.schema_version == version]
         kept.update(file.path for file in _first(same, 1, is_good))
     oldest = candidates.index(good[-1])
+    since = timestamps.bound(datetime.now(UTC) - YOUNG)
+    kept.update(file.path for file in candidates if file.made_at > since)
     stay = kept | {file.resolve() for file in spared}
     gone = [file.path for file in candidates[oldest + 1 :] if file.path not in stay and file.path.resolve() not in stay]
     for backup in gone:

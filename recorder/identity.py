@@ -66,9 +66,10 @@ def check_pages(connection: sqlite3.Connection, path: Path) -> None:
         raise DatabaseRefused(what=f"{path} is damaged", cure=_BACKUP_OR_AWAY)
 
 
-def refusal(path: Path, error: sqlite3.Error) -> DatabaseRefused:
-    """The sentence for what SQLite said about `path`."""
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+def refusal(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> DatabaseRefused:
+    """The sentence for what SQLite said about `path`; of a damaged schema it may say what Python cannot decode."""
+    unreadable = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
+    code = getattr(error, "sqlite_errorcode", unreadable) & 0xFF
     what, cure = _SENTENCES.get(code, (f"cannot be used ({error})", f"repair it, or {_ANOTHER_PATH}"))
     return DatabaseRefused(what=f"{path} {what}", cure=cure)
 

@@ -47,6 +47,15 @@ class LiveFile:
             self._rescue(self._connection)
         return self._connection or self._open()
 
+    def look(self) -> None:
+        """Rescue what the open connection has, if its file is no longer the one at the path.
+
+        Raises:
+            sqlite3.Error, OSError, RecorderError: that is not done yet.
+        """
+        if self._connection is not None and database.files_of(self._path) != self._files:
+            self.connection()
+
     def check_schema(self, connection: sqlite3.Connection) -> None:
         """Asked under the lock of each batch: others may have migrated the file, put a backup back, or altered it.
 

@@ -4,25 +4,21 @@ A thread of its own, with connections of its own, so that neither holds up what 
 share a database one does it; a lock in the spill folder says which.
 """
 
-import fcntl
 import logging
-import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from recorder import account, backup, backup_retention, backups, database, prune, spill_folder, timestamps
+from recorder import account, backup, backup_retention, backups, database, presence, prune, timestamps
 from recorder.errors import RecorderError
 from recorder.reporting import Reporter, say
 
 FIRST_LOOK: Final = 60.0  # seconds after the start
 NEXT_LOOK: Final = 3600.0
 
-_LOCK = "maintenance.lock"
 _BORN = "SELECT min(applied_at) FROM schema_version"
 
 
@@ -53,7 +49,7 @@ class Maintenance:
         """Do what is due now, unless another recorder is at it."""
         for work in (self._back_up, self._delete):
             try:
-                with _alone(self._path) as alone:
+                with presence.alone(self._path, "maintenance") as alone:
                     if alone:
                         work()
             except (OSError, sqlite3.Error, RecorderError) as error:
@@ -92,20 +88,3 @@ class Maintenance:
         done = prune.prune(self._path, datetime.now(UTC) - self._retention, stop=self._stop)
         if done.rows:
             say(logging.INFO, "Deleted %d calls that were older than the retention.", done.rows)
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[bool]:
-    file = spill_folder.folder_of(path) / _LOCK
-    descriptor = os.open(file, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        # It is removed after use, so that the folder can be: the lock on a file without a name is nobody's.
-        yield os.fstat(descriptor).st_nlink > 0
-        with suppress(OSError):
-            file.unlink()
-    finally:
-        os.close(descriptor)

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from recorder import spill_folder
 from recorder.errors import DatabaseRefused
+from recorder.reserve import RESERVE
 
 _ALIVE = ".alive"
+_DRAFT = ".new"
 _RETRY_SECONDS = 0.02  # flock gives no signal without blocking for ever
 _SHARE_SECONDS = 0.5  # a recorder that ends has the lock alone for a moment, to remove the folder
 
@@ -23,7 +25,7 @@ class Presence:
     """One recorder's signs of life; for one thread."""
 
     def __init__(self, database: Path, process: str) -> None:
-        """Nothing is made yet."""
+        """Nothing is made yet; no two recorders ever have the same `process`."""
         self._database = database
         self._folder = spill_folder.folder_of(database)
         self._mark = self._folder / f"{process}{_ALIVE}"
@@ -36,13 +38,14 @@ class Presence:
         Raises:
             DatabaseRefused, OSError: the folder cannot be used.
         """
-        draft = self._mark.with_suffix(".new")
+        draft = self._mark.with_suffix(_DRAFT)
         while self._alive is None:
             spill_folder.make(self._database)
             with suppress(FileNotFoundError):  # the folder was removed by one that ended just now
                 self._alive = spill_folder.create(draft)
         fcntl.flock(self._alive, fcntl.LOCK_EX)
         draft.rename(self._mark)  # not before it is locked, or others take it for a dead one's
+        _sweep(self._folder, living(self._database))
 
     def share(self) -> None:
         """Tell that the database is about to be opened.
@@ -102,6 +105,28 @@ def living(database: Path) -> set[str]:
 
 
 @contextmanager
+def alone(database: Path, work: str) -> Iterator[bool]:
+    """Whether this is the only one of the database's recorders at some work, for as long as this lasts.
+
+    Raises:
+        OSError, DatabaseRefused: the spill folder cannot be used.
+    """
+    file = spill_folder.make(database) / f"{work}.lock"
+    descriptor = os.open(file, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    else:
+        # It is removed after use, so that the folder can be: the lock on a file without a name is nobody's.
+        yield os.fstat(descriptor).st_nlink > 0
+        with suppress(OSError):
+            file.unlink()
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def exclusively(database: Path, seconds: float) -> Iterator[None]:
     """Nobody has the database open while this lasts; recorders keep their events aside meanwhile.
 
@@ -138,6 +163,13 @@ def _lock(database: Path, how: int) -> int | None:
         except FileNotFoundError:
             pass
         os.close(descriptor)  # the folder was removed and perhaps made anew: that lock is nobody's
+
+
+def _sweep(folder: Path, alive: set[str]) -> None:
+    """Remove what recorders that were killed have left, but for their events."""
+    for file in folder.glob(f"*{RESERVE}"):
+        if file.name.removesuffix(RESERVE) not in alive:
+            file.unlink(missing_ok=True)
 
 
 def _leave(database: Path, descriptor: int) -> None:

@@ -29,6 +29,11 @@ class Piece(NamedTuple):
     records: list[Record | None]
 
     @property
+    def end(self) -> int:
+        """Of its lines, the first that comes after them."""
+        return self.first + len(self.records)
+
+    @property
     def process(self) -> str:
         """The recorder that wrote them."""
         return self.file.rpartition("-")[0]

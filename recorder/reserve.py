@@ -7,6 +7,7 @@ from typing import Final
 
 from recorder import spill_folder
 
+RESERVE: Final = ".reserve"
 RESERVED_BYTES: Final = 1 << 20  # about a thousand events
 
 
@@ -15,7 +16,7 @@ class Reserve:
 
     def __init__(self, folder: Path, process: str) -> None:
         """Nothing is taken yet."""
-        self._file = folder / f"{process}.reserve"
+        self._file = folder / f"{process}{RESERVE}"
 
     def take(self) -> None:
         """Take the space, unless it is held already or there is too little of it."""

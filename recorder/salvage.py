@@ -10,12 +10,15 @@ import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
-from recorder import database, spill_folder
+from recorder import database, presence, spill_folder
 from recorder.database import Files
 from recorder.errors import DatabaseRefused
 from recorder.ledger import SALVAGE, Ledger
 from recorder.reporting import say
+
+SUFFIX: Final = ".salvaged"
 
 _BUSY_SECONDS = 0.5
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -38,8 +41,16 @@ def rescue(connection: sqlite3.Connection, path: Path, ours: Files, process: str
         return None
     if now.database != ours.database:
         _remove_stale(path, ours)
-    if now.database is not None and _is_saved(path, ours):
-        return None
+    with presence.alone(path, "salvage") as alone:
+        if not alone:
+            raise DatabaseRefused(what=f"{path} is just being salvaged", cure="wait until that is done")
+        return _save_elsewhere(connection, path, ours, process)
+
+
+def _save_elsewhere(connection: sqlite3.Connection, path: Path, ours: Files, process: str) -> str | None:
+    """The database itself is gone from the path: put a copy of it there, or beside what stands there."""
+    if any(_is_saved(file, ours) for file in [path, *path.parent.glob(f"{path.name}.*{SUFFIX}")]):
+        return None  # by another recorder
     try:
         copy = _copy(connection, path, ours, process)
     except sqlite3.Error as error:
@@ -47,7 +58,7 @@ def rescue(connection: sqlite3.Connection, path: Path, ours: Files, process: str
             raise
         say(logging.ERROR, "%s was moved or removed, and is damaged: nothing of it could be saved.", path)
         return None
-    if now.database is None:
+    if not path.exists():
         _put_back(copy, path)
         say(logging.WARNING, "%s was moved or removed; everything in it is back.", path)
         return None
@@ -66,7 +77,7 @@ def _save_in_place(connection: sqlite3.Connection, path: Path, ours: Files, proc
 
 
 def _copy(connection: sqlite3.Connection, path: Path, ours: Files, process: str) -> Path:
-    copy = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%d_%H%M%S_%f}.salvaged")
+    copy = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%d_%H%M%S_%f}{SUFFIX}")
     os.close(spill_folder.create(copy))
     try:
         with closing(database.connect(copy, timeout=_BUSY_SECONDS)) as target:
@@ -99,7 +110,9 @@ def _remove_stale(path: Path, ours: Files) -> None:
 
 
 def _is_saved(path: Path, ours: Files) -> bool:
-    """Whether what now stands at the path is what another recorder saved of the same files."""
+    """Whether the file at `path` is what another recorder saved of the same files."""
+    if not path.is_file():
+        return False
     try:
         with closing(database.connect(path, timeout=_BUSY_SECONDS, mode="ro")) as other:
             return other.execute(_IS_NOTED, (SALVAGE, _name(ours))).fetchone() is not None

@@ -37,7 +37,7 @@ def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float, checked
             identity.check_pages(connection, path)
         migrator.bring_up_to_date(connection, path, backup_dir=backup_dir)
         database.use_wal(connection, path, patience=lock_seconds)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise identity.refusal(path, error) from error
     finally:
         connection.close()

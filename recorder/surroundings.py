@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from recorder import backups, presence, rejected, spill, spill_folder
+from recorder import backups, presence, rejected, salvage, spill, spill_folder
 from recorder.errors import BackupFailed
 
 
@@ -32,7 +32,7 @@ def around(path: Path) -> Surroundings:
         spill_files=len(spill.files(folder)),
         spill_bytes=spill.waiting_bytes(folder),
         rejected_bytes=_size(folder / rejected.FILE_NAME),
-        salvaged=tuple(sorted(file.name for file in path.parent.glob(f"{path.name}.*.salvaged"))),
+        salvaged=tuple(sorted(file.name for file in path.parent.glob(f"{path.name}.*{salvage.SUFFIX}"))),
         backups=len(made),
         last_backup=made[0].made_at if made else None,
     )

@@ -87,6 +87,7 @@ class WriteLoop:
         self._aside.close()
         self._replay.stop()
         with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
+            self._live.look()
             self._live.checkpoint()
         with suppress(*_EXPECTED):
             self._live.close()
@@ -114,6 +115,8 @@ class WriteLoop:
             return True
         if not self._refusing and (self._batch or self._counters.unsaved()):
             self._write(self._batch)
+        elif not self._refusing:
+            self._attempt(self._look)  # a file that was removed has to be noticed while nothing happens as well
         if self._refusing and self._batch and self._aside.keep(self._batch):
             self._batch = []
         if self._refusing and not self._drained and time.monotonic() >= self._retry_at:
@@ -158,6 +161,10 @@ class WriteLoop:
 
         if self._attempt(write):
             self._batch = []
+
+    def _look(self) -> list[Rejected]:
+        self._live.look()
+        return []
 
     def _replay_piece(self) -> None:
         piece = self._replay.piece()

@@ -56,6 +56,8 @@ class Writer:
 
     def replay(self, piece: Piece) -> list[Rejected]:
         """Write what was kept aside, but for the lines that the database has already; the same otherwise."""
+        if Ledger(self._live.connection(), self._process).replayed_lines(piece.file) >= piece.end:
+            return []
         return self._transaction([], piece)
 
     def _transaction(self, events: Sequence[Event], piece: Piece | None) -> list[Rejected]:
@@ -119,7 +121,7 @@ def _insert(connection: sqlite3.Connection, ledger: Ledger, events: Sequence[Eve
 
 def _insert_piece(connection: sqlite3.Connection, ledger: Ledger, piece: Piece) -> Outcome:
     """Insert the piece's lines that the database does not have, and note that it has them."""
-    had, has = ledger.replayed_lines(piece.file), piece.first + len(piece.records)
+    had = ledger.replayed_lines(piece.file)
     records: list[Record] = [record for record in piece.records[max(0, had - piece.first) :] if record]
     events = [record for record in records if isinstance(record, CompletionRequest | Unrecognised)]
     outcome = _insert(connection, ledger, events)
@@ -129,5 +131,5 @@ def _insert_piece(connection: sqlite3.Connection, ledger: Ledger, piece: Piece) 
     for record in records:
         if isinstance(record, Tally):
             of_file.write_counters(record.values)
-    ledger.note_replay(piece.file, max(had, has))
+    ledger.note_replay(piece.file, max(had, piece.end))
     return outcome

@@ -6,6 +6,7 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlite_utils import Database
 from demo.scenario import Scenario
 from demo.upstream import Upstream
 from migrations import APPLICATION_ID, NAMES, REGISTRY
+from recorder import backup_retention
 from recorder.events import CompletionRequest, new_event_id
 from recorder.worker import Recorder
 from tests import rig as rigs
@@ -84,6 +86,12 @@ def version_1(db_path: Path, tmp_path: Path) -> Path:
         )
     (tmp_path / "saved").mkdir()
     return db_path
+
+
+@pytest.fixture
+def nothing_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Backups of this moment may go at once."""
+    monkeypatch.setattr(backup_retention, "YOUNG", timedelta(0))
 
 
 @pytest.fixture

@@ -311,6 +311,13 @@ def test_both_default_places_are_looked_into_but_no_planted_one(
     assert [file.path for file in backups.found(version_1)] == [second, first]
 
 
+def test_retention_leaves_what_was_made_in_the_last_two_days(version_1: Path, tmp_path: Path) -> None:
+    made = [backup.create(version_1, backup_dir=tmp_path / "saved") for _ in range(8)]
+    assert backup_retention.apply(version_1, tmp_path / "saved", keep=1) == []
+    assert all(file.exists() for file in made)
+
+
+@pytest.mark.usefixtures("nothing_is_young")
 @pytest.mark.parametrize("given", [False, True])
 def test_databases_of_one_name_share_a_folder_without_mistaking_each_others_backups(
     version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, given: bool
@@ -414,6 +421,7 @@ def _set_version(path: Path, version: int) -> None:
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
 
 
+@pytest.mark.usefixtures("nothing_is_young")
 def test_retention_keeps_the_newest_and_the_newest_of_each_version(version_1: Path, tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     old = [backup.create(version_1, backup_dir=folder) for _ in range(2)]
@@ -427,6 +435,7 @@ def test_retention_keeps_the_newest_and_the_newest_of_each_version(version_1: Pa
         backup_retention.apply(version_1, folder, keep=0)
 
 
+@pytest.mark.usefixtures("nothing_is_young")
 def test_retention_counts_only_good_ones_and_leaves_what_a_person_has_to_look_at(
     version_1: Path, tmp_path: Path
 ) -> None:
@@ -442,6 +451,7 @@ def test_retention_counts_only_good_ones_and_leaves_what_a_person_has_to_look_at
     assert backup_retention.apply(version_1, folder, keep=1) == []
 
 
+@pytest.mark.usefixtures("nothing_is_young")
 def test_retention_never_deletes_the_newest_one_whatever_the_clock_says(version_1: Path, tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     saved = [backup.create(version_1, backup_dir=folder) for _ in range(4)]
@@ -450,6 +460,7 @@ def test_retention_never_deletes_the_newest_one_whatever_the_clock_says(version_
     assert [path.exists() for path in saved] == [True, True, False, True]
 
 
+@pytest.mark.usefixtures("nothing_is_young")
 def test_retention_deletes_no_link_and_nothing_of_another_name(version_1: Path, tmp_path: Path) -> None:
     folder = tmp_path / "saved"
     saved = [backup.create(version_1, backup_dir=folder) for _ in range(2)]

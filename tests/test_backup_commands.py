@@ -70,6 +70,7 @@ def test_a_backup_is_made_where_it_was_asked_for(current_db: Path, folder: Path)
     assert document["removed"] == []
 
 
+@pytest.mark.usefixtures("nothing_is_young")
 def test_without_a_folder_the_default_place_is_used_and_kept_small(
     current_db: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -222,3 +222,14 @@ def test_a_writer_never_creates_a_file(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.OperationalError):
         open_writer(tmp_path / "missing.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_schema_of_which_sqlite_speaks_no_text_is_a_sentence(version_1: Path) -> None:
+    content = bytearray(version_1.read_bytes())
+    at = content.index(b"completion_requestsCREATE") if b"completion_requestsCREATE" in content else 0
+    at = at or content.index(b"CREATE TABLE completion_requests")
+    name = content.rindex(b"completion_requests", 0, at + len(b"completion_requests"))
+    content[name] = content[at + 1] = content[at + 2] = 0xD0
+    version_1.write_bytes(content)
+    with pytest.raises(DatabaseRefused, match=r"is damaged|is not a SQLite database|cannot be used"):
+        Recorder(version_1).open()

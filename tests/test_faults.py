@@ -15,7 +15,7 @@ from recorder import presence, write_loop
 from recorder.events import CompletionRequest
 from recorder.live_file import LiveFile
 from recorder.spill import files
-from recorder.spill_folder import folder_of
+from recorder.spill_folder import folder_of, make
 from recorder.worker import Recorder
 from tests.test_worker import ask, rows, wait_until
 
@@ -275,6 +275,53 @@ def test_a_start_may_go_on_without_the_database_and_writes_it_when_it_can(db_pat
         db_path.unlink()
         wait_until(lambda: db_path.exists() and not files(folder_of(db_path)))
         assert_nothing_is_missing(db_path, recorder, load)
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["at its end", "at idle"])
+def test_a_file_that_is_removed_while_nothing_happens_comes_back(
+    at_once: object, recorder: Recorder, db_path: Path, make_event: MakeEvent
+) -> None:
+    for _ in range(10):
+        recorder.submit(make_event())
+    wait_until(lambda: rows(db_path) == 10)
+    remove(db_path, *SUFFIXES)
+    if not at_once:
+        wait_until(db_path.exists)
+    recorder.close()
+    assert rows(db_path) == 10
+
+
+def test_what_killed_recorders_leave_goes_with_the_next_start_but_for_their_events(
+    current_db: Path, make_event: MakeEvent
+) -> None:
+    folder = make(current_db)
+    for name in ("host-1-1.alive", "host-1-1.reserve", "host-2-2.reserve", "rejected.jsonl"):
+        (folder / name).touch()
+    recorder = _started(current_db)
+    recorder.submit(make_event())
+    recorder.close()
+    assert [file.name for file in folder.iterdir()] == ["rejected.jsonl"]
+
+
+@pytest.mark.parametrize("many", [1, 3])
+def test_recorders_of_one_file_that_is_replaced_leave_one_copy(
+    many: int, current_db: Path, tmp_path: Path, make_event: MakeEvent
+) -> None:
+    recorders = [_started(current_db) for _ in range(many)]
+    events = [make_event() for _ in recorders]
+    for recorder, event in zip(recorders, events, strict=True):
+        recorder.submit(event)
+    wait_until(lambda: rows(current_db) == many)
+    Recorder(tmp_path / "other.db").open()
+    (tmp_path / "other.db").rename(current_db)
+    wait_until(lambda: len(list(tmp_path.glob("*.salvaged"))) == 1)
+    for recorder in recorders:
+        recorder.submit(make_event())
+    wait_until(lambda: rows(current_db) == many)
+    for recorder in recorders:
+        recorder.close()
+    (salvaged,) = tmp_path.glob("*.salvaged")
+    assert (rows(current_db), rows(salvaged)) == (many, many)
 
 
 def test_two_recorders_whose_file_is_removed_lose_nothing(current_db: Path, make_event: MakeEvent) -> None:

@@ -84,6 +84,7 @@ def test_of_several_recorders_one_makes_the_backup(old_db: Path, saved: Path) ->
     assert list(folder_of(old_db).iterdir()) == []
 
 
+@pytest.mark.usefixtures("nothing_is_young")
 def test_old_backups_go_when_a_new_one_is_there(old_db: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(7):
         backup.create(old_db, backup_dir=saved)

@@ -78,8 +78,8 @@ def test_comings_and_goings_at_once_leave_nobody_without_a_folder(db_path: Path)
 
     def come_and_go(name: str) -> None:
         try:
-            for _ in range(200):
-                one = Presence(db_path, name)
+            for number in range(200):
+                one = Presence(db_path, f"{name}-{number}")
                 one.appear()
                 one.share()
                 assert folder_of(db_path).is_dir()

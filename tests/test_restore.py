@@ -461,6 +461,7 @@ def test_what_a_killed_restore_left_is_removed_but_not_what_one_needs_that_runs(
     assert beside(current_db) == set()
 
 
+@pytest.mark.usefixtures("nothing_is_young")
 def test_old_backups_go_afterwards_but_not_the_one_that_was_put_back(
     current_db: Path, saved: Path, tmp_path: Path
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from torture import broken, copies, full, hygiene, kills, loads, moved, restores, spilling, starting, users
+from torture import copies, full, hygiene, kills, loads, moved, restores, rights, spilling, starting, users
 from torture.case import Blocked, Broken, Case, Outcome, Stage, expect
 from torture.catalogue import CASES
 from torture.report import perform, table
@@ -27,8 +27,7 @@ BOUNDED: dict[str, tuple[Callable[[Stage], Outcome], int]] = {
     "T7 a killed restore": (restores.killed, 5),
     "T8 files that cannot grow": (full.file_size_limit, 1),
     **{f"T9 {how}, {n}": (partial(moved.moved, how=how, recorders=n), 1) for how, n in _MOVED},
-    "T11 missing rights": (broken.without_rights, 1),
-    "T12 planted links": (broken.planted_links, 1),
+    "T12 planted links": (rights.planted_links, 1),
     "T13 backups at once": (copies.same_millisecond, 5),
     "T14 damaged lines": (spilling.damaged_lines, 1),
     "T14 bounds": (spilling.bounds, 1),
@@ -39,9 +38,6 @@ BOUNDED: dict[str, tuple[Callable[[Stage], Outcome], int]] = {
     "T18 transform": (users.transform, 1),
     "T19 poison": (loads.poison, 2),
     "T20 the end under a lock": (loads.closed_while_locked, 1),
-}
-# Found by torture/, and not mended yet: each must move up as soon as it is.
-OPEN: dict[str, tuple[Callable[[Stage], Outcome], int]] = {
     "T3 what killed recorders leave": (kills.left_behind, 2),
     "T9 removed while idle": (moved.removed_while_idle, 1),
 }
@@ -86,13 +82,6 @@ def test_the_promise_holds(name: str, stage: Stage) -> None:
         run(Stage(stage.folder, rounds_wanted=rounds, seconds_wanted=1, slack=5))
     except Blocked as blocked:
         pytest.skip(str(blocked))
-
-
-@pytest.mark.xfail(raises=Broken, strict=True)
-@pytest.mark.parametrize("name", OPEN)
-def test_the_promise_will_hold(name: str, stage: Stage) -> None:
-    run, rounds = OPEN[name]
-    run(Stage(stage.folder, rounds_wanted=rounds))
 
 
 @pytest.mark.parametrize("name", CONTROLS)

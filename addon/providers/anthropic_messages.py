@@ -14,7 +14,7 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import UsageKeys
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     stream: Any = None
     max_tokens: Any = None
@@ -23,27 +23,27 @@ class _Request(msgspec.Struct):
     messages: Items = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     model: Any = None
     stop_reason: Any = None
     usage: Any = None
     error: Any = None
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     text: Any = None
     thinking: Any = None
     partial_json: Any = None
     stop_reason: Any = None
 
 
-class _Block(msgspec.Struct):
+class _Block(msgspec.Struct, gc=False):
     name: Any = None
     text: Any = None
     thinking: Any = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     type: Any = None
     message: Any = None
     delta: _Delta | None = None

@@ -16,18 +16,18 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import UsageKeys
 
 
-class _Config(msgspec.Struct, rename="camel"):
+class _Config(msgspec.Struct, rename="camel", gc=False):
     max_tokens: Any = None
     temperature: Any = None
     top_p: Any = None
 
 
-class _Request(msgspec.Struct, rename="camel"):
+class _Request(msgspec.Struct, rename="camel", gc=False):
     messages: Items = None
     inference_config: _Config | None = None
 
 
-class _Event(msgspec.Struct, rename="camel"):
+class _Event(msgspec.Struct, rename="camel", gc=False):
     """Any event, and the whole answer, whose fields have the same names."""
 
     delta: Any = None

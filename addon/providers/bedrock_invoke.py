@@ -20,7 +20,7 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import FirstOf, UsageKeys
 
 
-class _Config(msgspec.Struct):
+class _Config(msgspec.Struct, gc=False):
     max_new_tokens: Any = None
     maxTokens: Any = None  # noqa: N815 - the wire's names here and below
     maxTokenCount: Any = None  # noqa: N815
@@ -29,7 +29,7 @@ class _Config(msgspec.Struct):
     top_p: Any = None
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     max_tokens: Any = None
     max_gen_len: Any = None
     temperature: Any = None
@@ -39,11 +39,11 @@ class _Request(msgspec.Struct):
     textGenerationConfig: _Config | None = None  # noqa: N815 - Titan
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     bytes: Any = None
 
 
-class _Said(msgspec.Struct):
+class _Said(msgspec.Struct, gc=False):
     """What any family but Anthropic says, whole or in one event."""
 
     type: Any = None

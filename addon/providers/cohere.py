@@ -17,7 +17,7 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import FirstOf, UsageKeys
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     stream: Any = None
     max_tokens: Any = None
@@ -32,7 +32,7 @@ class _Request(msgspec.Struct):
     images: Items = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     model: Any = None
     finish_reason: Any = None
     usage: Any = None  # version 2
@@ -41,7 +41,7 @@ class _Answer(msgspec.Struct):
     error: Any = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     type: Any = None
     delta: Any = None
     # version 1

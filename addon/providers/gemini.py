@@ -17,7 +17,7 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import UsageKeys
 
 
-class GenerationConfig(msgspec.Struct):
+class GenerationConfig(msgspec.Struct, gc=False):
     """Options of a request; protobuf's JSON allows both ways of writing."""
 
     temperature: Any = None
@@ -27,7 +27,7 @@ class GenerationConfig(msgspec.Struct):
     top_p: Any = None
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     request: "_Request | None" = None
     contents: Items = None
@@ -35,7 +35,7 @@ class _Request(msgspec.Struct):
     generation_config: GenerationConfig | None = None
 
 
-class _Part(msgspec.Struct, rename="camel"):
+class _Part(msgspec.Struct, rename="camel", gc=False):
     text: Any = None
     thought: Any = None
     function_call: Any = None
@@ -44,16 +44,16 @@ class _Part(msgspec.Struct, rename="camel"):
     code_execution_result: Any = None
 
 
-class _Content(msgspec.Struct):
+class _Content(msgspec.Struct, gc=False):
     parts: list[_Part] | None = None
 
 
-class _Candidate(msgspec.Struct, rename="camel"):
+class _Candidate(msgspec.Struct, rename="camel", gc=False):
     content: _Content | None = None
     finish_reason: Any = None
 
 
-class _Item(msgspec.Struct, rename="camel"):
+class _Item(msgspec.Struct, rename="camel", gc=False):
     candidates: list[_Candidate] | None = None
     usage_metadata: Any = None
     model_version: Any = None

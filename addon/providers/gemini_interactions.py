@@ -14,13 +14,13 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import UsageKeys
 
 
-class _Config(msgspec.Struct):
+class _Config(msgspec.Struct, gc=False):
     max_output_tokens: Any = None
     temperature: Any = None
     top_p: Any = None
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     agent: Any = None
     stream: Any = None
@@ -28,14 +28,14 @@ class _Request(msgspec.Struct):
     generation_config: _Config | None = None
 
 
-class _Interaction(msgspec.Struct):
+class _Interaction(msgspec.Struct, gc=False):
     model: Any = None
     status: Any = None
     usage: Any = None
     error: Any = None
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     type: Any = None
     text: Any = None
     content: Any = None
@@ -44,7 +44,7 @@ class _Delta(msgspec.Struct):
     name: Any = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     event_type: Any = None
     interaction: _Interaction | None = None
     delta: _Delta | None = None

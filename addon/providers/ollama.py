@@ -15,13 +15,13 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import UsageKeys
 
 
-class _Options(msgspec.Struct):
+class _Options(msgspec.Struct, gc=False):
     num_predict: Any = None
     temperature: Any = None
     top_p: Any = None
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     stream: Any = None
     options: _Options | None = None
@@ -30,13 +30,13 @@ class _Request(msgspec.Struct):
     input: Items = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     content: Any = None
     thinking: Any = None
     tool_calls: Any = None
 
 
-class _Line(msgspec.Struct):
+class _Line(msgspec.Struct, gc=False):
     model: Any = None
     message: _Message | None = None
     response: Any = None

@@ -15,7 +15,7 @@ from addon.providers.format import Answer, Items, Output, Request, WireFormat, r
 from addon.providers.usage import UsageKeys, timing_in
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     stream: Any = None
     max_completion_tokens: Any = None
@@ -26,7 +26,7 @@ class _Request(msgspec.Struct):
     prompt: Items = None
 
 
-class _Delta(msgspec.Struct):
+class _Delta(msgspec.Struct, gc=False):
     content: Any = None
     reasoning_content: Any = None  # DeepSeek, vLLM, xAI
     reasoning: Any = None  # OpenRouter, Groq, newer vLLM
@@ -36,13 +36,13 @@ class _Delta(msgspec.Struct):
     audio: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     text: Any = None
     finish_reason: Any = None
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     model: Any = None
     choices: list[_Choice] | None = None
     usage: Any = None
@@ -58,6 +58,7 @@ class _Chunk(msgspec.Struct):
 
 _REQUEST = msgspec.json.Decoder(_Request)
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_NONE, _ANSWER = Output.NONE, Output.ANSWER  # looking up a member of an enum takes longer than all else about it
 
 
 class OpenAIChat(WireFormat):
@@ -100,14 +101,14 @@ class OpenAIChat(WireFormat):
         """Read one chunk."""
         del name
         chunk = decoded(_CHUNK, data)
-        output = Output.ANSWER if chunk.value else Output.NONE
+        output = _ANSWER if chunk.value else _NONE
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 answer.ended = True
                 answer.learn(finish_reason=choice.finish_reason)
             delta = choice.delta
             if delta is not None and isinstance(delta.content, str) and delta.content:  # nearly all that ever come
-                output = Output.ANSWER
+                output = _ANSWER
             else:
                 output = max(output, _output(choice))
         _learn(chunk, answer)
@@ -118,9 +119,9 @@ def _learn(chunk: _Chunk, answer: Answer) -> None:
     """Take all but what was generated and why it ended."""
     if answer.response_model is None:
         answer.learn(model=chunk.model)
-    usage, error = chunk.usage, chunk.error
-    if isinstance(chunk.x_groq, dict):
-        usage, error = usage or chunk.x_groq.get("usage"), error or chunk.x_groq.get("error")
+    usage, error, groq = chunk.usage, chunk.error, chunk.x_groq
+    if groq is not None and isinstance(groq, dict):
+        usage, error = usage or groq.get("usage"), error or groq.get("error")
     if usage is not None:
         answer.learn(usage=usage, timing=timing_in(usage))
     if timing := chunk.time_info or chunk.timings or chunk.metrics:

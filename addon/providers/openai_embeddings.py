@@ -14,12 +14,12 @@ from addon.providers.usage import FirstOf, UsageKeys
 from addon.providers.values import has_value
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     input: msgspec.Raw = msgspec.Raw()
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     model: Any = None
     usage: Any = None
     error: Any = None

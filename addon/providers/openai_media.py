@@ -16,7 +16,7 @@ from addon.providers.usage import FirstOf, UsageKeys
 from addon.providers.values import has_value
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     stream: Any = None
     stream_format: Any = None
@@ -26,7 +26,7 @@ class _Request(msgspec.Struct):
     file: Any = None
 
 
-class _Said(msgspec.Struct):
+class _Said(msgspec.Struct, gc=False):
     """A whole answer, or one event, which has a type."""
 
     type: Any = None

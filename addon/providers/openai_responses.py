@@ -16,7 +16,7 @@ from addon.providers.usage import UsageKeys
 from addon.providers.values import text
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     stream: Any = None
     max_output_tokens: Any = None
@@ -25,7 +25,7 @@ class _Request(msgspec.Struct):
     input: Items = None
 
 
-class _Response(msgspec.Struct):
+class _Response(msgspec.Struct, gc=False):
     model: Any = None
     status: Any = None
     incomplete_details: Any = None
@@ -34,7 +34,7 @@ class _Response(msgspec.Struct):
     error: Any = None
 
 
-class _Event(msgspec.Struct):
+class _Event(msgspec.Struct, gc=False):
     type: Any = None
     delta: Any = None
     partial_image_b64: Any = None

@@ -13,13 +13,13 @@ from addon.providers.format import Answer, Request, WireFormat, request_of
 from addon.providers.usage import FirstOf, UsageKeys
 
 
-class _Request(msgspec.Struct):
+class _Request(msgspec.Struct, gc=False):
     model: Any = None
     query: Any = None
     documents: Any = None
 
 
-class _Answer(msgspec.Struct):
+class _Answer(msgspec.Struct, gc=False):
     model: Any = None
     usage: Any = None
     meta: Any = None

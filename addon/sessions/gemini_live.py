@@ -33,13 +33,13 @@ USAGE = FirstOf(
 )
 
 
-class _Setup(msgspec.Struct):
+class _Setup(msgspec.Struct, gc=False):
     model: Any = None
     generationConfig: GenerationConfig | None = None  # noqa: N815 - the wire's name
     generation_config: GenerationConfig | None = None
 
 
-class _FromClient(msgspec.Struct):
+class _FromClient(msgspec.Struct, gc=False):
     setup: _Setup | None = None
     client_content: msgspec.Raw = msgspec.Raw()
     clientContent: msgspec.Raw = msgspec.Raw()  # noqa: N815 - the wire's names, here and below
@@ -49,25 +49,25 @@ class _FromClient(msgspec.Struct):
     toolResponse: msgspec.Raw = msgspec.Raw()  # noqa: N815
 
 
-class _Part(msgspec.Struct, rename="camel"):
+class _Part(msgspec.Struct, rename="camel", gc=False):
     text: Any = None
     thought: Any = None
     inline_data: Any = None
     executable_code: Any = None
 
 
-class _ModelTurn(msgspec.Struct):
+class _ModelTurn(msgspec.Struct, gc=False):
     parts: list[_Part] | None = None
 
 
-class _Content(msgspec.Struct, rename="camel"):
+class _Content(msgspec.Struct, rename="camel", gc=False):
     model_turn: _ModelTurn | None = None
     output_transcription: Any = None
     interrupted: Any = None
     turn_complete: Any = None
 
 
-class _FromServer(msgspec.Struct, rename="camel"):
+class _FromServer(msgspec.Struct, rename="camel", gc=False):
     server_content: _Content | None = None
     tool_call: Any = None
     usage_metadata: Any = None

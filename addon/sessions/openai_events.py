@@ -27,13 +27,13 @@ _MOST_OPEN = 256
 _ABANDONED = "abandoned"  # the counter of responses that were given up, to bound what is kept
 
 
-class _Identified(msgspec.Struct):
+class _Identified(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     max_output_tokens: Any = None
 
 
-class _Message(msgspec.Struct):
+class _Message(msgspec.Struct, gc=False):
     type: Any = None
     event_id: Any = None
     response_id: Any = None

@@ -30,5 +30,8 @@ def refusing[**P](command: Callable[P, None]) -> Callable[P, None]:
             command(*args, **kwargs)
         except RecorderError as error:
             raise click.ClickException(printable(str(error))) from error
+        except UnicodeDecodeError as error:  # what SQLite says of a damaged schema may be no text
+            message = "The database is damaged: put a backup back with llm-metrics restore."
+            raise click.ClickException(message) from error
 
     return run
