@@ -81,7 +81,7 @@ class Gaps:
             return
         if self._last is None:
             self._first = self._last = moments[0]
-        self._gaps.extend(filter(None, map(sub, moments, [self._last, *moments])))
+        self._gaps.extend(filter((0).__lt__, map(sub, moments, [self._last, *moments])))
         self._last = moments[-1]
         self._count += len(moments)
         moments.clear()

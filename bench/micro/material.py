@@ -92,7 +92,7 @@ _HEADERS = {
 def begun(host: str, path: str) -> Exchange:
     """Return an exchange whose request's headers have come."""
     route = match(host, 443, path)
-    assert route is not None  # noqa: S101 - the addresses are ours
+    assert route is not None
     opening = Opening(
         route=route,
         at=0,
