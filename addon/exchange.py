@@ -33,7 +33,8 @@ class Exchange:
         self._known_host = opening.route.known_host
         self._path_model = opening.route.model
         self._call = Ending(opening.at)
-        self._event, self._output = self._format.event, self._call.timing.output
+        self._timing, self._answer = self._call.timing, self._call.answer
+        self._event, self._output = self._format.event, self._timing.output
         self._asked = Body(opening.headers.get("content-encoding", ""), Whole())
         self._answered: Body | None = None
         self._read: Callable[[bytes, bytes, int], None] = self._read_whole  # what takes a payload of the answer
@@ -66,7 +67,7 @@ class Exchange:
 
     def request_end(self, at: int) -> None:
         """The request's body is complete."""
-        self._call.timing.uploaded = self.last_activity = at
+        self._timing.uploaded = self.last_activity = at
         self._read_request()
 
     def answer_head(self, status: int, headers: Headers, at: int) -> None:
@@ -90,8 +91,8 @@ class Exchange:
             return
         self.last_activity = at
         body.size += len(data)
-        if self._call.timing.first_byte is None:
-            self._call.timing.first_byte = at
+        if self._timing.first_byte is None:
+            self._timing.first_byte = at
         read = self._read
         for name, payload in body.feed(data):
             try:
@@ -158,7 +159,7 @@ class Exchange:
         self._call.answer.ended = True
 
     def _read_event(self, name: bytes, payload: bytes, at: int) -> None:
-        answer = self._call.answer
+        answer = self._answer
         if len(payload) <= _LONGEST_MARK and payload.strip() in _MARKS:
             answer.ended = answer.ended or (b"DONE" in payload and not self._format.has_end)
         elif name == b"error":

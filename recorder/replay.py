@@ -16,7 +16,7 @@ from recorder import spill, spill_folder, timestamps
 from recorder.counters import Counters
 from recorder.spill import Record
 
-PIECE_LINES = 500
+PIECE_LINES = 200
 _LOOK_SECONDS = 30.0  # between two looks for what others left behind
 _LONGEST_LINE = 1 << 20
 
