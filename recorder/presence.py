@@ -162,6 +162,10 @@ def _lock(database: Path, how: int) -> int | None:
             return None
         except FileNotFoundError:
             pass
+        except OSError as error:
+            os.close(descriptor)
+            what = f"{folder} cannot be locked ({error.strerror})"
+            raise DatabaseRefused(what=what, cure="put the database on a local disk") from error
         os.close(descriptor)  # the folder was removed and perhaps made anew: that lock is nobody's
 
 
