@@ -9,9 +9,9 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from recorder import database, timestamps
+from recorder import database
+from recorder.ledger import Ledger
 
-_BEGIN = "INSERT INTO recorder_events (at, process, kind, count, from_at, to_at, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _LAST = "SELECT detail FROM recorder_events WHERE kind = ? ORDER BY id DESC LIMIT 1"
 _CONTINUE = "UPDATE recorder_events SET count = ?, from_at = ?, to_at = ? WHERE id = ?"
 
@@ -37,22 +37,15 @@ class Account:
         self.from_at = min([*moments, self.from_at] if self.from_at else moments)
         self.to_at = max([*moments, self.to_at] if self.to_at else moments)
         if self._id is None:
-            self._id = note(self._connection, self._kind, self.count, self.from_at, self.to_at, self._detail)
+            ledger = ledger_of_this_process(self._connection)
+            self._id = ledger.note_event(self._kind, self._detail, self.count, self.from_at, self.to_at)
         else:
             self._connection.execute(_CONTINUE, (self.count, self.from_at, self.to_at, self._id))
 
 
-def note(  # noqa: PLR0913, PLR0917 - the columns of the row
-    connection: sqlite3.Connection,
-    kind: str,
-    count: int | None,
-    from_at: str | None = None,
-    to_at: str | None = None,
-    detail: str | None = None,
-) -> int | None:
-    """Add a row to `recorder_events` in the caller's transaction, and return its id."""
-    process = f"{socket.gethostname()}-{os.getpid()}"
-    return connection.execute(_BEGIN, (timestamps.now(), process, kind, count, from_at, to_at, detail)).lastrowid
+def ledger_of_this_process(connection: sqlite3.Connection) -> Ledger:
+    """What a command, or a thread beside the recorder's, writes about itself with."""
+    return Ledger(connection, f"{socket.gethostname()}-{os.getpid()}")
 
 
 def last(path: Path, kind: str) -> str | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from recorder import backup_digest, backup_places
 from recorder.database import connect
+from recorder.durable import sync_folder
 from recorder.errors import BackupFailed
 from recorder.page_copy import Progress, copy_pages
 
@@ -77,7 +78,7 @@ def _copy_into(place: Path, path: Path, progress: Progress | None) -> Path:
         _sync(unfinished)
         backup_digest.write(unfinished, final, path)
         unfinished.rename(final)
-        backup_places.sync(place)
+        sync_folder(place)
     except BaseException:  # raised again: nothing unfinished may stay that could pass for a backup
         for one in (unfinished, *(unfinished.with_name(f"{unfinished.name}{end}") for end in _SIDE_FILES)):
             one.unlink(missing_ok=True)

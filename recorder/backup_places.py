@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from recorder.database import is_testing
+from recorder.durable import sync_folder
 from recorder.errors import BackupFailed
 
 _STAMP = re.compile(r"([0-9]{8}_[0-9]{6}_[0-9]{3})\.backup")
@@ -46,7 +47,7 @@ def make(place: Path, *, given: bool) -> None:
         # A given folder is made only inside one that exists: a volume that is not mounted must not be papered over.
         place.mkdir(mode=0o700, parents=not given, exist_ok=True)
         with suppress(OSError):  # a parent that may be written but not read
-            sync(place.parent)
+            sync_folder(place.parent)
     if not given and not is_own(place):
         raise PermissionError(errno.EPERM, "a symbolic link or another user's folder")
 
@@ -115,12 +116,3 @@ def _is_in_use(path: Path) -> bool:
     """Whether it is a backup, or the digest of one; a backup of no bytes is a name that somebody only reserved."""
     finished = path.with_name(path.name.removesuffix(".sha256"))
     return finished.name.endswith(".backup") and finished.exists() and finished.stat().st_size > 0
-
-
-def sync(folder: Path) -> None:
-    """Make the names in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -21,10 +21,7 @@ _COUNTER = """
     INSERT INTO recorder_counters (process, name, value, updated_at) VALUES (?, ?, ?, ?)
     ON CONFLICT(process, name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 """
-_GAP = """
-    INSERT INTO recorder_events (at, process, kind, count, from_at, to_at, detail) VALUES (?, ?, 'gap', ?, ?, ?, ?)
-"""
-_EVENT = "INSERT INTO recorder_events (at, process, kind, count, detail) VALUES (?, ?, ?, ?, ?)"
+_EVENT = "INSERT INTO recorder_events (at, process, kind, count, from_at, to_at, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"
 _REPLAYED = "SELECT id, count FROM recorder_events WHERE kind = 'replay' AND detail = ?"
 _REPLAYED_MORE = "UPDATE recorder_events SET at = ?, count = ? WHERE id = ?"
 _UNRECOGNISED = """
@@ -102,13 +99,20 @@ class Ledger:
 
     def write_gaps(self, gaps: Iterable[Gap]) -> None:
         """Add one row for each gap."""
-        now = timestamps.now()
-        rows = [(now, self._process, gap.count, gap.from_at, gap.to_at, gap.cause) for gap in gaps]
-        self._connection.executemany(_GAP, rows)
+        for gap in gaps:
+            self.note_event("gap", gap.cause, gap.count, gap.from_at, gap.to_at)
 
-    def note_event(self, kind: str, detail: str, count: int | None = None) -> None:
-        """Add one row about something that happened."""
-        self._connection.execute(_EVENT, (timestamps.now(), self._process, kind, count, detail))
+    def note_event(
+        self,
+        kind: str,
+        detail: str | None,
+        count: int | None = None,
+        from_at: str | None = None,
+        to_at: str | None = None,
+    ) -> int | None:
+        """Add one row about something that happened, and return its id."""
+        row = (timestamps.now(), self._process, kind, count, from_at, to_at, detail)
+        return self._connection.execute(_EVENT, row).lastrowid
 
     def replayed_lines(self, file: str) -> int:
         """How many lines of this spill file the database has."""

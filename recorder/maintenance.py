@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from recorder import account, backup, backup_retention, backups, database, presence, prune, timestamps
+from recorder import backup, backup_retention, backups, database, presence, prune, timestamps
+from recorder.account import ledger_of_this_process
 from recorder.errors import RecorderError
 from recorder.reporting import Reporter, say
 
@@ -70,7 +71,7 @@ class Maintenance:
         say(logging.INFO, "Backed up %s as %s.", self._path, made)
         backup_retention.apply(self._path, self._backup_dir)
         with closing(database.open_writer(self._path)) as connection:
-            account.note(connection, "backup", None, detail=str(made))
+            ledger_of_this_process(connection).note_event("backup", str(made))
 
     def _is_due(self, interval: timedelta) -> bool:
         """Whether the newest backup, or before the first one the database itself, is that old."""

@@ -15,7 +15,8 @@ from pathlib import Path
 from sqlite_utils import Database
 
 from migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
-from recorder import account, backup, database, timestamps
+from recorder import backup, database, timestamps
+from recorder.account import ledger_of_this_process
 from recorder.errors import DatabaseRefused, MigrationFailed, RecorderError
 from recorder.identity import changes, claimed_version, refusal, version_of
 from recorder.migration_plan import check_room
@@ -109,7 +110,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Pa
     connection.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION}")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     if saved is not None:
-        account.note(connection, "migrate", rows, detail=str(saved))
+        ledger_of_this_process(connection).note_event("migrate", str(saved), rows)
     if problems := _problems(connection, rows):
         raise _failure(path, problems[0], saved)
 

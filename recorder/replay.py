@@ -12,8 +12,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
-from recorder import spill, spill_folder, timestamps
+from recorder import spill, timestamps
 from recorder.counters import Counters
+from recorder.durable import sync_folder
 from recorder.spill import Record
 
 PIECE_LINES = 200
@@ -126,5 +127,5 @@ class Replay:
             self._path.rename(self._path.with_suffix(".damaged"))
         else:
             self._path.unlink(missing_ok=True)
-        spill_folder.sync(self._folder)
+        sync_folder(self._folder)
         self.stop()

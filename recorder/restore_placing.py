@@ -5,7 +5,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recorder import backup_places
+from recorder.durable import sync_folder
 from recorder.errors import RestoreFailed
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")
@@ -22,7 +22,7 @@ def place(path: Path, stage: Path) -> None:
     except OSError as error:
         what = f"{path} could not be placed ({error.strerror})"
         raise RestoreFailed(what=what, cure="see what stands there, and try again") from error
-    backup_places.sync(path.parent)
+    sync_folder(path.parent)
 
 
 def replace(path: Path, stage: Path) -> Path:
@@ -42,10 +42,10 @@ def replace(path: Path, stage: Path) -> Path:
                 Path(f"{path}{end}").rename(folder / f"{path.name}{end}")
         with suppress(FileNotFoundError):
             os.link(path, folder / path.name)
-        backup_places.sync(folder)
-        backup_places.sync(path.parent)
+        sync_folder(folder)
+        sync_folder(path.parent)
         stage.rename(path)
-        backup_places.sync(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         what = f"{path} could not be replaced ({error.strerror}); look into {folder}"
         raise RestoreFailed(what=what, cure="move the files of the damaged database away, and try again") from error

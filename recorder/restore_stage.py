@@ -7,7 +7,6 @@ locked (flock) while its process lives. What a killed one left is removed by the
 import fcntl
 import os
 import shutil
-import socket
 import sqlite3
 import tempfile
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from recorder import backup_places, backups, database, identity, migrator
+from recorder.account import ledger_of_this_process
 from recorder.errors import RestoreFailed
-from recorder.ledger import Ledger
 from recorder.page_copy import copy_pages
 
 _MIGRATED = "UPDATE recorder_events SET detail = ? WHERE detail LIKE ?"
@@ -64,8 +63,7 @@ def _prepare(stage: Path, backup: Path) -> None:
         migrator.bring_up_to_date(connection, stage, backup_dir=stage.parent)
         # What the migration backed up goes with the stage; that state is what the backup holds.
         connection.execute(_MIGRATED, (backup.name, f"{stage.parent}%"))
-        process = f"{socket.gethostname()}-{os.getpid()}"
-        Ledger(connection, process).note_event("restore", backup.name)
+        ledger_of_this_process(connection).note_event("restore", backup.name)
         connection.execute("PRAGMA journal_mode=WAL")
     descriptor = os.open(stage, os.O_RDWR)  # not yet anybody's database
     try:

@@ -14,6 +14,7 @@ from typing import Final
 
 from recorder import database, presence, spill_folder
 from recorder.database import Files
+from recorder.durable import sync_folder
 from recorder.errors import DatabaseRefused
 from recorder.ledger import SALVAGE, Ledger
 from recorder.reporting import say
@@ -98,7 +99,7 @@ def _put_back(copy: Path, path: Path) -> None:
         os.link(copy, path)
     finally:
         copy.unlink()
-    spill_folder.sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _remove_stale(path: Path, ours: Files) -> None:

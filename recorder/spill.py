@@ -17,6 +17,7 @@ import msgspec
 
 from recorder import spill_folder
 from recorder.counters import Gap, Tally
+from recorder.durable import sync_folder
 from recorder.events import CompletionRequest, Unrecognised
 
 type Record = CompletionRequest | Unrecognised | Gap | Tally
@@ -80,7 +81,7 @@ class Spill:
         self._path = folder / f"{self._process}-{self._number}.jsonl"
         self._descriptor = spill_folder.create(self._path)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        spill_folder.sync(folder)
+        sync_folder(folder)
         return self._descriptor
 
 

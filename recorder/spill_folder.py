@@ -55,12 +55,3 @@ def create(path: Path) -> int:
         OSError: it is there already, or cannot be created.
     """
     return os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_WRONLY, 0o600)
-
-
-def sync(folder: Path) -> None:
-    """Make the names in the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
