@@ -1,6 +1,7 @@
 """Log lines that a person should act on: each kind once, and never more kinds than a person would read."""
 
 import logging
+from contextlib import suppress
 
 from addon.providers.values import text
 
@@ -19,4 +20,5 @@ class Complaints:
         """Log `sentence` as a warning, unless something of this kind was logged before."""
         if kind not in self._said and len(self._said) < _MOST:
             self._said.add(kind)
-            _logger.warning("LLM metrics: %s", text(sentence, _LONGEST))
+            with suppress(Exception, SystemExit):  # mitmproxy's handler exits when nobody reads what it prints any more
+                _logger.warning("LLM metrics: %s", text(sentence, _LONGEST))

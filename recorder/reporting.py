@@ -29,5 +29,6 @@ class Reporter:
 
 def say(level: int, message: str, *arguments: object) -> None:
     """Log, whatever the handlers do."""
-    with suppress(Exception):  # mitmproxy's handler raises once its event loop is closed, and nobody is left to tell
+    # mitmproxy's handlers raise when its event loop is closed, and exit when nobody reads what it prints any more.
+    with suppress(Exception, SystemExit):
         logger.log(level, message, *arguments)
