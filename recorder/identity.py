@@ -21,6 +21,7 @@ _COLUMNS = "SELECT name FROM pragma_table_xinfo(?)"
 _ANOTHER_PATH = "set metrics_db to another path"
 _REPAIR = "stop the proxy and run llm-metrics migrate --repair, or put a backup back with llm-metrics restore"
 _BACKUP_OR_AWAY = "put a backup back with llm-metrics restore, or move it away together with its -wal and -shm"
+_LONGEST = 200  # characters of what SQLite says: it may quote the whole schema
 _WRITABLE = ("cannot be opened for writing", "check the modes of the file, of its -wal and -shm, and of the folder")
 _LOCKED = ("is locked by another process", "end that process, or try again when it is done")
 _SENTENCES = {
@@ -68,9 +69,10 @@ def check_pages(connection: sqlite3.Connection, path: Path) -> None:
 
 def refusal(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> DatabaseRefused:
     """The sentence for what SQLite said about `path`; of a damaged schema it may say what Python cannot decode."""
-    unreadable = sqlite3.SQLITE_CORRUPT if isinstance(error, UnicodeDecodeError) else sqlite3.SQLITE_ERROR
-    code = getattr(error, "sqlite_errorcode", unreadable) & 0xFF
-    what, cure = _SENTENCES.get(code, (f"cannot be used ({error})", f"repair it, or {_ANOTHER_PATH}"))
+    said = str(error).partition("\n")[0][:_LONGEST]
+    undecodable = isinstance(error, UnicodeDecodeError) or said.startswith("Could not decode")
+    code = sqlite3.SQLITE_CORRUPT if undecodable else getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    what, cure = _SENTENCES.get(code, (f"cannot be used ({said})", f"repair it, or {_ANOTHER_PATH}"))
     return DatabaseRefused(what=f"{path} {what}", cure=cure)
 
 
