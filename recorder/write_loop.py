@@ -119,7 +119,7 @@ class WriteLoop:
             self._attempt(self._look)  # a file that was removed has to be noticed while nothing happens as well
         if self._refusing and self._batch and self._aside.keep(self._batch):
             self._batch = []
-        if self._refusing and not self._drained and time.monotonic() >= self._retry_at:
+        if self._refusing and (self._batch or not self._drained) and time.monotonic() >= self._retry_at:
             self._write(self._batch)
         if not self._refusing:
             self._replay_piece()
