@@ -5,6 +5,7 @@ b"" in the middle, cuts the client's stream without a word.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from addon.exchange import Exchange
 from addon.include_usage import UsageFilter
@@ -23,7 +24,8 @@ def observing(
         try:
             take(data, now())
         except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
-            calls.stop_reading(exchange, take.__name__, error)
+            with suppress(Exception):  # nor does a fault in noting it
+                calls.stop_reading(exchange, take.__name__, error)
         return data
 
     return tap
@@ -40,7 +42,8 @@ def filtering(
         try:
             return usage_filter.feed(data)
         except Exception as error:  # noqa: BLE001 - as above
-            calls.broken("UsageFilter", error)
+            with suppress(Exception):
+                calls.broken("UsageFilter", error)
             return [data]
 
     return tap

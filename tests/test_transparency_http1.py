@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -121,7 +122,7 @@ def test_what_is_compared_here_is_recorded(sides: Sides) -> None:
             provider.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
             client.until(b"{}")
         rows = f"SELECT 1 FROM completion_requests WHERE model = '{place[0]}'"  # noqa: S608 - a literal
-        assert eventually(lambda rows=rows: sides.query(rows)) == [(1,)]
+        assert eventually(partial(sides.query, rows)) == [(1,)]
 
 
 def test_a_piece_of_an_event_is_not_held_back_until_the_event_is_whole(sides: Sides) -> None:
@@ -350,8 +351,9 @@ def _dechunked(end: End) -> bytes:
     return bytes(body)
 
 
-@pytest.mark.parametrize("framing", ["chunked", "length"])
-@pytest.mark.parametrize("place", [LLM, OTHER_API], ids=["chat", "files"])
+@pytest.mark.parametrize(
+    ("place", "framing"), [(LLM, "chunked"), (LLM, "length"), (OTHER_API, "chunked")], ids=["chat", "length", "files"]
+)
 def test_50_megabytes_arrive_as_they_were_sent_in_both_directions(
     sides: Sides, place: tuple[str, str], framing: str
 ) -> None:

@@ -57,7 +57,7 @@ def test_a_tunnelled_host_shows_its_own_certificate(side: Side) -> None:
     client, _ = _wrapped(side, ssl.create_default_context(cafile=side.provider.ca))
     chain = client.getpeercert(binary_form=True)
     assert chain is not None
-    issuer = dict(field[0] for field in (client.getpeercert() or {})["issuer"])  # type: ignore[union-attr,misc]
+    issuer = dict(field[0] for field in (client.getpeercert() or {})["issuer"])  # type: ignore[misc]
     assert "trustme" in str(issuer)
 
 
@@ -87,7 +87,7 @@ def test_tls_is_agreed_on_between_the_two_ends(side: Side, version: ssl.TLSVersi
     context.set_alpn_protocols(["acme/1", HTTP1])
     client, provider = _wrapped(side, context)
     assert client.cipher() == provider.cipher()
-    assert client.version() == version.name.replace("_", ".", 1).replace("v1.", "v1.")
+    assert client.version() == version.name.replace("_", ".")
     assert client.selected_alpn_protocol() == provider.selected_alpn_protocol() == HTTP1
 
 

@@ -136,8 +136,7 @@ def connect(port: int, ca: Path, host: str, alpn: Sequence[str] = (HTTP1,)) -> E
     """Connect through the proxy at `port`, with TLS to what answers for `host`."""
     context = ssl.create_default_context(cafile=ca)
     context.set_alpn_protocols(alpn)
-    plain = tunnel(port, host)
-    return End(context.wrap_socket(plain.socket, server_hostname=host))
+    return End(context.wrap_socket(tunnel(port, host).socket, server_hostname=host))
 
 
 def tunnel(port: int, host: str) -> End:
