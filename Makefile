@@ -32,7 +32,7 @@ demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic:
 	@exec $(BIN)/python -m demo $(ARGS)
 
 test: $(MARK) ## run the tests; ARGS="-k name"
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto $(ARGS)
 
 # atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
 SECONDS ?= 60
