@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import asdict
 
-from recorder import timestamps
+from recorder import spill, timestamps
 from recorder.events import Event
 
 FILE_NAME: Final = "rejected.jsonl"
@@ -38,7 +38,7 @@ def keep(folder: Path, rejected: Sequence[Rejected]) -> None:
     try:
         if os.fstat(descriptor).st_size + len(lines) > MOST_BYTES:
             raise OSError(errno.ENOSPC, "the file of rejected events is full")
-        os.write(descriptor, lines)
+        spill.write_all(descriptor, lines)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

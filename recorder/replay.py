@@ -15,6 +15,7 @@ from typing import NamedTuple
 from recorder import spill, timestamps
 from recorder.counters import Counters
 from recorder.durable import sync_folder
+from recorder.reporting import Reporter
 from recorder.spill import Record
 
 PIECE_LINES = 200
@@ -43,10 +44,11 @@ class Piece(NamedTuple):
 class Replay:
     """Takes one file after the other; for one thread."""
 
-    def __init__(self, folder: Path, counters: Counters) -> None:
+    def __init__(self, folder: Path, counters: Counters, reporter: Reporter) -> None:
         """Nothing is read yet."""
         self._folder = folder
         self._counters = counters
+        self._reporter = reporter
         self._look_at = 0.0
         self._reader: BufferedReader | None = None
         self._path = folder
@@ -99,6 +101,9 @@ class Replay:
             try:
                 reader = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
             except FileNotFoundError:
+                continue
+            except OSError as error:  # of another user, for example: it must not keep the other files from being read
+                self._reporter.warn(path.name, "%s cannot be read (%s): make it readable.", path, error.strerror)
                 continue
             try:
                 fcntl.flock(reader, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -54,7 +54,7 @@ class Spill:
             self.let_go()
         descriptor = self._descriptor if self._descriptor is not None else self._open()
         try:
-            _write_all(descriptor, lines)
+            write_all(descriptor, lines)
             os.fsync(descriptor)
             if os.fstat(descriptor).st_nlink == 0:
                 raise FileNotFoundError(errno.ENOENT, "the spill file was removed")
@@ -120,6 +120,7 @@ def record_of(line: bytes) -> Record | None:
         return None
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`: the system may take a part of it at a time."""
     while data:
         data = data[os.write(descriptor, data) :]

@@ -68,7 +68,7 @@ class WriteLoop:
         self._writer = Writer(self._live, process, counters)
         self._reporter = Reporter()
         self._aside = Aside(path, process, counters, self._reporter)
-        self._replay = Replay(self._folder, counters)
+        self._replay = Replay(self._folder, counters, self._reporter)
         self._batch: list[Event] = []
         self._drained = False
         self._refusing = refused is not None
@@ -86,8 +86,12 @@ class WriteLoop:
                 self._refused(error)
         self._aside.close()
         self._replay.stop()
-        with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
+        try:
             self._live.look()
+        except _EXPECTED as error:
+            what = "%s was moved or removed, and what it held could not be saved: %s"
+            say(logging.ERROR, what, self._path, self._sentence(error))
+        with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
             self._live.checkpoint()
         with suppress(*_EXPECTED):
             self._live.close()
@@ -167,9 +171,13 @@ class WriteLoop:
         return []
 
     def _replay_piece(self) -> None:
-        piece = self._replay.piece()
-        if piece is not None and self._attempt(lambda: self._writer.replay(piece)):
-            self._replay.done()
+        try:
+            piece = self._replay.piece()
+            if piece is not None and self._attempt(lambda: self._writer.replay(piece)):
+                self._replay.done()
+        except OSError as error:  # a fault of that file, and no reason to keep the next events from the database
+            self._reporter.warn("replay", "What was kept aside waits in %s (%s).", self._folder, error.strerror)
+            self._replay.stop()
 
     def _attempt(self, write: Callable[[], list[Rejected]]) -> bool:
         try:

@@ -69,7 +69,7 @@ def replayed(path: Path) -> dict[str, int]:
 
 
 def read_back(path: Path) -> list[Record | None]:
-    replay = Replay(folder_of(path), Counters())
+    replay = Replay(folder_of(path), Counters(), Reporter())
     records = []
     while (piece := replay.piece()) is not None:
         records += piece.records
@@ -270,6 +270,22 @@ def test_a_torn_tail_costs_itself_alone(current_db: Path, make_event: MakeEvent)
 def test_a_row_in_a_spill_file_that_cannot_be_stored_is_kept_aside(current_db: Path, make_event: MakeEvent) -> None:
     spilled(current_db, make_event(), make_event(prompt_tokens=2**63), make_event())
     assert replayed(current_db) == {"written": 2, "replayed": 3, "rejected": 1}
+
+
+def test_a_file_that_cannot_be_read_keeps_nothing_else_from_the_database(
+    current_db: Path, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    spilled(current_db, make_event(), process="host-2-1")
+    unreadable = folder_of(current_db) / "host-1-1-1.jsonl"
+    unreadable.symlink_to(current_db)  # not even root opens it, since links are not followed
+    recorder = Recorder(current_db)
+    recorder.open()
+    recorder.start()
+    recorder.submit(make_event())
+    recorder.close()
+    assert ask(current_db, "SELECT count(*) FROM completion_requests") == [(2,)]
+    assert "spilled" not in recorder.counters()
+    assert f"{unreadable} cannot be read" in caplog.text
 
 
 def test_two_recorders_never_replay_a_file_twice(current_db: Path, make_event: MakeEvent) -> None:
