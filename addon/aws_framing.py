@@ -6,9 +6,10 @@ https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html
 """
 
 import zlib
+from typing import override
 
 from addon.decoding import LIMIT, TooLarge, Undecodable, Unreadable
-from addon.framing import Payload
+from addon.framing import Framing, Payload
 
 EXCEPTION = b"exception "
 """Begins the event name of a message that reports an error: "exception throttlingException"."""
@@ -20,12 +21,13 @@ _STRING = 7
 _VALUE_SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 6: None, _STRING: None, 8: 8, 9: 16}
 
 
-class EventStream:
+class EventStream(Framing):
     """Messages; the event name is the header `:event-type`, or tells of an exception."""
 
     def __init__(self) -> None:
         self._carry = bytearray()
 
+    @override
     def feed(self, data: bytes) -> list[Payload]:
         """Return the messages that `data` completes.
 
@@ -43,6 +45,7 @@ class EventStream:
             raise
         return messages
 
+    @override
     def finish(self) -> list[Payload]:
         """Return nothing: a message that is not complete says nothing."""
         self._carry.clear()

@@ -4,7 +4,7 @@ Whatever is wrong with the bytes ends the reading, never the counting: `fault` t
 """
 
 from addon.decoding import Decoder, TooLarge, Undecodable, Unreadable, decoder_for
-from addon.framing import MOST_PAYLOADS, Framing, Payload
+from addon.framing import MOST_PAYLOADS, Event, Framing, Payload
 
 
 class Body:
@@ -45,6 +45,22 @@ class Body:
             self.stop(error.fault)
             payloads += error.before
         return payloads
+
+    def feed_all(self, pieces: list[bytes], moments: list[int]) -> list[Event]:
+        """Return the payloads that `pieces` complete, each with its moment; none once something was wrong."""
+        events: list[Event] = []
+        if self._decoder is None and self._framing is not None:
+            try:
+                self._framing.feed_all(pieces, moments, events)
+            except Unreadable as error:
+                self.stop(error.fault)
+        else:
+            for data, at in zip(pieces, moments, strict=True):
+                events += [(name, payload, at) for name, payload in self.feed(data)]
+                if len(events) > MOST_PAYLOADS:
+                    self.stop(TooLarge.fault)
+                    break
+        return events
 
     def finish(self) -> list[Payload]:
         """Return the payloads that the end of the body completes."""

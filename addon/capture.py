@@ -11,11 +11,10 @@ import gc
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple
-from weakref import WeakKeyDictionary, WeakSet
+from typing import Any, NamedTuple
 
 from mitmproxy import addonmanager, connection, ctx, http, tls
-from mitmproxy.proxy import mode_specs
+from mitmproxy.proxy import mode_specs, server_hooks
 
 from addon import start
 from addon.complaints import Complaints
@@ -37,6 +36,7 @@ from addon.unrecognised import is_gap, unrecognised
 from recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
+_SETTLE_SECONDS = 0.04  # until the row of a call that has ended is made; the recorder takes 0.1 more
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
@@ -53,13 +53,13 @@ class _Tunnel(NamedTuple):
     wall: int
 
 
-def _guarded[**P](hook: Callable[Concatenate["LLMMetrics", P], None]) -> Callable[Concatenate["LLMMetrics", P], None]:
+def _guarded[T](hook: Callable[["LLMMetrics", T], None]) -> Callable[["LLMMetrics", T], None]:
     """Count what a hook raises. mitmproxy would only log it, with a traceback for every request."""
 
     @functools.wraps(hook)
-    def guard(self: "LLMMetrics", /, *args: P.args, **kwargs: P.kwargs) -> None:
+    def guard(self: "LLMMetrics", what: T) -> None:
         try:
-            hook(self, *args, **kwargs)
+            hook(self, what)
         except Exception as error:  # noqa: BLE001 - a fault of ours must not reach mitmproxy
             self.calls.broken(hook.__name__, error)
 
@@ -73,11 +73,11 @@ class LLMMetrics:
 
     def __init__(self) -> None:
         self._complaints = Complaints()
-        self.calls = InFlight(self._complaints)
+        self.calls = InFlight(self._complaints, _later, time.monotonic_ns)
         self._settings: Settings | None = None
         self._database = Path()
-        self._tunnels: WeakKeyDictionary[connection.Client, _Tunnel] = WeakKeyDictionary()
-        self._paid: WeakSet[connection.Server] = WeakSet()
+        self._tunnels: dict[str, _Tunnel] = {}  # by the id of the client's connection
+        self._paid: set[str] = set()  # ids of connections whose first request has waited for them
         self._closed = False
 
     # --- life cycle
@@ -111,12 +111,12 @@ class LLMMetrics:
     @_guarded
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Keep what the client says of itself and of where it wants to go."""
-        self._tunnels[flow.client_conn] = _tunnel(flow)
+        self._tunnels[flow.client_conn.id] = _tunnel(flow)
 
     @_guarded
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         """Record a provider that could not be reached: no request will follow."""
-        tunnel = self._tunnels.get(flow.client_conn) or _tunnel(flow)
+        tunnel = self._tunnels.get(flow.client_conn.id) or _tunnel(flow)
         host = tunnel.host
         provider = provider_of(host)
         refused = flow.response is not None and flow.response.status_code == _PROXY_AUTHENTICATION_REQUIRED
@@ -136,6 +136,16 @@ class LLMMetrics:
                 client=client,
             )
         )
+
+    @_guarded
+    def client_disconnected(self, client: connection.Client) -> None:
+        """Forget a client's connection."""
+        self._tunnels.pop(client.id, None)
+
+    @_guarded
+    def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
+        """Forget a provider's connection."""
+        self._paid.discard(data.server.id)
 
     @_guarded
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
@@ -178,7 +188,7 @@ class LLMMetrics:
         if flow.request.method != ("GET" if is_websocket else "POST"):
             return
         # The tunnel's address comes before the request's, which is where mitmproxy goes, not what was asked for.
-        tunnel = self._tunnels.get(flow.client_conn) or _tunnel(flow)
+        tunnel = self._tunnels.get(flow.client_conn.id) or _tunnel(flow)
         host = host_asked_for(tunnel.host, None if _is_reverse(flow) else flow.client_conn.sni)
         path, _, query = flow.request.path.partition("?")
         route: Route[Any] | None
@@ -211,7 +221,7 @@ class LLMMetrics:
             if self._settings is not None and self._settings.include_usage and is_asked(route):
                 flow.request.stream = False  # the body has to be whole before it can be changed
             else:
-                flow.request.stream = observing(self.calls, exchange, exchange.request_chunk, time.monotonic_ns)
+                flow.request.stream = observing(self.calls, exchange, exchange.asked, time.monotonic_ns)
 
     @_guarded
     def request(self, flow: http.HTTPFlow) -> None:
@@ -231,7 +241,7 @@ class LLMMetrics:
         flow.response.stream = True
         if exchange := self.calls.exchange(flow.id):
             at = time.monotonic_ns()
-            flow.response.stream = observing(self.calls, exchange, exchange.chunk, time.monotonic_ns)
+            flow.response.stream = observing(self.calls, exchange, exchange.answered, time.monotonic_ns)
             headers = plain(flow.response.headers.fields)
             self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, headers, at)
             exchange.connect_ms = self._connect_ms(flow.server_conn)
@@ -259,7 +269,7 @@ class LLMMetrics:
             message,
             client_here=flow.client_conn.connected,
             uploading=exchange is not None and not exchange.request_complete,
-            answered=exchange is not None and exchange.answered,
+            answered=exchange is not None and exchange.has_answer,
             connected=flow.server_conn.timestamp_tcp_setup is not None or flow.server_conn.via is not None,
             idle_too_long=idle >= ctx.options.tcp_timeout * 1_000_000_000,
         )
@@ -305,13 +315,17 @@ class LLMMetrics:
 
     def _connect_ms(self, server: connection.Server) -> float | None:
         """Return what TCP and TLS to the provider took, for the first request that uses the connection."""
-        if server in self._paid:
+        if server.id in self._paid:
             return None
-        self._paid.add(server)
+        self._paid.add(server.id)
         ready = server.timestamp_tls_setup or server.timestamp_tcp_setup
         if ready is None or server.timestamp_start is None:
             return None
         return (ready - server.timestamp_start) * 1000
+
+
+def _later(do: Callable[[], None]) -> asyncio.TimerHandle:
+    return asyncio.get_running_loop().call_later(_SETTLE_SECONDS, do)
 
 
 def _tunnel(flow: http.HTTPFlow) -> _Tunnel:

@@ -166,6 +166,8 @@ def decoder_for(content_encoding: str) -> Decoder | None:
     Raises:
         Undecodable: a coding is none we know.
     """
+    if not content_encoding:
+        return None
     names = [name for part in content_encoding.lower().split(",") if (name := part.strip()) not in ("", "identity")]
     if not names:
         return None

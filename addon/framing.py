@@ -1,37 +1,50 @@
 """Framing: a decoded body, fed in any pieces, becomes payloads: (event name, data).
 
 Contract of a framing: `feed(data)` returns the payloads that are complete now, in order; `finish()` returns what the
-end of the body completes. All that they raise on any bytes is `TooLarge`, when one payload passes the bound or when
-there are too many, and `Undecodable`, where a framing has checksums. The event name is empty where the format has
-none. Nothing here looks into a payload, reads a clock or does I/O.
+end of the body completes; `feed_all` is `feed` for many pieces, each with its moment. All that they raise on any bytes
+is `TooLarge`, when one payload passes the bound or when there are too many, and `Undecodable`, where a framing has
+checksums. The event name is empty where the format has none. Nothing here looks into a payload, reads a clock or does
+I/O.
 
 This file has the contract and server-sent events; see also json_framing.py and aws_framing.py.
 """
 
-from typing import Protocol
+from typing import override
 
-from addon.decoding import LIMIT, TooLarge
+from addon.decoding import LIMIT, TooLarge, Unreadable
 
 type Payload = tuple[bytes, bytes]
+type Event = tuple[bytes, bytes, int]
+"""A payload, and the moment at which the piece came that completed it."""
 
 _LF, _CR = 10, 13  # as numbers: looking for one byte is ten times as fast as looking for a text of one
 MOST_PAYLOADS = 10_000
 """Payloads that one read may complete. No server sends more; a compressed stream of nothing could, for seconds."""
 
 
-class Framing(Protocol):
+class Framing:
     """Bytes in, payloads out."""
 
     def feed(self, data: bytes) -> list[Payload]:
         """Return the payloads that `data` completes."""
-        ...
+        raise NotImplementedError
+
+    def feed_all(self, pieces: list[bytes], moments: list[int], events: list[Event]) -> None:
+        """Add the payloads that `pieces` complete to `events`; those before an error are there as well."""
+        for data, at in zip(pieces, moments, strict=True):
+            try:
+                payloads = self.feed(data)
+            except Unreadable as error:
+                events += [(name, payload, at) for name, payload in error.before]
+                raise
+            events += [(name, payload, at) for name, payload in payloads]
 
     def finish(self) -> list[Payload]:
         """Return the payloads that the end of the body completes."""
-        ...
+        raise NotImplementedError
 
 
-class ServerSentEvents:
+class ServerSentEvents(Framing):
     """The event stream of the WHATWG HTML standard, section 9.2.6, as far as its `event` and `data` fields go.
 
     Two departures, both for errors that providers write into a stream without being asked: a line `error: ...` counts
@@ -44,11 +57,26 @@ class ServerSentEvents:
         self._skip_newline = False  # the last piece ended with CR: an LF that follows belongs to it
         self._at_start = True
 
+    @override
+    def feed_all(self, pieces: list[bytes], moments: list[int], events: list[Event]) -> None:
+        """See `Framing.feed_all`. What nearly all pieces are is read here: one event, of one line or with a name."""
+        carry, add = self._carry, events.append
+        for data, at in zip(pieces, moments, strict=True):
+            line, end = data.find(_LF), len(data) - 2
+            if carry or self._at_start or self._skip_newline or _CR in data or not data.endswith(b"\n\n"):
+                super().feed_all([data], [at], events)
+            elif line == end and data.startswith(b"data: "):
+                add((b"", data[6:end], at))
+            elif (
+                data.startswith(b"data: ", line + 1) and data.startswith(b"event: ") and data.find(_LF, line + 1) == end
+            ):
+                add((data[7:line], data[line + 7 : end], at))
+            else:
+                super().feed_all([data], [at], events)
+
+    @override
     def feed(self, data: bytes) -> list[Payload]:
         """Return the events that `data` completes."""
-        if data.endswith(b"\n\n") and not self._carry and (event := _only_event(data)):
-            self._at_start = self._skip_newline = False
-            return [event]
         if self._skip_newline and data:
             data = data.removeprefix(b"\n")
             self._skip_newline = False
@@ -70,6 +98,7 @@ class ServerSentEvents:
         self._searched = max(0, len(carry) - 1)
         return self._events(block)
 
+    @override
     def finish(self) -> list[Payload]:
         """Return the last event, even if its empty line never came."""
         block = bytes(self._carry)
@@ -90,19 +119,6 @@ class ServerSentEvents:
             elif text and (event := _event(text)):
                 events.append(event)
         return events
-
-
-def _only_event(data: bytes) -> Payload | None:
-    """Read what nearly every piece of nearly every stream is: one event of one line, or of its name and one line."""
-    end = len(data) - 2
-    line = data.find(_LF)
-    if _CR in data:
-        return None
-    if line == end and data.startswith(b"data: "):
-        return b"", data[6:end]
-    if data.find(_LF, line + 1) == end and data.startswith(b"event: ") and data.startswith(b"data: ", line + 1):
-        return data[7:line], data[line + 7 : end]
-    return None
 
 
 def _event(text: bytes) -> Payload | None:

@@ -36,6 +36,12 @@ class Gaps:
         if len(self._moments) > _KEPT:
             self._settle()
 
+    def add_all(self, moments: list[int]) -> None:
+        """Note events, in their order."""
+        self._moments += moments
+        if len(self._moments) > _KEPT:
+            self._settle()
+
     @property
     def events(self) -> int:
         """How many there were."""
@@ -64,7 +70,8 @@ class Gaps:
         """Return the gap in milliseconds that `share` (0 to 1) of all gaps do not exceed; None without gaps."""
         self._settle()
         if not self._buckets:
-            gaps = sorted(self._gaps)
+            gaps = self._gaps
+            gaps.sort()  # their order says nothing; the next share finds them sorted
             return gaps[max(ceil(share * len(gaps)), 1) - 1] / _MS if gaps else None
         self._into_buckets()
         rank = ceil(share * self._buckets.total())

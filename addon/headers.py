@@ -17,7 +17,18 @@ type Headers = Mapping[str, str]
 """Names in lower case."""
 type Value = str | int | None
 type Columns = dict[str, Any]
-type _Table = tuple[tuple[str, tuple[str, ...], Callable[[str], Value]], ...]
+type _Reader = Callable[[str], Value]
+type _Table = dict[str, list[tuple[int, str, str, _Reader]]]
+"""By the name of a header: the place in the order of preference, the column, the name again, how to read the value."""
+
+
+def _table(*columns: tuple[str, tuple[str, ...], _Reader]) -> _Table:
+    """Turn columns and the headers that may fill them, best first, into what a request's headers are looked up in."""
+    table: _Table = {}
+    in_order = ((column, name, read) for column, names, read in columns for name in names)
+    for place, (column, name, read) in enumerate(in_order):
+        table.setdefault(name, []).append((place, column, name, read))
+    return table
 
 
 def _count(value: str) -> int | None:
@@ -43,7 +54,7 @@ def _retry_after(value: str) -> int | None:
 _TRACEPARENT = re.compile(r"(?!ff)([0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(-.*)?")
 _TRACE, _SPAN = 2, 3
 
-_REQUEST: _Table = (
+_REQUEST = _table(
     ("user_agent", ("user-agent",), text),
     ("session_id", ("x-claude-code-session-id", "session_id", "session-id"), text),
     ("retry_count", ("x-stainless-retry-count",), _count),
@@ -51,7 +62,7 @@ _REQUEST: _Table = (
     ("parent_span_id", ("traceparent",), lambda value: _traceparent(value, _SPAN)),
 )
 
-_RESPONSE: _Table = (
+_RESPONSE = _table(
     (
         "provider_request_id",
         (
@@ -90,6 +101,7 @@ _RESPONSE: _Table = (
 _SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)
 
 _SERVER_TIMING = ("openai-processing-ms", "x-amzn-bedrock-invocation-latency", "x-envoy-upstream-service-time")
+_CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
 
 
 def plain(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -120,7 +132,7 @@ def response_columns(headers: Headers) -> Columns:
 def server_timing(headers: Headers) -> dict[str, object] | None:
     """Return what a response's headers say about the provider's own time, header name to milliseconds."""
     stated = {name: _milliseconds(headers[name]) for name in _SERVER_TIMING if name in headers}
-    return {name: value for name, value in stated.items() if value is not None} or None
+    return ({name: value for name, value in stated.items() if value is not None} or None) if stated else None
 
 
 def error_type(headers: Headers) -> str | None:
@@ -131,14 +143,17 @@ def error_type(headers: Headers) -> str | None:
 
 def credentials(headers: Headers, query: str) -> list[str]:
     """Return every secret that a request carries in its headers and query, to be masked in what is stored."""
-    secrets = [cookie.partition("=")[2].strip() for cookie in headers.get("cookie", "").split(";")]
-    for name in ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie"):
-        if value := headers.get(name):
-            scheme, _, rest = value.partition(" ")
-            secrets += [value, rest]
-            if scheme.lower() == "basic":
-                secrets += _basic(rest)
-    for pair in query.split("&"):
+    secrets: list[str] = []
+    for name in _CREDENTIALS:
+        if not (value := headers.get(name)):
+            continue
+        scheme, _, rest = value.partition(" ")
+        secrets += [value, rest]
+        if scheme.lower() == "basic":
+            secrets += _basic(rest)
+        if name == "cookie":
+            secrets += [cookie.partition("=")[2].strip() for cookie in value.split(";")]
+    for pair in query.split("&") if query else ():
         name, _, value = pair.partition("=")
         if _SECRET_NAME.search(name):
             secrets += [value, unquote(value)]
@@ -147,7 +162,9 @@ def credentials(headers: Headers, query: str) -> list[str]:
 
 def basic_user(authorization: str | None) -> str | None:
     """Return the user name of a Basic `Proxy-Authorization` header."""
-    scheme, _, rest = (authorization or "").partition(" ")
+    if not authorization:
+        return None
+    scheme, _, rest = authorization.partition(" ")
     return text((_basic(rest) or [""])[0]) if scheme.lower() == "basic" else None
 
 
@@ -161,10 +178,11 @@ def _basic(encoded: str) -> list[str]:
 
 def _read(table: _Table, headers: Headers) -> Columns:
     columns: Columns = {}
-    for column, names, read in table:
-        for name in names:
-            if columns.get(column) is None and (value := headers.get(name)):
-                columns[column] = read(value)
+    found = [entry for name in headers if name in table for entry in table[name]]
+    found.sort()
+    for _, column, name, read in found:
+        if columns.get(column) is None and (value := headers[name]):
+            columns[column] = read(value)
     return columns
 
 

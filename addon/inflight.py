@@ -1,8 +1,12 @@
 """The calls in flight: which exchange or session belongs to which flow, and what becomes of them.
 
 Rows and counts go to the recorder from here. Faults of ours end here: they cost numbers, never the traffic.
+
+An exchange that has ended is settled a little later, together with others: its row is made when nobody waits for it,
+and at a fraction of the price (see exchange.py).
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from addon.complaints import Complaints
@@ -12,12 +16,21 @@ from addon.session import Session
 from recorder.events import CompletionRequest, Event
 from recorder.worker import Recorder
 
+type Clock = Callable[[], int]
+"""Nanoseconds of the exchanges' clock."""
+
+_SLICE_NS = 1_000_000  # how long the rows of one turn may take; a large body can take longer by itself
+
 
 class InFlight:
     """Everything that has begun and not ended, by the id of its flow."""
 
-    def __init__(self, complaints: Complaints) -> None:
+    def __init__(self, complaints: Complaints, later: Callable[[Callable[[], None]], object], now: Clock) -> None:
+        """`later` does something when others have had their turn, within 50 ms."""
         self._complaints = complaints
+        self._later = later
+        self._now = now
+        self._ended: deque[tuple[Exchange, Cause, int, str]] = deque()
         self._exchanges: dict[str, Exchange] = {}
         self._sessions: dict[str, Session] = {}
         self.recorder: Recorder | None = None
@@ -51,22 +64,41 @@ class InFlight:
     def end(self, flow: str, cause: Cause, at: int, reason: str = "") -> None:
         """Record a call that has ended; `reason` is what mitmproxy says about a connection that failed."""
         if exchange := self._exchanges.pop(flow, None):
+            self._ended.append((exchange, cause, at, reason))
+            if len(self._ended) == 1:
+                self._later(self._settle)
+        elif session := self._sessions.pop(flow, None):
+            self._record(session.finish(cause, at), session.faults)
+
+    def end_all(self, cause: Cause, at: int) -> None:
+        """Record all that has not ended, at once. A call that cannot be recorded does not keep the others from it."""
+        for flow in [*self._exchanges, *self._sessions]:
+            try:
+                self.end(flow, cause, at)
+            except Exception as error:  # noqa: BLE001 - see the module's docstring
+                self.broken("end_all", error)
+        while self._ended:
+            self._settle_one()
+
+    def _settle(self) -> None:
+        """Make rows for as long as a turn may take."""
+        ends = self._now() + _SLICE_NS
+        while self._ended and self._now() < ends:
+            self._settle_one()
+        if self._ended:
+            self._later(self._settle)
+
+    def _settle_one(self) -> None:
+        exchange, cause, at, reason = self._ended.popleft()
+        try:
             try:
                 row = exchange.finish(cause, at, reason)
             except Exception as error:  # noqa: BLE001 - see the module's docstring
                 self.stop_reading(exchange, "finish", error)
                 row = exchange.finish(cause, at, reason)
             self._record([row] if row is not None else [], exchange.faults)
-        if session := self._sessions.pop(flow, None):
-            self._record(session.finish(cause, at), session.faults)
-
-    def end_all(self, cause: Cause, at: int) -> None:
-        """Record all that has not ended. A call that cannot be recorded does not keep the others from it."""
-        for flow in [*self._exchanges, *self._sessions]:
-            try:
-                self.end(flow, cause, at)
-            except Exception as error:  # noqa: BLE001 - see the module's docstring
-                self.broken("end_all", error)
+        except Exception as error:  # noqa: BLE001 - see the module's docstring
+            self.broken("settle", error)
 
     def safely(self, exchange: Exchange, take: Callable[..., None], *args: object) -> None:
         """Let an exchange take something; if it raises, it reads no further."""

@@ -4,18 +4,19 @@ The contract is that of framing.py.
 """
 
 import re
-from typing import cast
+from typing import cast, override
 
 from addon.decoding import LIMIT, TooLarge
-from addon.framing import MOST_PAYLOADS, Payload
+from addon.framing import MOST_PAYLOADS, Framing, Payload
 
 
-class Whole:
+class Whole(Framing):
     """The whole body is one payload."""
 
     def __init__(self) -> None:
         self._body = bytearray()
 
+    @override
     def feed(self, data: bytes) -> list[Payload]:
         """Keep `data`."""
         if len(self._body) + len(data) > LIMIT:
@@ -23,6 +24,7 @@ class Whole:
         self._body += data
         return []
 
+    @override
     def finish(self) -> list[Payload]:
         """Return the body, unless there was none."""
         body, self._body = self._body, bytearray()
@@ -30,24 +32,27 @@ class Whole:
         return [(b"", cast("bytes", body))] if body else []
 
 
-class Ignored:
+class Ignored(Framing):
     """A body that says nothing: audio, an image."""
 
-    def feed(self, data: bytes) -> list[Payload]:  # noqa: ARG002 - the contract's
+    @override
+    def feed(self, data: bytes) -> list[Payload]:
         """Forget `data`."""
         return []
 
+    @override
     def finish(self) -> list[Payload]:
         """Return nothing."""
         return []
 
 
-class Lines:
+class Lines(Framing):
     """One JSON value a line (NDJSON)."""
 
     def __init__(self) -> None:
         self._carry = bytearray()
 
+    @override
     def feed(self, data: bytes) -> list[Payload]:
         """Return the lines that `data` completes."""
         end = data.rfind(b"\n")
@@ -62,13 +67,14 @@ class Lines:
         self._carry = bytearray(data[end + 1 :])
         return [(b"", line) for line in block.split(b"\n") if line.strip()]
 
+    @override
     def finish(self) -> list[Payload]:
         """Return the last line, if no newline ended it."""
         line, self._carry = bytes(self._carry), bytearray()
         return [(b"", line)] if line.strip() else []
 
 
-class ArrayItems:
+class ArrayItems(Framing):
     """The objects of one JSON array that is written item by item, as Gemini does without `alt=sse`.
 
     Also takes objects that stand one after the other without an array.
@@ -84,6 +90,7 @@ class ArrayItems:
         self._depth = 0
         self._in_string = False
 
+    @override
     def feed(self, data: bytes) -> list[Payload]:
         """Return the items that `data` completes."""
         self._carry += data
@@ -119,6 +126,7 @@ class ArrayItems:
             raise error
         return items
 
+    @override
     def finish(self) -> list[Payload]:
         """Return nothing: an item that its brace never closed says nothing."""
         self._carry.clear()

@@ -9,23 +9,24 @@ from contextlib import suppress
 
 from addon.exchange import Exchange
 from addon.include_usage import UsageFilter
-from addon.inflight import InFlight
-
-type Clock = Callable[[], int]
-"""Nanoseconds of the exchanges' clock."""
+from addon.inflight import Clock, InFlight
+from addon.notes import LONG_PIECE, MOST_PIECES, Notes
 
 
-def observing(
-    calls: InFlight, exchange: Exchange, take: Callable[[bytes, int], None], now: Clock
-) -> Callable[[bytes], bytes]:
-    """Return a tap that lets `take`, a method of the exchange, see every piece and passes it on as it is."""
+def observing(calls: InFlight, exchange: Exchange, notes: Notes, now: Clock) -> Callable[[bytes], bytes]:
+    """Return a tap that notes every piece in `notes`, of the exchange, and passes it on as it is."""
+    pieces, note, note_moment = notes.pieces, notes.pieces.append, notes.moments.append
 
     def tap(data: bytes) -> bytes:
         try:
-            take(data, now())
+            if data:  # `Notes.add`, without a call: this is the one place where each costs
+                note(data)
+                note_moment(now())
+                if len(data) > LONG_PIECE or len(pieces) > MOST_PIECES:
+                    exchange.read()
         except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
             with suppress(Exception):  # nor does a fault in noting it
-                calls.stop_reading(exchange, take.__name__, error)
+                calls.stop_reading(exchange, "read", error)
         return data
 
     return tap
@@ -35,7 +36,7 @@ def filtering(
     calls: InFlight, exchange: Exchange, usage_filter: UsageFilter, now: Clock
 ) -> Callable[[bytes], list[bytes]]:
     """Return a tap for an answer, out of which the filter takes what the client did not ask for."""
-    observe = observing(calls, exchange, exchange.chunk, now)
+    observe = observing(calls, exchange, exchange.answered, now)
 
     def tap(data: bytes) -> list[bytes]:
         observe(data)

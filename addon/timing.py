@@ -29,6 +29,10 @@ class Timing:
     def output(self, kind: Output, at: int) -> None:
         """Note one stream event with output."""
         self.outputs.add(at)  # events of one read came together: no gap between them
+        self.turn(kind, at)
+
+    def turn(self, kind: Output, at: int) -> None:
+        """Note that output of this kind begins; its moments are noted one by one, or in `outputs` directly."""
         if kind is _REASONING:
             self.reasoned = True
         elif self.first_answer is None:
@@ -37,18 +41,22 @@ class Timing:
     def columns(self, end: int, tokens: Tokens | None) -> Columns:
         """Return the columns that are times; `tokens` of a complete stream, None for anything else."""
         outputs = self.outputs
-        return {
+        columns: Columns = {
             "response_time_ms": self._whole_ms(end),
-            "time_to_first_token_ms": self._whole_ms(outputs.first),
-            "time_to_last_token_ms": self._whole_ms(outputs.last),
             "time_to_first_byte_ms": self._ms(self.first_byte),
-            "time_to_first_answer_ms": self._ms(self.first_answer),
             "upload_ms": self._ms(self.uploaded),
-            "chunk_gap_p50_ms": outputs.percentile(0.50),
-            "chunk_gap_p95_ms": outputs.percentile(0.95),
-            "chunk_gap_max_ms": outputs.max_ms,
-            "tokens_per_second": self._decode_rate(tokens) if tokens is not None else None,
         }
+        if outputs.events:
+            columns |= {
+                "time_to_first_token_ms": self._whole_ms(outputs.first),
+                "time_to_last_token_ms": self._whole_ms(outputs.last),
+                "time_to_first_answer_ms": self._ms(self.first_answer),
+                "chunk_gap_p50_ms": outputs.percentile(0.50),
+                "chunk_gap_p95_ms": outputs.percentile(0.95),
+                "chunk_gap_max_ms": outputs.max_ms,
+                "tokens_per_second": self._decode_rate(tokens) if tokens is not None else None,
+            }
+        return columns
 
     def _ms(self, moment: int | None) -> float | None:
         return None if moment is None else (moment - self.start) / 1e6

@@ -152,12 +152,15 @@ def test_a_stream_that_could_not_be_read_is_not_called_truncated(
 
 
 def test_a_fault_of_the_parser_ends_the_reading_but_not_the_counting() -> None:
-    one = exchange([sse(_CHUNK)])
-    one.stop_reading("parser_errors")
-    one.chunk(b"data: more\n\n", 200 * MS)
-    row = _row(one.finish(Cause.COMPLETE, 900 * MS))
-    assert one.faults == {"parser_errors"}
-    assert (row.success, row.output_events, row.response_bytes) == (True, 1, len(sse(_CHUNK)) + 12)
+    for read, events in ((True, 1), (False, 0)):  # what waited unread, when the fault came, is not read any more
+        one = exchange([sse(_CHUNK)])
+        if read:
+            one.read()
+        one.stop_reading("parser_errors")
+        one.chunk(b"data: more\n\n", 200 * MS)
+        row = _row(one.finish(Cause.COMPLETE, 900 * MS))
+        assert one.faults == {"parser_errors"}
+        assert (row.success, row.output_events, row.response_bytes) == (True, events, len(sse(_CHUNK)) + 12)
 
 
 def test_a_request_beyond_the_bound_is_counted_and_its_fields_are_unknown() -> None:

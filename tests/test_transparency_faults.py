@@ -161,10 +161,9 @@ RAISING = [
     "addon.capture:_tunnel",
     "addon.capture:_client",
     "addon.exchange:Exchange.__init__",
-    "addon.exchange:Exchange.request_chunk",
     "addon.exchange:Exchange.request_end",
     "addon.exchange:Exchange.answer_head",
-    "addon.exchange:Exchange.chunk",
+    "addon.exchange:Exchange.read",
     "addon.exchange:Exchange.finish",
     "addon.body:Body.feed",
     "addon.inflight:InFlight.begin",
@@ -173,7 +172,7 @@ RAISING = [
     "addon.session:Session.message",
     "recorder.worker:Recorder.submit",
 ]
-RAISING_TWICE = "addon.exchange:Exchange.chunk addon.exchange:Exchange.stop_reading"
+RAISING_TWICE = "addon.exchange:Exchange.read addon.exchange:Exchange.stop_reading"
 
 
 @contextmanager

@@ -100,18 +100,30 @@ class OpenAIChat(WireFormat):
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one chunk."""
         del name
-        chunk = decoded(_CHUNK, data)
+        try:  # here as well, because a call costs what all of this does otherwise
+            chunk = _CHUNK.decode(data)
+        except (ValueError, RecursionError):
+            chunk = decoded(_CHUNK, data)
         output = _ANSWER if chunk.value else _NONE
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 answer.ended = True
                 answer.learn(finish_reason=choice.finish_reason)
             delta = choice.delta
-            if delta is not None and isinstance(delta.content, str) and delta.content:  # nearly all that ever come
+            if delta is not None and type(delta.content) is str and delta.content:  # nearly all that ever come
                 output = _ANSWER
             else:
                 output = max(output, _output(choice))
-        _learn(chunk, answer)
+        if (
+            answer.response_model is None
+            or chunk.usage is not None
+            or chunk.error
+            or chunk.x_groq
+            or chunk.time_info
+            or chunk.timings
+            or chunk.metrics
+        ):
+            _learn(chunk, answer)
         return output
 
 

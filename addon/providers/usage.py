@@ -120,21 +120,19 @@ def _value_at(usage: Usage, key: Key) -> object:
     return value
 
 
-def _at(usage: Usage, key: Key) -> int | None:
-    value = _value_at(usage, key)
-    return None if value is None else integer(value)
-
-
 def _first(usage: Usage, keys: tuple[Key, ...]) -> int | None:
     for key in keys:
-        if (value := _at(usage, key)) is not None:
+        if (value := integer(_value_at(usage, key))) is not None:
             return value
     return None
 
 
 def _sum(usage: Usage, keys: tuple[Key, ...]) -> int | None:
-    counts = [_at(usage, key) for key in keys]
-    return None if not counts or counts[0] is None else sum(count for count in counts if count is not None)
+    if not keys or (total := integer(_value_at(usage, keys[0]))) is None:
+        return None
+    for key in keys[1:]:
+        total += integer(_value_at(usage, key)) or 0
+    return total
 
 
 # Where a provider states what the call cost: OpenRouter, Perplexity, xAI (whose ticks are 1e-10 dollars). Azure sends

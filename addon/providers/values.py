@@ -22,11 +22,9 @@ def text(value: object, longest: int = _LONGEST) -> str | None:
 
 def integer(value: object) -> int | None:
     """Return a whole number that SQLite can hold and that is not negative."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST:
-        return value
-    return None
+    return value if type(value) is int and 0 <= value <= _LARGEST else None  # a bool is none: its type is another
 
 
 def number(value: object) -> float | None:

@@ -1,0 +1,196 @@
+"""What the bytes of one exchange say: they are counted, decoded, framed and read, and at the end make one row.
+
+It keeps of the bodies only what the columns need, and the request's body until it is complete and read.
+"""
+
+from collections.abc import Callable
+
+from addon.body import Body
+from addon.framing import Event
+from addon.framings import framing_of
+from addon.headers import Headers, error_type, response_columns, server_timing
+from addon.json_framing import Ignored, Whole
+from addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
+from addon.providers.decode import Unparsed
+from addon.providers.errors import ProviderError, read_error, value_of
+from addon.providers.format import Output, Request, WireFormat
+from addon.providers.values import text
+from addon.quotation import quotable
+from addon.row import Ending, Opening, Row
+from recorder.events import CompletionRequest
+
+# What OpenAI ends a stream with, and gateways other formats' streams; an event may also be empty.
+_MARKS = (b"[DONE]", b"")
+_LONGEST_MARK = 16
+
+
+class Reading:
+    """The reading of one exchange, whose parts come in the order of its methods."""
+
+    def __init__(self, opening: Opening) -> None:
+        self._row = Row(opening)
+        self._format: WireFormat = opening.route.speaks
+        self._known_host = opening.route.known_host
+        self._path_model = opening.route.model
+        self._call = Ending(opening.at)
+        self._timing = self._call.timing
+        # What takes the answer's payloads. No bound method: this object would be garbage in a cycle.
+        self._take: Callable[..., None] = Reading._read_whole
+        self._asked = Body(opening.headers.get("content-encoding", ""), Whole())
+        self._answered: Body | None = None
+        self._status: int | None = None
+        self._error_type: str | None = None
+        self._request_read = False
+        self._stopped: str | None = None
+        self.faults: set[str] = set()
+        """Names of the counters that the exchange adds 1 to."""
+
+    @property
+    def proven(self) -> bool:
+        """The request's body is that of an LLM's API."""
+        asked = self._call.request
+        return asked.recognised and (asked.model or self._path_model) is not None
+
+    def request_body(self, pieces: list[bytes]) -> None:
+        """Take pieces of the request's body, as on the wire."""
+        self._asked.size += sum(map(len, pieces))
+        for piece in pieces:
+            self._asked.feed(piece)  # a whole body is one payload, and complete only at its end
+
+    def request_end(self, at: int) -> None:
+        """The request's body is complete, since `at`; may be said again."""
+        if not self._request_read:
+            self._timing.uploaded = at
+            self._read_request()
+
+    def answer_head(self, status: int, headers: Headers) -> None:
+        """The answer's status and headers have come; may be said again."""
+        if self._answered is not None:
+            return
+        self._status = status
+        self._error_type = error_type(headers)
+        call = self._call
+        call.columns |= response_columns(headers)
+        call.answer.learn(timing=server_timing(headers))
+        streams = call.request.is_streaming and not _is_error(status)
+        framing = framing_of(headers.get("content-type", ""), self._format.json_stream, streams=streams)
+        call.streamed = not isinstance(framing, Whole | Ignored)
+        if _is_error(status):
+            self._take = Reading._read_error
+        elif call.streamed:
+            self._take = Reading._read_stream
+        self._answered = Body(headers.get("content-encoding", ""), framing)
+        if self._stopped:
+            self._answered.stop(self._stopped)
+
+    def answer_body(self, pieces: list[bytes], moments: list[int]) -> None:
+        """Take pieces of the answer's body, as on the wire, each with when it came."""
+        body = self._answered
+        if body is None:
+            return
+        body.size += sum(map(len, pieces))
+        if self._timing.first_byte is None:
+            self._timing.first_byte = moments[0]
+        self._take(self, body.feed_all(pieces, moments), cut=False)
+
+    def stop(self, fault: str) -> None:
+        """Read the bodies no further; they are still counted."""
+        self._stopped = fault
+        for body in (self._asked, self._answered):
+            if body is not None:
+                body.stop(fault)
+
+    def finish(
+        self, cause: Cause, at: int, reason: str, *, last_activity: int, connect_ms: float | None
+    ) -> CompletionRequest | None:
+        """Make the row; None if the request never proved to be an LLM's. See `Exchange.finish`."""
+        complete = cause is Cause.COMPLETE
+        if not self._request_read:
+            self._read_request(cut=not complete)
+        if not (self._known_host or self.proven):
+            return None
+        call, body = self._call, self._answered
+        if body is not None:
+            self._take(self, [(name, payload, last_activity) for name, payload in body.finish()], cut=not complete)
+        self.faults |= {part.fault for part in (self._asked, body) if part is not None and part.fault}
+        unread = body is not None and body.fault is not None  # then nobody knows whether the stream's end came
+        truncated = call.streamed and self._format.has_end and not unread
+        call.cut = not call.answer.ended and (not complete or truncated)
+        call.status = cause.status_without_answer if self._status is None else self._status
+        call.error = self._failure(cause, reason)
+        call.columns |= {
+            "connect_ms": connect_ms,
+            "request_bytes": self._asked.size,
+            "response_bytes": body.size if body is not None else None,
+        }
+        if call.streamed and call.request.model is None:  # a request that could not be read may have asked for it
+            call.columns["is_streaming"] = True
+        return self._row.make(call, at)
+
+    def _read_request(self, *, cut: bool = False) -> None:
+        self._request_read = True
+        if self._asked.fault:
+            self.faults.add(self._asked.fault)
+        for _, body in self._asked.finish():
+            self._call.quotable = quotable(body)
+            try:
+                self._call.request = self._format.request(body)
+            except Unparsed:
+                self._call.request = Request()
+                self._note_unparsed(cut=cut)
+
+    def _read_error(self, events: list[Event], *, cut: bool) -> None:  # noqa: ARG002 - as of the others
+        for _, payload, _ in events:
+            self._call.answer.error = read_error(payload) or self._call.answer.error
+
+    def _read_whole(self, events: list[Event], *, cut: bool) -> None:
+        for _, payload, _ in events:
+            try:
+                self._format.whole(payload, self._call.answer)
+                self._call.answer.ended = True
+            except Unparsed:
+                self._note_unparsed(cut=cut)
+
+    def _read_stream(self, events: list[Event], *, cut: bool) -> None:
+        answer, read, timing = self._call.answer, self._format.event, self._call.timing
+        outputs: list[int] = []
+        before = Output.NONE
+        for name, payload, at in events:
+            if len(payload) <= _LONGEST_MARK and payload.strip() in _MARKS:
+                answer.ended = answer.ended or (b"DONE" in payload and not self._format.has_end)
+            elif name == b"error":
+                answer.fail(value_of(payload))
+            else:
+                try:
+                    kind = read(name, payload, answer)
+                except Unparsed:
+                    self._note_unparsed(cut=cut)
+                    continue
+                if kind:
+                    outputs.append(at)
+                    if kind is not before:
+                        before = kind
+                        timing.turn(kind, at)
+        timing.outputs.add_all(outputs)
+
+    def _note_unparsed(self, *, cut: bool) -> None:
+        if not cut:  # what a cut leaves unfinished was never meant to be read
+            self.faults.add("unparsed")
+
+    def _failure(self, cause: Cause, reason: str) -> ProviderError | None:
+        said = self._call.answer.error
+        if self._status is not None and not 200 <= self._status < 300:  # noqa: PLR2004 - RFC 9110: successful
+            fallback = self._error_type or f"http_{self._status}"
+        elif said is not None:
+            fallback = "error"
+        elif self._status is None or self._call.cut:
+            fallback = STREAM_TRUNCATED if cause is Cause.COMPLETE else cause.value
+        else:
+            return None
+        if said is None:
+            return ProviderError(type=fallback, message=text(reason) if cause in UNREACHED else None)
+        return ProviderError(type=said.type or fallback, code=said.code, message=said.message)
+
+
+def _is_error(status: int | None) -> bool:
+    return status is not None and status >= 400  # noqa: PLR2004 - RFC 9110: client and server errors
