@@ -3,6 +3,8 @@
 Whatever is wrong with the bytes ends the reading, never the counting: `fault` then names the counter.
 """
 
+from collections.abc import Iterator
+
 from addon.decoding import Decoder, TooLarge, Undecodable, Unreadable, decoder_for
 from addon.framing import MOST_PAYLOADS, Event, Framing, Payload
 
@@ -46,21 +48,21 @@ class Body:
             payloads += error.before
         return payloads
 
-    def feed_all(self, pieces: list[bytes], moments: list[int]) -> list[Event]:
-        """Return the payloads that `pieces` complete, each with its moment; none once something was wrong."""
-        events: list[Event] = []
-        if self._decoder is None and self._framing is not None:
+    def feed_all(self, pieces: list[bytes], moments: list[int]) -> Iterator[Event]:
+        """Yield the payloads that `pieces` complete, each with its moment; none once something was wrong."""
+        if self._framing is not None and self._decoder is None:
             try:
-                self._framing.feed_all(pieces, moments, events)
+                yield from self._framing.feed_all(pieces, moments)
             except Unreadable as error:
                 self.stop(error.fault)
-        else:
-            for data, at in zip(pieces, moments, strict=True):
-                events += [(name, payload, at) for name, payload in self.feed(data)]
-                if len(events) > MOST_PAYLOADS:
-                    self.stop(TooLarge.fault)
-                    break
-        return events
+            return
+        completed = 0
+        for data, at in zip(pieces, moments, strict=True):
+            for name, payload in self.feed(data):
+                completed += 1
+                yield name, payload, at
+            if completed > MOST_PAYLOADS:
+                self.stop(TooLarge.fault)
 
     def finish(self) -> list[Payload]:
         """Return the payloads that the end of the body completes."""

@@ -9,6 +9,7 @@ I/O.
 This file has the contract and server-sent events; see also json_framing.py and aws_framing.py.
 """
 
+from collections.abc import Iterator
 from typing import override
 
 from addon.decoding import LIMIT, TooLarge, Unreadable
@@ -29,15 +30,17 @@ class Framing:
         """Return the payloads that `data` completes."""
         raise NotImplementedError
 
-    def feed_all(self, pieces: list[bytes], moments: list[int], events: list[Event]) -> None:
-        """Add the payloads that `pieces` complete to `events`; those before an error are there as well."""
+    def feed_all(self, pieces: list[bytes], moments: list[int]) -> Iterator[Event]:
+        """Yield the payloads that `pieces` complete, each with its moment."""
         for data, at in zip(pieces, moments, strict=True):
             try:
                 payloads = self.feed(data)
             except Unreadable as error:
-                events += [(name, payload, at) for name, payload in error.before]
+                for name, payload in error.before:
+                    yield name, payload, at
                 raise
-            events += [(name, payload, at) for name, payload in payloads]
+            for name, payload in payloads:
+                yield name, payload, at
 
     def finish(self) -> list[Payload]:
         """Return the payloads that the end of the body completes."""
@@ -58,21 +61,21 @@ class ServerSentEvents(Framing):
         self._at_start = True
 
     @override
-    def feed_all(self, pieces: list[bytes], moments: list[int], events: list[Event]) -> None:
-        """See `Framing.feed_all`. What nearly all pieces are is read here: one event, of one line or with a name."""
-        carry, add = self._carry, events.append
+    def feed_all(self, pieces: list[bytes], moments: list[int]) -> Iterator[Event]:
+        """Read what nearly all pieces are here: one event, of one line or with a name."""
+        carry = self._carry
         for data, at in zip(pieces, moments, strict=True):
             line, end = data.find(_LF), len(data) - 2
             if carry or self._at_start or self._skip_newline or _CR in data or not data.endswith(b"\n\n"):
-                super().feed_all([data], [at], events)
+                yield from super().feed_all([data], [at])
             elif line == end and data.startswith(b"data: "):
-                add((b"", data[6:end], at))
+                yield b"", data[6:end], at
             elif (
                 data.startswith(b"data: ", line + 1) and data.startswith(b"event: ") and data.find(_LF, line + 1) == end
             ):
-                add((data[7:line], data[line + 7 : end], at))
+                yield data[7:line], data[line + 7 : end], at
             else:
-                super().feed_all([data], [at], events)
+                yield from super().feed_all([data], [at])
 
     @override
     def feed(self, data: bytes) -> list[Payload]:

@@ -82,13 +82,13 @@ class Gaps:
         return None
 
     def _settle(self) -> None:
-        """Turn the moments into gaps. No loop of Python's own, here and below: it would cost what all else costs."""
+        """Turn the moments into gaps."""
         moments = self._moments
         if not moments:
             return
         if self._last is None:
             self._first = self._last = moments[0]
-        self._gaps.extend(filter((0).__lt__, map(sub, moments, [self._last, *moments])))
+        self._gaps += [gap for gap in map(sub, moments, [self._last, *moments]) if gap > 0]
         self._last = moments[-1]
         self._count += len(moments)
         moments.clear()

@@ -1,7 +1,7 @@
 """What is noted of one direction of an exchange while it passes: the pieces of its body, and when each came."""
 
-MOST_PIECES = 100  # that may wait to be read
-LONG_PIECE = 2048  # bytes; what is read together is thereby at most about 200 KB, and usually a tenth of that
+MOST_PIECES = 250  # that may wait to be read
+LONG_PIECE = 1024  # bytes, which do not wait; so what waits is at most 250 KB, and usually a third of that
 
 
 class Notes:

@@ -3,7 +3,7 @@
 It keeps of the bodies only what the columns need, and the request's body until it is complete and read.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from addon.body import Body
 from addon.framing import Event
@@ -139,11 +139,11 @@ class Reading:
                 self._call.request = Request()
                 self._note_unparsed(cut=cut)
 
-    def _read_error(self, events: list[Event], *, cut: bool) -> None:  # noqa: ARG002 - as of the others
+    def _read_error(self, events: Iterable[Event], *, cut: bool) -> None:  # noqa: ARG002 - as of the others
         for _, payload, _ in events:
             self._call.answer.error = read_error(payload) or self._call.answer.error
 
-    def _read_whole(self, events: list[Event], *, cut: bool) -> None:
+    def _read_whole(self, events: Iterable[Event], *, cut: bool) -> None:
         for _, payload, _ in events:
             try:
                 self._format.whole(payload, self._call.answer)
@@ -151,7 +151,7 @@ class Reading:
             except Unparsed:
                 self._note_unparsed(cut=cut)
 
-    def _read_stream(self, events: list[Event], *, cut: bool) -> None:
+    def _read_stream(self, events: Iterable[Event], *, cut: bool) -> None:
         answer, read, timing = self._call.answer, self._format.event, self._call.timing
         outputs: list[int] = []
         before = Output.NONE
