@@ -36,7 +36,6 @@ from addon.unrecognised import is_gap, unrecognised
 from recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
-_SETTLE_SECONDS = 0.04  # until the row of a call that has ended is made; the recorder takes 0.1 more
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
@@ -324,8 +323,8 @@ class LLMMetrics:
         return (ready - server.timestamp_start) * 1000
 
 
-def _later(do: Callable[[], None]) -> asyncio.TimerHandle:
-    return asyncio.get_running_loop().call_later(_SETTLE_SECONDS, do)
+def _later(seconds: float, do: Callable[[], None]) -> None:
+    asyncio.get_running_loop().call_later(seconds, do)
 
 
 def _tunnel(flow: http.HTTPFlow) -> _Tunnel:
