@@ -83,6 +83,17 @@ def test_an_insert_joins_the_callers_transaction(
     assert dao.get_table_info().rows == 0
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 15, 16, 63, 64, 65, 85, 500])
+def test_any_number_of_rows_is_inserted_as_it_is(dao: CompletionRequestsDAO, make_event: MakeEvent, count: int) -> None:
+    events = [make_event(response_time_ms=number, model=f"m{number}") for number in range(count)]
+    assert dao.insert_completion_requests(events) == count
+    stored = dao.get_completion_requests()
+    assert sorted((row.response_time_ms, row.model, row.event_id) for row in stored) == [
+        (event.response_time_ms, event.model, event.event_id) for event in events
+    ]
+    assert dao.insert_completion_requests([*events, *events[:3], make_event()]) == 1
+
+
 def test_a_row_that_cannot_be_stored_takes_its_batch_with_it(dao: CompletionRequestsDAO, make_event: MakeEvent) -> None:
     with pytest.raises(sqlite3.IntegrityError):
         dao.insert_completion_requests([make_event(), make_event(status_code=None)])

@@ -1,13 +1,17 @@
 """One exchange makes one row, whatever passes; what cannot be read costs the numbers of that body only."""
 
 import gzip
+import time
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from addon.complaints import Complaints
+from addon.inflight import InFlight
 from addon.outcomes import Cause
+from addon.taps import observing
 from recorder.events import CompletionRequest
 from tests.wire import CODINGS, MS, begun, cut_at, encoded, exchange, sse
 
@@ -234,3 +238,28 @@ def test_a_host_that_is_no_text_can_be_stored() -> None:
     assert row.host is not None
     assert row.host.isprintable()
     assert row.host.encode()
+
+
+def test_what_waits_to_be_read_is_bounded_however_it_comes() -> None:
+    for piece, count in ((b"data: {}\n\n", 2_000), (b"data: " + b"x" * 900 + b"\n\n", 2_000), (b"x" * 60_000, 100)):
+        one, most = exchange(), 0
+        for at in range(count):
+            one.chunk(piece, at * MS)
+            most = max(most, sum(map(len, one.answered.pieces)))
+        assert most <= 256 * 1024
+
+
+def test_the_tap_of_the_proxy_notes_what_chunk_notes() -> None:
+    events = [sse(_CHUNK), sse(_CHUNK, _CHUNK), sse(_STOP), sse("[DONE]")] * 200
+    tapped, told = exchange(), exchange()
+    moments = iter(range(len(events)))
+    complaints: list[str] = []
+    calls = InFlight(Complaints(), lambda _seconds, _do: complaints.append("settled"), time.monotonic_ns)
+    tap = observing(calls, tapped, tapped.answered, lambda: next(moments) * MS)
+    for at, event in enumerate(events):
+        assert tap(event) is event
+        assert tap(b"") == b""
+        told.chunk(event, at * MS)
+    rows = [_row(one.finish(Cause.COMPLETE, 900 * MS)) for one in (tapped, told)]
+    assert msgspec.structs.replace(rows[0], event_id="") == msgspec.structs.replace(rows[1], event_id="")
+    assert rows[0].output_events == 600

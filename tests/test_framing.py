@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from addon.aws_framing import EventStream
 from addon.body import Body
 from addon.decoding import LIMIT, TooLarge, Undecodable
-from addon.framing import Framing, Payload, ServerSentEvents
+from addon.framing import Event, Framing, Payload, ServerSentEvents
 from addon.json_framing import ArrayItems, Ignored, Lines, Whole
 from tests.wire import cut_at
 
@@ -19,6 +19,12 @@ _CUTS = st.lists(st.integers(min_value=0), max_size=12)
 _SSE_WORDS = (
     b"data: {}", b"data:x", b"data", b"event: error", b"event:", b"error: {}", b": comment", b"id: 1", b'{"error":',
     b"}", b" 1", b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\xef\xbb\xbf", "ä🏞".encode(), b"[DONE]", b"\x00\xff",
+)  # fmt: skip
+# Whole events, and some that only look like one.
+_SSE_EVENTS = (
+    b"data: {}\n\n", b"data: {}\n\ndata: []\n\n", b"event: a\ndata: {}\n\n", b"data: 1\ndata: 2\n\n", b"\n\n", b"\n",
+    b"data: \n\n", b"event: a\n\n", b"event: a\nevent: b\ndata: {}\n\n", b"data: a\r\n\r\n", b"data: a\rdata: b\n\n",
+    b"data:x\n\n", b"event: a\ndata: 1\ndata: 2\n\n", b": ping\n\n", b"data: x\n\n\n", b"event: data: \ndata: \n\n",
 )  # fmt: skip
 _JSON_WORDS = (
     b"[",
@@ -70,6 +76,32 @@ def test_any_cut_gives_what_the_whole_gives(
 ) -> None:
     body = data.draw(bodies)
     assert _payloads(framing(), cut_at(body, cuts)) == _payloads(framing(), [body])
+
+
+@pytest.mark.parametrize(("framing", "bodies"), _BODIES, ids=[framing.__name__ for framing, _ in _BODIES])
+@given(data=st.data(), cuts=_CUTS, together=st.integers(1, 5))
+def test_many_pieces_together_give_what_each_gives_alone(
+    framing: type[Framing], bodies: st.SearchStrategy[bytes], data: st.DataObject, cuts: list[int], together: int
+) -> None:
+    pieces = cut_at(data.draw(bodies), cuts)
+    alone, at_once = framing(), framing()
+    one_by_one = [(*payload, at) for at, piece in enumerate(pieces) for payload in alone.feed(piece)]
+    moments = list(range(len(pieces)))
+    found: list[Event] = []
+    for start in range(0, len(pieces), together):
+        found += at_once.feed_all(pieces[start : start + together], moments[start : start + together])
+    assert found == one_by_one
+    assert at_once.finish() == alone.finish()
+
+
+@given(events=st.lists(st.sampled_from(_SSE_EVENTS), max_size=12))
+def test_events_that_come_whole_are_read_as_in_any_other_way(events: list[bytes]) -> None:
+    framing, alone = ServerSentEvents(), ServerSentEvents()
+    found = list(framing.feed_all(events, list(range(len(events)))))
+    assert found == [(*payload, at) for at, event in enumerate(events) for payload in alone.feed(event)]
+    assert [(name, payload) for name, payload, _ in found] == _payloads(
+        ServerSentEvents(), cut_at(b"".join(events), range(9999))
+    )
 
 
 def test_a_byte_order_mark_counts_only_at_the_very_beginning() -> None:

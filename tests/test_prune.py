@@ -197,7 +197,7 @@ def test_the_lock_is_held_for_as_long_as_is_said_and_not_for_long(filled: Path) 
 
 def test_a_slice_ends_when_its_time_is_up_and_not_when_the_work_is_done(filled: Path) -> None:
     deleted: list[int] = []
-    prune.prune(filled, HALF, hold_ms=20, progress=deleted.append)
+    prune.prune(filled, HALF, hold_ms=5, progress=deleted.append)
     assert len(deleted) > 10
 
 

@@ -1,0 +1,103 @@
+"""Calls that have ended get their rows later, in turns that hold nobody up, and none is forgotten."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import override
+
+import pytest
+
+from addon.complaints import Complaints
+from addon.exchange import Exchange
+from addon.inflight import InFlight
+from addon.outcomes import Cause
+from recorder.worker import Recorder
+from tests.test_worker import ask, rows
+from tests.wire import MS, exchange, sse
+
+_TURN_SECONDS = 0.003
+_PROMISED_SECONDS = 0.25 - 0.12  # what the recorder leaves of it
+
+
+class _Loop:
+    """What an event loop was asked to do later."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[float, Callable[[], None]]] = []
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        self.asked.append((seconds, do))
+
+    def turn(self) -> float:
+        """Do what was asked first; return how long that was to wait."""
+        seconds, do = self.asked.pop(0)
+        do()
+        return seconds
+
+
+@pytest.fixture
+def loop() -> _Loop:
+    return _Loop()
+
+
+@pytest.fixture
+def calls(loop: _Loop, recorder: Recorder) -> InFlight:
+    made = InFlight(Complaints(), loop.later, time.monotonic_ns)
+    made.recorder = recorder
+    return made
+
+
+def _end(calls: InFlight, count: int) -> None:
+    for number in range(count):
+        calls.begin(str(number), exchange([sse({"choices": [{"delta": {"content": "Rhine"}}]}, "[DONE]")]))
+        calls.end(str(number), Cause.COMPLETE, 900 * MS)
+
+
+def test_a_call_costs_nothing_at_its_end_and_has_its_row_in_time(
+    calls: InFlight, loop: _Loop, recorder: Recorder
+) -> None:
+    _end(calls, 1)
+    assert recorder.counters() == {}
+    assert loop.turn() < _PROMISED_SECONDS
+    assert recorder.counters()["received"] == 1
+
+
+def test_many_calls_are_settled_in_short_turns_one_after_the_other(
+    calls: InFlight, loop: _Loop, recorder: Recorder
+) -> None:
+    _end(calls, 400)
+    assert len(loop.asked) == 1, "one turn for all"
+    loop.turn()
+    assert recorder.counters()["received"] < 400, "a turn ends when its time is up"
+    turns = []
+    while loop.asked:
+        began = time.thread_time()
+        assert loop.turn() == 0, "what is left comes as soon as the others had their turn"
+        turns.append(time.thread_time() - began)
+    assert sorted(turns)[len(turns) // 2] < _TURN_SECONDS
+    assert recorder.counters()["received"] == 400
+
+
+def test_the_end_settles_all_at_once(calls: InFlight, recorder: Recorder) -> None:
+    _end(calls, 40)
+    calls.begin("open", exchange())
+    calls.end_all(Cause.PROXY_SHUTDOWN, 900 * MS)
+    assert recorder.counters()["received"] == 41
+
+
+def test_a_call_that_cannot_be_settled_keeps_no_other_from_it(
+    calls: InFlight, loop: _Loop, recorder: Recorder, db_path: Path
+) -> None:
+    class Broken(Exchange):
+        @override
+        def finish(self, cause: Cause, at: int, reason: str = "") -> None:
+            raise ZeroDivisionError(cause, at, reason)
+
+    good = exchange()
+    calls.begin("broken", Broken(good._opening))  # noqa: SLF001 - its own kind
+    calls.end("broken", Cause.COMPLETE, 900 * MS)
+    _end(calls, 2)
+    loop.turn()
+    recorder.close()
+    assert rows(db_path) == 2
+    assert ask(db_path, "SELECT value FROM recorder_counters WHERE name = 'addon_errors'") == [(2,)]
