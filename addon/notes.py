@@ -1,7 +1,8 @@
 """What is noted of one direction of an exchange while it passes: the pieces of its body, and when each came."""
 
 MOST_PIECES = 250  # that may wait to be read
-LONG_PIECE = 1024  # bytes, which do not wait; so what waits is at most 250 KB, and usually a third of that
+LONG_PIECE = 1024  # bytes, from which on it is counted how many wait
+_MOST_BYTES = 64 * 1024
 
 
 class Notes:
@@ -17,7 +18,11 @@ class Notes:
         """Note a piece; True if it is time to read."""
         self.pieces.append(data)
         self.moments.append(at)
-        return len(data) > LONG_PIECE or len(self.pieces) > MOST_PIECES
+        return (len(data) > LONG_PIECE or len(self.pieces) > MOST_PIECES) and self.are_many()
+
+    def are_many(self) -> bool:
+        """Tell whether so much waits that it is time to read; asked after a long piece, or after many."""
+        return len(self.pieces) > MOST_PIECES or sum(map(len, self.pieces)) > _MOST_BYTES
 
     def take(self) -> tuple[list[bytes], list[int]]:
         """Return what there is, and begin anew."""

@@ -22,7 +22,7 @@ def observing(calls: InFlight, exchange: Exchange, notes: Notes, now: Clock) -> 
             if data:  # `Notes.add`, without a call: this is the one place where each costs
                 note(data)
                 note_moment(now())
-                if len(data) > LONG_PIECE or len(pieces) > MOST_PIECES:
+                if (len(data) > LONG_PIECE or len(pieces) > MOST_PIECES) and notes.are_many():
                     exchange.read()
         except Exception as error:  # noqa: BLE001 - a parser's fault costs numbers, never the client's stream
             with suppress(Exception):  # nor does a fault in noting it

@@ -1,6 +1,6 @@
 """`make bench`: measure, print the summary, and write the results where told. Loopback only, about 20 minutes.
 
-`python -m bench micro` runs the micro-benchmarks alone; `--from FILE` measures nothing and shows what a file holds.
+`python -m bench micro` runs the micro-benchmarks alone, `capacity` what one proxy carries and several do; `--from FILE` measures nothing and shows what a file holds.
 The exit code is 1 if anything failed: a wrong answer, or a call of ours without its row. Goals that are not met are
 in the summary, and do not change it.
 """
@@ -15,15 +15,19 @@ from types import FrameType
 
 import msgspec
 
+from bench.capacity import carried
 from bench.litellm import LiteLLM
+from bench.load import BenchFailedError
 from bench.microbench import micro, missing
 from bench.plot import svg
 from bench.rounds import Bench, Results
 from bench.summary import summary
 from bench.systems import LITELLM, SYSTEMS
 from bench.workloads import WORKLOADS
+from demo.proxy import ProxyFailedError
 
-_MICRO = "micro"
+_MICRO, _CAPACITY = "micro", "capacity"
+_CAPACITY_ROUNDS = 3
 _QUICK_ROUNDS, _ROUNDS = 1, 6
 
 
@@ -51,8 +55,10 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     names = [workload.name for workload in WORKLOADS]
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the proxy costs.")
-    parser.add_argument("what", nargs="?", choices=[_MICRO], help="the micro-benchmarks alone")
-    parser.add_argument("--only", action="append", choices=[*names, _MICRO], help="this alone; may be repeated")
+    parser.add_argument("what", nargs="?", choices=[_MICRO, _CAPACITY], help="this part alone")
+    parser.add_argument(
+        "--only", action="append", choices=[*names, _MICRO, _CAPACITY], help="this alone; may be repeated"
+    )
     parser.add_argument("--rounds", type=int, help=f"default {_ROUNDS}")
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests, one round: does it all work?")
     parser.add_argument("--with-litellm", action="store_true", help="install LiteLLM into .bench/ and measure it too")
@@ -62,7 +68,7 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be 1 or more")
-    options.only = [_MICRO] if options.what else options.only
+    options.only = [options.what] if options.what else options.only
     options.rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     return options
 
@@ -81,6 +87,10 @@ def _measure(folder: Path, options: argparse.Namespace) -> Results:
             _add_micro(folder, results)
         if chosen:
             bench.run(options.rounds, litellm)
+        if not options.only or _CAPACITY in options.only:
+            results.capacity = carried(folder, min(options.rounds, _CAPACITY_ROUNDS), _tell)
+    except (BenchFailedError, ProxyFailedError) as error:
+        results.failures.append(f"capacity: {error}")
     except KeyboardInterrupt:
         results.failures.append("interrupted")
     return results

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.capacity import Carried
 from bench.litellm import LiteLLM
 from bench.load import BenchFailedError, LoadClient
 from bench.measure import Figures, measured, must_be_whole, rows_of, warm_up
@@ -26,6 +27,8 @@ from bench.workloads import Workload
 from demo.proxy import ProxyFailedError
 
 type Tell = Callable[[str], None]
+
+_LITELLM_ROUNDS = 2  # it takes as long as all others together, and is no matter of a few percent
 
 
 class Round(msgspec.Struct):
@@ -43,6 +46,7 @@ class Results(msgspec.Struct):
     """Too few requests for the figures to mean anything."""
     rounds: list[Round] = []
     micro: Figures = {}
+    capacity: list[Carried] = []
     not_run: dict[str, str] = {}
     failures: list[str] = []
 
@@ -99,7 +103,7 @@ class Bench:
                 stack.enter_context(started(system, self._folder / f"{number}-{system.name}", upstream))
                 for system in self._systems
             ]
-            if litellm is not None and LITELLM.name not in self.results.not_run:
+            if litellm is not None and number < _LITELLM_ROUNDS and LITELLM.name not in self.results.not_run:
                 try:
                     pid, target = stack.enter_context(litellm.serving(upstream.ports.plain))
                     running.append(Running(LITELLM, target, pid=pid))

@@ -25,6 +25,7 @@ def summary(results: Results) -> str:
             _ratios(results)
         ),
         "MICRO-BENCHMARKS": _table([(name, _number(value)) for name, value in results.micro.items()]),
+        "CAPACITY: proxies on one file; cores are those of the proxies alone": _capacity(results),
         "ROWS": _rows(results),
         f"GOALS: medians of ratios to {FLOOR}, or of differences, adjusted by what it differs from itself (A/A)": (
             _goals(results)
@@ -57,6 +58,15 @@ def _ratios(results: Results) -> str:
                     for one in found
                 )
                 lines.append((workload.name, figure, *cells))
+    return _table(lines) if len(lines) > 1 else ""
+
+
+def _capacity(results: Results) -> str:
+    names = ("requests_per_s", "events_per_s", "cores", "p99_ms", "ttft_p50_ms", "ttft_p99_ms", "delay_p99_ms")
+    lines: list[Sequence[str]] = [("proxies", "connections", "load", *names)]
+    for one in results.capacity:
+        cells = (_number(one.figures[name]) if name in one.figures else _NOTHING for name in names)
+        lines.append((str(one.load.processes), str(one.load.connections), one.load.title, *cells))
     return _table(lines) if len(lines) > 1 else ""
 
 

@@ -60,9 +60,13 @@ class Running:
 
 
 @contextmanager
-def started(system: System, folder: Path, upstream: Upstream, *, watched: bool = False) -> Iterator[Running]:
-    """Start a system; `watched` adds the script that watches the event loop."""
+def started(
+    system: System, folder: Path, upstream: Upstream, *, watched: bool = False, database: Path | None = None
+) -> Iterator[Running]:
+    """Start a system; `watched` adds the script that watches the event loop, `database` is that of another proxy."""
     folder.mkdir(parents=True)
+    if database is not None:
+        (folder / "metrics.db").symlink_to(database)
     if not system.proxied:
         yield Running(system, Target(upstream.ports.tls, str(upstream.ca), tunnel=False))
         return
