@@ -35,7 +35,8 @@ class Exchange:
     @property
     def last_activity(self) -> int:
         """When something came for the last time."""
-        return max([self._last, *self.asked.moments[-1:], *self.answered.moments[-1:]])
+        moments = self.answered.moments or self.asked.moments
+        return max(self._last, moments[-1]) if moments else self._last
 
     @property
     def request_complete(self) -> bool:

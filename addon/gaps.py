@@ -24,7 +24,7 @@ class Gaps:
     def __init__(self) -> None:
         self._moments: list[int] = []  # not looked at yet
         self._gaps: list[int] = []
-        self._buckets: Counter[int] = Counter()
+        self._buckets: Counter[int] | None = None  # until there are too many gaps to keep
         self._max = -1
         self._count = 0
         self._first: int | None = None
@@ -69,14 +69,14 @@ class Gaps:
     def percentile(self, share: float) -> float | None:
         """Return the gap in milliseconds that `share` (0 to 1) of all gaps do not exceed; None without gaps."""
         self._settle()
-        if not self._buckets:
+        if self._buckets is None:
             gaps = self._gaps
             gaps.sort()  # their order says nothing; the next share finds them sorted
             return gaps[max(ceil(share * len(gaps)), 1) - 1] / _MS if gaps else None
-        self._into_buckets()
-        rank = ceil(share * self._buckets.total())
-        for bucket in sorted(self._buckets):
-            rank -= self._buckets[bucket]
+        buckets = self._into_buckets()
+        rank = ceil(share * buckets.total())
+        for bucket in sorted(buckets):
+            rank -= buckets[bucket]
             if rank <= 0:
                 return min(expm1((bucket + 0.5) * _WIDTH), self._max) / _MS
         return None
@@ -95,7 +95,10 @@ class Gaps:
         if len(self._gaps) > _KEPT:
             self._into_buckets()
 
-    def _into_buckets(self) -> None:
+    def _into_buckets(self) -> Counter[int]:
+        if self._buckets is None:
+            self._buckets = Counter()
         self._max = max(self._max, max(self._gaps, default=-1))
         self._buckets.update(map(int, map(mul, map(log1p, self._gaps), repeat(1 / _WIDTH))))
         self._gaps.clear()
+        return self._buckets

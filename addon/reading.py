@@ -22,6 +22,7 @@ from recorder.events import CompletionRequest
 # What OpenAI ends a stream with, and gateways other formats' streams; an event may also be empty.
 _MARKS = (b"[DONE]", b"")
 _LONGEST_MARK = 16
+_NO_STREAMS = (Whole, Ignored)
 
 
 class Reading:
@@ -74,7 +75,7 @@ class Reading:
         call.answer.learn(timing=server_timing(headers))
         streams = call.request.is_streaming and not _is_error(status)
         framing = framing_of(headers.get("content-type", ""), self._format.json_stream, streams=streams)
-        call.streamed = not isinstance(framing, Whole | Ignored)
+        call.streamed = not isinstance(framing, _NO_STREAMS)
         if _is_error(status):
             self._take = Reading._read_error
         elif call.streamed:

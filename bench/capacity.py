@@ -61,7 +61,8 @@ def carried(folder: Path, rounds: int, tell: Callable[[str], None], loads: tuple
     for number in range(rounds):
         for processes in sorted({load.processes for load in loads}):
             with Upstream(folder) as upstream, ExitStack() as stack:
-                clients, proxies = [], []
+                clients: list[LoadClient] = []
+                proxies: list[Running] = []
                 for place in range(processes):
                     own = folder / f"capacity-{number}-{processes}-{place}"
                     first = proxies[0].database if proxies else None

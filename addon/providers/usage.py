@@ -6,6 +6,7 @@ over events.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import msgspec
@@ -96,18 +97,18 @@ _MOST_KEYS = 100
 
 def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
     """Return `known` with every non-null value of `reported` in it, nested objects alike, down to a depth."""
-    if not isinstance(reported, dict):
+    if type(reported) is not dict:
         return known
-    merged = dict(known)
+    merged = known.copy()
     for key, value in reported.items():
-        if key not in merged and len(merged) >= _MOST_KEYS:
-            continue
-        if isinstance(value, dict):
+        if type(value) is dict:
             inner = merged.get(key)
             if depth:
-                merged[key] = merge(inner if isinstance(inner, dict) else {}, value, depth - 1)
+                merged[key] = merge(inner if type(inner) is dict else {}, value, depth - 1)
         elif value is not None or key not in merged:
             merged[key] = value
+    if len(merged) > _MOST_KEYS:
+        return dict(islice(merged.items(), _MOST_KEYS))
     return merged
 
 

@@ -29,13 +29,12 @@ def integer(value: object) -> int | None:
 
 def number(value: object) -> float | None:
     """Return a finite number."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if type(value) is int:
         try:
-            value = float(value)
+            return float(value)
         except OverflowError:
             return None
-        return value if math.isfinite(value) else None
-    return None
+    return value if type(value) is float and math.isfinite(value) else None
 
 
 def has_value(raw: msgspec.Raw) -> bool:
