@@ -46,7 +46,7 @@ torture: $(MARK) ## break the storage in every way that is known, and see what i
 		$(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 # pytest-benchmark is in no lock file either: only the micro-benchmarks need it.
-bench: $(MARK) ## measure what the proxy costs, about 20 minutes; ARGS="--quick", ARGS=micro, ARGS="--only burst16 --json FILE --svg FILE"
+bench: $(MARK) ## measure what the proxy costs, about 30 minutes; ARGS="--quick", ARGS=micro, ARGS=capacity, ARGS="--only burst16 --json FILE --svg FILE"
 	@$(BIN)/python -c "import pytest_benchmark" 2>/dev/null || $(BIN)/python -m pip install --quiet pytest-benchmark
 	@exec $(BIN)/python -m bench $(ARGS)
 

@@ -28,7 +28,7 @@ from demo.proxy import ProxyFailedError
 
 type Tell = Callable[[str], None]
 
-_LITELLM_ROUNDS = 2  # it takes as long as all others together, and is no matter of a few percent
+_LITELLM_ROUNDS = 1  # it takes as long as all others together, and is no matter of a few percent
 
 
 class Round(msgspec.Struct):

@@ -6,6 +6,7 @@ writes them, the functions below it read them. Texts in them come from clients; 
 
 import sqlite3
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -17,8 +18,9 @@ from recorder.events import Unrecognised
 SALVAGE: Final = "salvage"
 MOST_UNRECOGNISED: Final = 1_000  # rows: a scanner behind the proxy must not fill the file
 
-_COUNTER = """
-    INSERT INTO recorder_counters (process, name, value, updated_at) VALUES (?, ?, ?, ?)
+# All counters in one statement: each costs the proxy's thread a moment of the GIL.
+_COUNTERS_BEGIN = "INSERT INTO recorder_counters (process, name, value, updated_at) VALUES "
+_COUNTERS_END = """
     ON CONFLICT(process, name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
 """
 _EVENT = "INSERT INTO recorder_events (at, process, kind, count, from_at, to_at, detail) VALUES (?, ?, ?, ?, ?, ?, ?)"
@@ -94,8 +96,12 @@ class Ledger:
 
     def write_counters(self, values: Mapping[str, int]) -> None:
         """Set this process's counters to `values`."""
+        if not values:
+            return
         now = timestamps.now()
-        self._connection.executemany(_COUNTER, [(self._process, name, value, now) for name, value in values.items()])
+        rows = [(self._process, name, value, now) for name, value in values.items()]
+        statement = _COUNTERS_BEGIN + ", ".join(["(?, ?, ?, ?)"] * len(rows)) + _COUNTERS_END
+        self._connection.execute(statement, list(chain.from_iterable(rows)))
 
     def write_gaps(self, gaps: Iterable[Gap]) -> None:
         """Add one row for each gap."""

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench.capacity import Load, carried
 from bench.comparison import How, compared, spread
 from bench.goals import GOALS, Goal, Standing, standing
 from bench.load import BenchFailedError
@@ -132,6 +133,24 @@ def test_the_client_notices_a_wrong_byte_and_a_missing_one(message: bytes, answe
         with pytest.raises(ValueError, match="instead of"):
             check(STREAM_HEAD + event(17) * (answer.events - 1) + TAIL, answer)
         assert len(dechunked(message[len(STREAM_HEAD) :])) == len(BODIES[answer])
+
+
+def test_proxies_on_one_file_are_measured_together_and_lose_nothing(tmp_path: Path) -> None:
+    loads = (
+        Load("small", 1, Answer.SMALL, 2, 3),
+        Load("small", 2, Answer.SMALL, 2, 3),
+        Load("streams", 2, Answer.PACED, 2, 1),
+    )
+    one, two, streams = carried(tmp_path, 1, lambda _: None, loads)
+    assert (one.load, two.load, streams.load) == loads
+    assert 1 < one.figures["requests_per_s"] < 10_000
+    assert 1 < two.figures["requests_per_s"] < 10_000
+    assert 20 <= streams.figures["ttft_p50_ms"] <= streams.figures["ttft_p99_ms"] < 1_000
+    assert 0 < streams.figures["cores"] < 4
+    shared = [path for path in tmp_path.glob("capacity-0-2-*/metrics.db") if not path.is_symlink()]
+    assert len(shared) == 1
+    text = summary(Results(machine(), capacity=[one, two, streams]))
+    assert "CAPACITY" in text
 
 
 def test_percentiles_are_of_the_nearest_rank() -> None:
