@@ -8,7 +8,6 @@ not decrypted. Nothing here waits: rows go to the recorder's queue.
 import asyncio
 import functools
 import gc
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +36,6 @@ from addon.unrecognised import is_gap, unrecognised
 from recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
-_SWITCH_SECONDS = 0.001
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
@@ -98,8 +96,6 @@ class LLMMetrics:
         if self.calls.recorder is not None:
             self.calls.recorder.start()
             self._greet(_ATTEMPTS)
-            # For so long the recorder waits for the GIL of a busy proxy, dozens of times a batch, and the other way round.
-            sys.setswitchinterval(_SWITCH_SECONDS)
             gc.freeze()  # what has been loaded by now stays: collections need not look at it, which takes them 40 ms
 
     def done(self) -> None:

@@ -19,7 +19,7 @@ from recorder.worker import Recorder
 type Clock = Callable[[], int]
 """Nanoseconds of the exchanges' clock."""
 
-_SETTLE_SECONDS = 0.07  # from the end of a call to its row; the recorder takes 0.12 more, and 0.25 are promised
+_SETTLE_SECONDS = 0.05  # from the end of a call to its row; the recorder takes 0.1 more, and 0.25 are promised
 _SLICE_NS = 2_000_000  # how long the rows of one turn may take; a large body can take longer by itself
 
 

@@ -27,7 +27,7 @@ from recorder.reporting import Reporter, say
 from recorder.writer import Writer
 
 _BATCH_EVENTS = 500
-_BATCH_SECONDS = 0.12
+_BATCH_SECONDS = 0.1
 _IDLE_SECONDS = 1.0  # after which counters that changed alone are written
 _FIRST_PAUSE = 0.5  # seconds between two attempts at the database; doubled up to the longest, but for a mere lock
 _LONGEST_PAUSE = 30.0
@@ -136,7 +136,7 @@ class WriteLoop:
         )
 
     def _gather(self) -> None:
-        """Wait for a first event, then 120 ms for more unless a batch is there already; at idle none comes.
+        """Wait for a first event, then 100 ms for more unless a batch is there already; at idle none comes.
 
         One wake-up a batch: waiting for each event would take the GIL from the proxy's thread each time.
         """

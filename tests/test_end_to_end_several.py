@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,12 +23,12 @@ MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mi
 
 
 @contextmanager
-def together(folder: Path, count: str) -> Iterator[subprocess.Popen[str]]:
+def together(folder: Path, count: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     with socket.socket() as probe:  # the ports after a free one are nearly always free too
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = ["sh", str(SCRIPT), count, str(port), *MITMDUMP, "--listen-host", "127.0.0.1", "-s", str(ADDON)]
-    command += ["--set", f"confdir={folder}/confdir", "--set", f"metrics_db={folder}/metrics.db"]
+    command += ["--set", f"confdir={folder}/confdir", "--set", f"metrics_db={folder}/metrics.db", *arguments]
     environment = clean_environment(folder) | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
@@ -37,6 +38,12 @@ def together(folder: Path, count: str) -> Iterator[subprocess.Popen[str]]:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def first_port(process: subprocess.Popen[str]) -> int:
+    """The port that the first of the proxies was told."""
+    assert isinstance(process.args, list)
+    return int(str(process.args[3]))
 
 
 def pids_of(database: Path, count: int) -> list[int]:
@@ -72,6 +79,24 @@ def test_they_start_on_ports_of_their_own_and_end_together(tmp_path: Path) -> No
         process.communicate(timeout=20)
     assert process.returncode == 0
     assert presence.living(database) == set()
+
+
+def _chain_is_trusted(port: int, ca: Path) -> bool:
+    """Whether a client that trusts the file of the CA accepts what the proxy on `port` shows for an LLM's host."""
+    context = ssl.create_default_context(cafile=str(ca))
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"CONNECT api.openai.com:443 HTTP/1.1\r\nHost: api.openai.com:443\r\n\r\n")
+        assert b" 200 " in connection.recv(4096)
+        with context.wrap_socket(connection, server_hostname="api.openai.com") as secured:
+            return secured.getpeercert() is not None
+
+
+def test_proxies_that_start_without_a_ca_make_one_together(tmp_path: Path) -> None:
+    with together(tmp_path, "3", "--set", "connection_strategy=lazy") as process:
+        assert len(pids_of(tmp_path / "metrics.db", 3)) == 3
+        ports = range(first_port(process), first_port(process) + 3)
+        ca = tmp_path / "confdir" / "mitmproxy-ca-cert.pem"
+        assert all(_chain_is_trusted(port, ca) for port in ports)
 
 
 def test_when_one_ends_the_others_do_and_it_is_said(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.test_worker import ask, rows
 from tests.wire import MS, exchange, sse
 
 _TURN_SECONDS = 0.003
-_PROMISED_SECONDS = 0.25 - 0.12  # what the recorder leaves of it
+_PROMISED_SECONDS = 0.25 - 0.1  # what the recorder leaves of it
 
 
 class _Loop:
