@@ -20,11 +20,12 @@ _SSE_WORDS = (
     b"data: {}", b"data:x", b"data", b"event: error", b"event:", b"error: {}", b": comment", b"id: 1", b'{"error":',
     b"}", b" 1", b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\xef\xbb\xbf", "ä🏞".encode(), b"[DONE]", b"\x00\xff",
 )  # fmt: skip
-# Whole events, and some that only look like one.
+# Whole events, some that only look like one, and some that a later piece completes.
 _SSE_EVENTS = (
     b"data: {}\n\n", b"data: {}\n\ndata: []\n\n", b"event: a\ndata: {}\n\n", b"data: 1\ndata: 2\n\n", b"\n\n", b"\n",
     b"data: \n\n", b"event: a\n\n", b"event: a\nevent: b\ndata: {}\n\n", b"data: a\r\n\r\n", b"data: a\rdata: b\n\n",
     b"data:x\n\n", b"event: a\ndata: 1\ndata: 2\n\n", b": ping\n\n", b"data: x\n\n\n", b"event: data: \ndata: \n\n",
+    b"data: 1\n", b"event: a\n", b"data: ", b"data: a\r", b"data: a\r\r", b"\xef\xbb\xbfdata: x\n\n",
 )  # fmt: skip
 _JSON_WORDS = (
     b"[",
@@ -99,7 +100,7 @@ def test_events_that_come_whole_are_read_as_in_any_other_way(events: list[bytes]
     framing, alone = ServerSentEvents(), ServerSentEvents()
     found = list(framing.feed_all(events, list(range(len(events)))))
     assert found == [(*payload, at) for at, event in enumerate(events) for payload in alone.feed(event)]
-    assert [(name, payload) for name, payload, _ in found] == _payloads(
+    assert [(name, payload) for name, payload, _ in found] + framing.finish() == _payloads(
         ServerSentEvents(), cut_at(b"".join(events), range(9999))
     )
 

@@ -97,7 +97,8 @@ def test_a_call_that_cannot_be_settled_keeps_no_other_from_it(
     calls.begin("broken", Broken(good._opening))  # noqa: SLF001 - its own kind
     calls.end("broken", Cause.COMPLETE, 900 * MS)
     _end(calls, 2)
-    loop.turn()
+    while loop.asked:
+        loop.turn()
     recorder.close()
     assert rows(db_path) == 2
     assert ask(db_path, "SELECT value FROM recorder_counters WHERE name = 'addon_errors'") == [(2,)]
