@@ -5,7 +5,7 @@ import zlib
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from addon.aws_framing import EventStream
@@ -96,6 +96,7 @@ def test_many_pieces_together_give_what_each_gives_alone(
 
 
 @given(events=st.lists(st.sampled_from(_SSE_EVENTS), max_size=12))
+@example(events=[b"data: {}\n\n", b"\xef\xbb\xbfdata: x\n\n"])
 def test_events_that_come_whole_are_read_as_in_any_other_way(events: list[bytes]) -> None:
     framing, alone = ServerSentEvents(), ServerSentEvents()
     found = list(framing.feed_all(events, list(range(len(events)))))
