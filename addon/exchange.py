@@ -17,7 +17,18 @@ from recorder.events import CompletionRequest
 class Exchange:
     """One HTTP call of an LLM's API."""
 
-    __slots__ = ("_head", "_last", "_opening", "_reading", "_uploaded", "answered", "asked", "connect_ms")
+    __slots__ = (
+        "_head",
+        "_last",
+        "_opening",
+        "_reading",
+        "_uploaded",
+        "answered",
+        "asked",
+        "connect_ms",
+        "has_answer",
+        "request_complete",
+    )
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
@@ -26,8 +37,12 @@ class Exchange:
         """The request's body; whoever adds to it directly says `read` in time, as `request_chunk` does."""
         self.answered = Notes()
         """The answer's body."""
-        self._uploaded: int | None = None
-        self._head: tuple[int, Headers] | None = None
+        self._uploaded: int | None = None  # until it is read
+        self.request_complete = False
+        """All of the request's body has come."""
+        self._head: tuple[int, Headers] | None = None  # until it is read
+        self.has_answer = False
+        """The answer's headers have come."""
         self._last = opening.at
         self.connect_ms: float | None = None
         """TCP and TLS to the provider, if this request had to wait for them."""
@@ -37,16 +52,6 @@ class Exchange:
         """When something came for the last time."""
         moments = self.answered.moments or self.asked.moments
         return max(self._last, moments[-1]) if moments else self._last
-
-    @property
-    def request_complete(self) -> bool:
-        """All of the request's body has come."""
-        return self._uploaded is not None
-
-    @property
-    def has_answer(self) -> bool:
-        """The answer's headers have come."""
-        return self._head is not None
 
     @property
     def wanted(self) -> bool:
@@ -66,11 +71,12 @@ class Exchange:
     def request_end(self, at: int) -> None:
         """The request's body is complete."""
         self._last = self._uploaded = at
+        self.request_complete = True
 
     def answer_head(self, status: int, headers: Headers, at: int) -> None:
         """The answer's status and headers have come."""
         self._last = at
-        self._head = status, headers
+        self._head, self.has_answer = (status, headers), True
 
     def chunk(self, data: bytes, at: int) -> None:
         """Take a piece of the answer's body, as on the wire."""
@@ -85,9 +91,11 @@ class Exchange:
         if self.asked.pieces:
             reading.request_body(self.asked.take()[0])
         if self._uploaded is not None:
-            reading.request_end(self._uploaded)
+            uploaded, self._uploaded = self._uploaded, None
+            reading.request_end(uploaded)
         if self._head is not None:
-            reading.answer_head(*self._head)
+            head, self._head = self._head, None
+            reading.answer_head(*head)
         if self.answered.pieces:
             reading.answer_body(*self.answered.take())
         return reading

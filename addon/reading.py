@@ -59,15 +59,12 @@ class Reading:
             self._asked.feed(piece)  # a whole body is one payload, and complete only at its end
 
     def request_end(self, at: int) -> None:
-        """The request's body is complete, since `at`; may be said again."""
-        if not self._request_read:
-            self._timing.uploaded = at
-            self._read_request()
+        """The request's body is complete, since `at`."""
+        self._timing.uploaded = at
+        self._read_request()
 
     def answer_head(self, status: int, headers: Headers) -> None:
-        """The answer's status and headers have come; may be said again."""
-        if self._answered is not None:
-            return
+        """The answer's status and headers have come."""
         self._status = status
         self._error_type = error_type(headers)
         call = self._call

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from addon.complaints import Complaints
 from addon.inflight import InFlight
 from addon.outcomes import Cause
+from addon.reading import Reading
 from addon.taps import observing
 from recorder.events import CompletionRequest
 from tests.wire import CODINGS, MS, begun, cut_at, encoded, exchange, sse
@@ -263,3 +264,20 @@ def test_the_tap_of_the_proxy_notes_what_chunk_notes() -> None:
     rows = [_row(one.finish(Cause.COMPLETE, 900 * MS)) for one in (tapped, told)]
     assert msgspec.structs.replace(rows[0], event_id="") == msgspec.structs.replace(rows[1], event_id="")
     assert rows[0].output_events == 600
+
+
+@pytest.mark.parametrize("where", ["request_body", "request_end", "answer_head", "answer_body"])
+def test_a_fault_in_any_step_of_the_reading_costs_numbers_and_not_the_row(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(*_: object) -> None:
+        raise ZeroDivisionError
+
+    one = exchange([sse(_CHUNK)])
+    with monkeypatch.context() as broken:
+        broken.setattr(Reading, where, fault)
+        with pytest.raises(ZeroDivisionError):
+            one.finish(Cause.COMPLETE, 900 * MS)
+        one.stop_reading("parser_errors")
+        row = _row(one.finish(Cause.COMPLETE, 900 * MS))
+    assert (row.response_time_ms, "parser_errors" in one.faults) == (900, True)
