@@ -34,6 +34,7 @@ class InFlight:
         self._later = later
         self._now = now
         self._ended: deque[tuple[Exchange, Cause, int, str]] = deque()
+        self._turn_is_due = False
         self._exchanges: dict[str, Exchange] = {}
         self._sessions: dict[str, Session] = {}
         self.recorder: Recorder | None = None
@@ -68,8 +69,9 @@ class InFlight:
         """Record a call that has ended; `reason` is what mitmproxy says about a connection that failed."""
         if exchange := self._exchanges.pop(flow, None):
             self._ended.append((exchange, cause, at, reason))
-            if len(self._ended) == 1:
+            if not self._turn_is_due:
                 self._later(_SETTLE_SECONDS, self._settle)
+                self._turn_is_due = True  # only now: a turn that could not be asked for is asked for at the next end
         elif session := self._sessions.pop(flow, None):
             self._record(session.finish(cause, at), session.faults)
 
@@ -85,11 +87,13 @@ class InFlight:
 
     def _settle(self) -> None:
         """Make rows for as long as a turn may take."""
+        self._turn_is_due = False
         ends = self._now() + _SLICE_NS
         while self._ended and self._now() < ends:
             self._settle_one()
         if self._ended:
             self._later(0, self._settle)
+            self._turn_is_due = True
 
     def _settle_one(self) -> None:
         exchange, cause, at, reason = self._ended.popleft()

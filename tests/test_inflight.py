@@ -102,3 +102,21 @@ def test_a_call_that_cannot_be_settled_keeps_no_other_from_it(
     recorder.close()
     assert rows(db_path) == 2
     assert ask(db_path, "SELECT value FROM recorder_counters WHERE name = 'addon_errors'") == [(2,)]
+
+
+def test_a_turn_that_could_not_be_asked_for_is_asked_for_again(loop: _Loop, recorder: Recorder) -> None:
+    refusals = iter([True])
+
+    def later(seconds: float, do: Callable[[], None]) -> None:
+        if next(refusals, False):
+            raise RuntimeError
+        loop.later(seconds, do)
+
+    calls = InFlight(Complaints(), later, time.monotonic_ns)
+    calls.recorder = recorder
+    with pytest.raises(RuntimeError):
+        _end(calls, 1)
+    _end(calls, 1)
+    while loop.asked:
+        loop.turn()
+    assert recorder.counters()["received"] == 2
