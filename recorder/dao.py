@@ -31,7 +31,7 @@ _INSERTS = {
         INSERT INTO completion_requests ({_COLUMN_LIST}) VALUES {", ".join([_VALUES] * rows)}
         ON CONFLICT(event_id) DO NOTHING
     """  # noqa: S608
-    for rows in (64, 16, 4, 1)
+    for rows in (64, 32, 16, 8, 4, 2, 1)
 }
 _SELECT = f"""
     SELECT id, {_COLUMN_LIST} FROM completion_requests
