@@ -9,13 +9,14 @@ from typing import Final
 
 from sqlite_utils import Migrations
 
-from migrations import m0001_completion_requests, m0002_identity_and_detail
+from migrations import m0001_completion_requests, m0002_identity_and_detail, m0003_rollup
 
 APPLICATION_ID: Final = 0x4C4C4D50  # "LLMP": in the file's header, so that no other program's file is taken for ours
 
 STEPS: Final = {
     "m0001_completion_requests": m0001_completion_requests.apply,
     "m0002_identity_and_detail": m0002_identity_and_detail.apply,
+    "m0003_rollup": m0003_rollup.apply,
 }
 NAMES: Final = tuple(STEPS)
 CURRENT_SCHEMA_VERSION: Final = len(NAMES)

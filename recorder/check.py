@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from migrations import CURRENT_SCHEMA_VERSION
-from recorder import database, identity, leftovers, table_backup
+from recorder import database, identity, leftovers, rollup_check, table_backup
 from recorder.dao import CompletionRequestsDAO
 from recorder.errors import DatabaseRefused
 from recorder.leftovers import Finding
@@ -17,6 +17,7 @@ from recorder.leftovers import Finding
 _PATIENCE_SECONDS = 5.0
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _RESTORE = "put a backup back with llm-metrics restore"
+_RECOUNT = "if rows were changed or deleted by hand, run llm-metrics rollup --recount"
 _REPAIR = "stop the proxy and run llm-metrics migrate --repair"
 # What a recorder got, and what it says became of that. Lines of other processes' spill files that cannot be read are
 # counted as dropped by the one that tried, which never got them.
@@ -75,6 +76,8 @@ def _in_database(path: Path, say: Callable[[str], None]) -> Iterator[Finding]:
             for problem in CompletionRequestsDAO(connection).validate_data_integrity():
                 yield Finding(problem, f"look at the rows with sqlite-utils; if pages are damaged, {_RESTORE}")
             yield from _own_tables(connection)
+            say("its roll-up")
+            yield from (Finding(what, _RECOUNT) for what in rollup_check.differences(connection))
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF not in _BROKEN:
             raise

@@ -14,7 +14,9 @@ import msgspec
 
 from recorder.events import CompletionRequest
 from recorder.integrity import IMPOSSIBLE
-from recorder.metrics import MEASURED, Group, Metrics, combine
+from recorder.metrics import Metrics, metrics_of
+from recorder.periods import BEGINNING, END
+from recorder.rollup_query import sums_between
 from recorder.timestamps import bound
 
 _COLUMNS = CompletionRequest.__struct_fields__
@@ -42,16 +44,6 @@ _SELECT = f"""
     ORDER BY timestamp DESC, id DESC
     LIMIT :limit
 """  # noqa: S608
-# total() and not sum(): sum() ends in an error when absurd values overflow 64 bits.
-_METRICS = f"""
-    SELECT model, origin, error_type, success, is_streaming, count(*),
-        {", ".join(f"count({name})" for name in MEASURED)},
-        {", ".join(f"total({name})" for name in MEASURED)}
-    FROM completion_requests
-    WHERE timestamp >= :start AND timestamp < :end
-    GROUP BY model, origin, error_type, success, is_streaming
-"""  # noqa: S608
-_HALF = len(MEASURED)  # of the last columns of _METRICS: first the counts, then the totals
 _TABLE = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo('completion_requests')"
 _INDEXES = "SELECT name FROM pragma_index_list('completion_requests') ORDER BY name"
 _ROWS = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests"
@@ -142,17 +134,19 @@ class CompletionRequestsDAO:
         }
         return [_stored(row) for row in self._connection.execute(_SELECT, parameters)]
 
-    def get_metrics(self, *, start: datetime | None = None, end: datetime | None = None) -> Metrics:
-        """The figures of the calls with start <= timestamp < end, from one pass over them.
+    def get_metrics(self, start: datetime | None = None, end: datetime | None = None) -> Metrics:
+        """The figures of the calls with start <= timestamp < end.
+
+        Whole months, days, and of the last week hours, come from the roll-up, also where rows were pruned; what `start`
+        and `end` cut, and what the roll-up does not have yet, from the rows. Percentiles are within 3.2 %.
 
         Raises:
             ValueError: a time without a time zone.
         """
-        rows = self._connection.execute(_METRICS, _period(start, end))
-        return combine(
-            Group(model, origin, error_type, bool(success), bool(streamed), calls, measured[:_HALF], measured[_HALF:])
-            for model, origin, error_type, success, streamed, calls, *measured in rows
-        )
+        for moment in (start, end):
+            if moment is not None:
+                bound(moment)  # raises
+        return metrics_of(sums_between(self._connection, start or BEGINNING, end or END))
 
     def get_table_info(self) -> TableInfo:
         """How the table is made and how much it holds."""

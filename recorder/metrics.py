@@ -1,27 +1,30 @@
-"""What `CompletionRequestsDAO.get_metrics` answers, and how it is put together from the groups that SQL returns.
+"""What `CompletionRequestsDAO.get_metrics` answers, and how it is put together from `Sums`. No SQL here.
 
-Unknown stays None: a sum or a mean over no known value is None, never 0. No SQL here.
+Unknown stays None: a sum, a mean or a percentile over no known value is None, never 0. Counts, sums and costs are
+exact; percentiles are by nearest rank, within `recorder.histogram.RELATIVE_ERROR` (3.125 %).
 """
 
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from dataclasses import dataclass
 
-import msgspec
+from recorder.histogram import percentiles
+from recorder.sums import DIMENSIONS, KEYS, MEASURES, SUMS, Sums
 
-SUMMED = (
-    "prompt_tokens",
-    "completion_tokens",
-    "total_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "reasoning_tokens",
-    "cost_usd",
-)
-AVERAGED = ("response_time_ms", "time_to_first_token_ms", "time_to_last_token_ms", "tokens_per_second")
-MEASURED = SUMMED + AVERAGED
+_SHARES = (0.5, 0.95, 0.99)
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of some set of calls. Sums and means are over the calls for which the value is known."""
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Of the calls for which the value is known."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """Figures of some set of calls. Sums, means and percentiles are over the calls for which the value is known."""
 
     requests: int
     streamed: int
@@ -35,88 +38,100 @@ class Tally(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int | None
     reasoning_tokens: int | None
     cost_usd: float | None
+    priced: int  # calls whose cost is known
     mean_response_time_ms: float | None
     mean_time_to_first_token_ms: float | None
     mean_time_to_last_token_ms: float | None
     mean_tokens_per_second: float | None
+    response_time_ms: Percentiles | None
+    time_to_first_token_ms: Percentiles | None
+    tokens_per_second: Percentiles | None
 
 
-class Metrics(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of a period: over all, and by model and origin. The key None stands for an unknown one."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """Figures of a period: over all, and by model, origin and provider. The key None stands for an unknown one."""
 
-    overall: Tally
+    overall: Figures
     error_types: dict[str | None, int]  # of the calls that failed
-    by_model: dict[str | None, Tally]
-    by_origin: dict[str | None, Tally]
+    by_model: dict[str | None, Figures]
+    by_origin: dict[str | None, Figures]
+    by_provider: dict[str | None, Figures]
 
 
-class Group(msgspec.Struct, frozen=True):
-    """Calls that share model, origin, error type, success and streaming, as SQL returns them."""
+class _Set:
+    """Calls that belong together, while they are added up."""
 
-    model: str | None
-    origin: str | None
-    error_type: str | None
-    success: bool
-    is_streaming: bool
-    requests: int
-    known: list[int]  # in the order of MEASURED: how many calls have a value
-    totals: list[float]  # and the sum of those
-
-
-class _Sums:
     def __init__(self) -> None:
-        self.requests = self.streamed = self.successes = 0
-        self.known = [0] * len(MEASURED)
-        self.totals = [0.0] * len(MEASURED)
+        self.streamed = self.successes = 0
+        self.sums = [0.0] * len(SUMS)
+        self.times = {measure: Counter[int]() for measure in MEASURES}
 
-    def add(self, group: Group) -> None:
-        self.requests += group.requests
-        self.streamed += group.requests if group.is_streaming else 0
-        self.successes += group.requests if group.success else 0
-        for index, known in enumerate(group.known):
-            self.known[index] += known
-            self.totals[index] += group.totals[index]
+    def figures(self) -> Figures:
+        sums = dict(zip(SUMS, self.sums, strict=True))
+        requests = round(sums["calls"])
 
-    def tally(self) -> Tally:
-        measured = dict(zip(MEASURED, zip(self.known, self.totals, strict=True), strict=True))
-        tokens = {name: round(total) if known else None for name, (known, total) in measured.items()}
-        means = {name: total / known if known else None for name, (known, total) in measured.items()}
-        priced, cost = measured["cost_usd"]
-        return Tally(
-            requests=self.requests,
+        def total(name: str) -> float | None:
+            return sums[name] if sums[f"{name}_known"] else None
+
+        def tokens(name: str) -> int | None:
+            return None if (known := total(name)) is None else round(known)
+
+        def mean(name: str) -> float | None:
+            return None if (known := total(name)) is None else known / sums[f"{name}_known"]
+
+        def spread(name: str) -> Percentiles | None:
+            return Percentiles(*percentiles(self.times[name], _SHARES)) if self.times[name] else None
+
+        return Figures(
+            requests=requests,
             streamed=self.streamed,
-            not_streamed=self.requests - self.streamed,
+            not_streamed=requests - self.streamed,
             successes=self.successes,
-            failures=self.requests - self.successes,
-            prompt_tokens=tokens["prompt_tokens"],
-            completion_tokens=tokens["completion_tokens"],
-            total_tokens=tokens["total_tokens"],
-            cached_tokens=tokens["cached_tokens"],
-            cache_write_tokens=tokens["cache_write_tokens"],
-            reasoning_tokens=tokens["reasoning_tokens"],
-            cost_usd=cost if priced else None,
-            mean_response_time_ms=means["response_time_ms"],
-            mean_time_to_first_token_ms=means["time_to_first_token_ms"],
-            mean_time_to_last_token_ms=means["time_to_last_token_ms"],
-            mean_tokens_per_second=means["tokens_per_second"],
+            failures=requests - self.successes,
+            prompt_tokens=tokens("prompt_tokens"),
+            completion_tokens=tokens("completion_tokens"),
+            total_tokens=tokens("total_tokens"),
+            cached_tokens=tokens("cached_tokens"),
+            cache_write_tokens=tokens("cache_write_tokens"),
+            reasoning_tokens=tokens("reasoning_tokens"),
+            cost_usd=total("cost_usd"),
+            priced=round(sums["cost_usd_known"]),
+            mean_response_time_ms=mean("response_time_ms"),
+            mean_time_to_first_token_ms=mean("time_to_first_token_ms"),
+            mean_time_to_last_token_ms=mean("time_to_last_token_ms"),
+            mean_tokens_per_second=mean("tokens_per_second"),
+            response_time_ms=spread("response_time_ms"),
+            time_to_first_token_ms=spread("time_to_first_token_ms"),
+            tokens_per_second=spread("tokens_per_second"),
         )
 
 
-def combine(groups: Iterable[Group]) -> Metrics:
-    """Add the groups up to the figures of the whole period."""
-    overall = _Sums()
-    error_types: dict[str | None, int] = {}
-    by_model: dict[str | None, _Sums] = {}
-    by_origin: dict[str | None, _Sums] = {}
-    for group in groups:
-        overall.add(group)
-        by_model.setdefault(group.model, _Sums()).add(group)
-        by_origin.setdefault(group.origin, _Sums()).add(group)
-        if not group.success:
-            error_types[group.error_type] = error_types.get(group.error_type, 0) + group.requests
+def metrics_of(sums: Sums) -> Metrics:
+    """The figures of all that was added up; its periods do not matter."""
+    overall = _Set()
+    error_types: Counter[str | None] = Counter()
+    by: dict[str, defaultdict[str, _Set]] = {name: defaultdict(_Set) for name in DIMENSIONS}
+    for (_, *key), values in sums.calls.items():
+        of = dict(zip(KEYS, key, strict=True))
+        for one in (overall, *(by[name][str(of[name])] for name in DIMENSIONS)):
+            one.sums = [had + value for had, value in zip(one.sums, values, strict=True)]
+            one.streamed += round(values[0]) if of["is_streaming"] else 0
+            one.successes += round(values[0]) if of["success"] else 0
+        if not of["success"]:
+            error_types[str(of["error_type"]) or None] += round(values[0])
+    for (_, measure, dimension, value), counts in sums.times.items():
+        by[dimension][value].times[measure].update(counts)
+        if dimension == DIMENSIONS[0]:  # each time is counted once in each dimension
+            overall.times[measure].update(counts)
+
+    def figures(dimension: str) -> dict[str | None, Figures]:
+        return {value or None: one.figures() for value, one in by[dimension].items()}
+
     return Metrics(
-        overall=overall.tally(),
-        error_types=error_types,
-        by_model={model: sums.tally() for model, sums in by_model.items()},
-        by_origin={origin: sums.tally() for origin, sums in by_origin.items()},
+        overall=overall.figures(),
+        error_types=dict(error_types),
+        by_model=figures("model"),
+        by_origin=figures("origin"),
+        by_provider=figures("provider"),
     )

@@ -1,8 +1,9 @@
 """Retention: delete what is older than a moment, in slices, while recorders write.
 
-Calls go first, then the recorder's own rows about that time; the counters of recorders that are long gone are added
-up under one name. Then the file gives back its free pages, if it was made to (`auto_vacuum=INCREMENTAL`, which files
-of version 1 lack: there the space is used again by later rows, and vacuum.py can rebuild the file once).
+Calls go first, once they are in the roll-up, which stays. Then the recorder's own rows about that time; the counters
+of recorders that are long gone are added up under one name. Then the file gives back its free pages, if it was made to
+(`auto_vacuum=INCREMENTAL`, which files of version 1 lack: there the space is used again by later rows, and vacuum.py
+can rebuild the file once).
 """
 
 import sqlite3
@@ -16,10 +17,9 @@ from typing import Final
 
 import msgspec
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import database, identity, presence, timestamps
+from recorder import database, identity, presence, rollup, timestamps
 from recorder.account import Account
-from recorder.errors import DatabaseRefused
+from recorder.background import open_background
 from recorder.slices import HOLD_MS, Slices
 
 EARLIER: Final = "earlier"  # the process name under which the counters of those long gone are added up
@@ -30,13 +30,17 @@ _READ_AHEAD = 2_000  # rows: found before the lock is taken
 _FREED_AT_ONCE = 16  # pages, between two looks at the clock
 
 # event_id is read so that the row itself is in memory before the lock is taken.
-_OLD_CALLS = "SELECT id, timestamp, event_id FROM completion_requests WHERE timestamp < ? ORDER BY timestamp LIMIT ?"
+# Only what the roll-up has: a call that came in later with an old timestamp is for the next time.
+_OLD_CALLS = """
+    SELECT id, timestamp, event_id FROM completion_requests WHERE timestamp < ? AND id <= ? ORDER BY timestamp LIMIT ?
+"""
 _COUNT = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests WHERE timestamp < ?"
 _DELETE_CALL = "DELETE FROM completion_requests WHERE id = ?"
 # Of the recorder's own tables: which rows are old, and how one of them is deleted. What was replayed of a spill file is
 # known for as long as the file may be there.
 _OTHER_ROWS = {
-    "SELECT id FROM recorder_events WHERE at < :bound AND (kind <> 'replay' OR at < :long_ago)": (
+    # What was pruned is known for ever: the check of the roll-up has to know of which days rows are missing.
+    "SELECT id FROM recorder_events WHERE at < :bound AND kind <> 'prune' AND (kind <> 'replay' OR at < :long_ago)": (
         "DELETE FROM recorder_events WHERE id = ?"
     ),
     "SELECT rowid FROM unrecognised WHERE last_at < :bound": "DELETE FROM unrecognised WHERE rowid = ?",
@@ -106,31 +110,13 @@ def prune(
     """
     bound = timestamps.bound(before)
     try:
-        with closing(_open(path)) as connection:
+        with closing(open_background(path)) as connection:
+            rollup.bring_up_to_date(connection, path, stop=stop)
             return _Pruning(connection, path, Slices(connection, path, hold_ms=hold_ms, stop=stop)).run(
                 bound, progress or (lambda _rows: None)
             )
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    if not path.is_file() or path.stat().st_size == 0:
-        raise DatabaseRefused(what=f"There is no database at {path}", cure="give the right path")
-    connection = database.open_writer(path)
-    try:
-        # A deletion that the power takes back is made again; this way no commit waits for the disk under the lock.
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute("PRAGMA wal_autocheckpoint=0")
-        version = identity.version_of(connection, path)
-    except BaseException:  # raised again: the caller never gets the connection, so it is closed here
-        connection.close()
-        raise
-    if version != CURRENT_SCHEMA_VERSION:
-        connection.close()
-        what = f"{path} has schema version {version}, and this program prunes version {CURRENT_SCHEMA_VERSION}"
-        raise DatabaseRefused(what=what, cure="run llm-metrics migrate")
-    return connection
 
 
 def _long_ago() -> str:
@@ -164,7 +150,8 @@ class _Pruning:
         )
 
     def _delete_calls(self, bound: str, progress: Callable[[int], None]) -> None:
-        while rows := self._connection.execute(_OLD_CALLS, (bound, _READ_AHEAD)).fetchall():
+        added_up_to = rollup.watermark(self._connection)
+        while rows := self._connection.execute(_OLD_CALLS, (bound, added_up_to, _READ_AHEAD)).fetchall():
             waiting = deque(rows)
             while waiting:
                 if self._slices.stopped:

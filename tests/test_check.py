@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlite_utils import Database
 
+from migrations import CURRENT_SCHEMA_VERSION
 from recorder import spill_folder
 from recorder.check import check
 from recorder.commands.check import check as check_command
@@ -172,7 +173,7 @@ def test_an_older_version_is_checked_too(version_1: Path) -> None:
     version_1.chmod(0o600)
     (finding,) = check(version_1)
     assert (finding.what, finding.cure) == (
-        "it has schema version 1, and this program writes 2",
+        f"it has schema version 1, and this program writes {CURRENT_SCHEMA_VERSION}",
         "run llm-metrics migrate, or start the proxy",
     )
 

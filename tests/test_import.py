@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import foreign_rows, importing
+from recorder import foreign_rows, importing, startup
 from recorder.commands.importing import import_command
 from recorder.dao import CompletionRequestsDAO
 from recorder.database import open_reader, open_writer
@@ -37,6 +37,14 @@ def execute(path: Path, statement: str) -> None:
 def released(name: str, path: Path) -> Path:
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript((DATABASES / f"{name}.sql").read_text())
+    return path
+
+
+def upgraded(name: str, path: Path) -> Path:
+    """The same, as a start of this program leaves it."""
+    saved = path.parent / "saved"
+    saved.mkdir(exist_ok=True)
+    startup.prepare(released(name, path), backup_dir=saved, lock_seconds=5)
     return path
 
 
@@ -139,7 +147,7 @@ def test_a_file_of_ours_is_the_same_before_and_after_its_migration(db_path: Path
 
 
 def test_two_databases_of_ours_are_merged_and_events_keep_their_identity(tmp_path: Path, db_path: Path) -> None:
-    released("v2", db_path)
+    upgraded("v2", db_path)
     other = released("v2", tmp_path / "other.db")
     execute(other, "UPDATE completion_requests SET event_id = substr(event_id, 1, 31) || '0' WHERE id = 8")
     done = importing.import_calls(other, db_path)
@@ -151,7 +159,7 @@ def test_two_databases_of_ours_are_merged_and_events_keep_their_identity(tmp_pat
 
 
 def test_rows_without_an_identity_are_merged_unless_they_are_the_same_rows(tmp_path: Path, db_path: Path) -> None:
-    released("v2", db_path)
+    upgraded("v2", db_path)
     other = released("v2", tmp_path / "other.db")
     execute(other, "UPDATE completion_requests SET model = 'another' WHERE id = 1")
     execute(other, "UPDATE completion_requests SET id = 1000 WHERE id = 2")

@@ -79,8 +79,8 @@ CHANGES = [
     "DROP INDEX completion_requests_timestamp; CREATE INDEX completion_requests_timestamp ON completion_requests(id)",
     "DROP TABLE unrecognised",
     "DROP TABLE recorder_counters; CREATE TABLE recorder_counters (process, name, value, updated_at)",
-    "DROP TABLE schema_version; CREATE TABLE schema_version AS SELECT 1 version, '' applied_at UNION SELECT 2, ''",
-    "ALTER TABLE completion_requests DROP COLUMN server_timing",
+    "CREATE TABLE s AS SELECT * FROM schema_version; DROP TABLE schema_version; ALTER TABLE s RENAME TO schema_version",
+    "ALTER TABLE completion_requests DROP COLUMN user_agent",
 ]
 
 
@@ -129,7 +129,8 @@ def test_what_users_added_stays_where_it_still_applies(filled: Path, tmp_path: P
 
 
 def _drop_not_null(path: Path) -> None:
-    run(path, "PRAGMA writable_schema=ON; UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '')")
+    tables = "UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE type = 'table'"
+    run(path, f"PRAGMA writable_schema=ON; {tables}")
     run(path, "UPDATE completion_requests SET timestamp = NULL WHERE id = 7")
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from migrations import CURRENT_SCHEMA_VERSION
 from recorder import backup, sqlite_defects, status, table_backup, timestamps
 from recorder.cli import main
 from recorder.events import CompletionRequest, Unrecognised
@@ -98,7 +99,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
         "path": str(filled),
         "bytes": size,
         "wal_bytes": None,
-        "schema_version": 2,
+        "schema_version": CURRENT_SCHEMA_VERSION,
         "sqlite_version": sqlite3.sqlite_version,
         "sqlite_defects": sqlite_defects.defects(),
     }
@@ -277,14 +278,16 @@ def test_what_is_not_our_database_is_refused_with_its_sentence(tmp_path: Path, c
     execute(foreign, "PRAGMA user_version=2")
     assert "is the database of another program" in refused("--db", foreign)
     assert "There is no database at" in refused("--db", tmp_path)
-    execute(current_db, "ALTER TABLE completion_requests DROP COLUMN origin")
+    execute(current_db, "ALTER TABLE completion_requests DROP COLUMN user_agent")
     assert "was changed by another program" in refused("--db", current_db)
     execute(current_db, "PRAGMA user_version=99")
     assert "has schema version 99" in refused("--db", current_db)
 
 
 def test_an_older_database_is_refused_and_left_as_it_is(version_1: Path) -> None:
-    assert "has schema version 1, and this program reads version 2" in refused("--db", version_1)
+    assert f"has schema version 1, and this program reads version {CURRENT_SCHEMA_VERSION}" in refused(
+        "--db", version_1
+    )
     with closing(sqlite3.connect(version_1)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (1,)
 

@@ -75,7 +75,7 @@ def cut_at(data: bytes, places: Iterable[int]) -> list[bytes]:
 
 def cut_anyhow(data: bytes, seed: int) -> list[bytes]:
     """Cut `data` into pieces of 1 to 40 bytes, always the same for a seed."""
-    lengths = random.Random(seed)  # noqa: S311 - nothing secret
+    lengths = random.Random(seed)
     places = [0]
     while places[-1] < len(data):
         places.append(places[-1] + lengths.randint(1, 40))

@@ -1,0 +1,9 @@
+-- windows: last_24h, last_7d
+-- For each origin: calls, failures, tokens and cost.
+SELECT origin, count(*) AS requests, sum(NOT success) AS errors, sum(prompt_tokens) AS prompt_tokens,
+    sum(cached_tokens) AS cached_tokens, sum(completion_tokens) AS completion_tokens,
+    round(sum(cost_usd), 6) AS cost_usd, count(cost_usd) AS priced, max(timestamp) AS last_at
+FROM completion_requests
+WHERE timestamp >= {since}
+GROUP BY origin
+ORDER BY cost_usd DESC, requests DESC

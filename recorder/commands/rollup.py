@@ -1,0 +1,33 @@
+"""`llm-metrics rollup`."""
+
+import sys
+from contextlib import closing
+
+import click
+
+from recorder import rollup as rolling
+from recorder import rollup_check
+from recorder.background import open_background
+from recorder.commands.common import EXIT_CODES, database_option, refusing
+from recorder.database import get_db_path
+
+
+@click.command(epilog=EXIT_CODES)
+@database_option
+@click.option("--recount", is_flag=True, help="Count the days anew that differ from their rows.")
+@refusing
+def rollup(db: str | None, *, recount: bool) -> None:
+    """Bring the roll-up up to date with the rows.
+
+    A running proxy does this by itself within a minute. Days of which rows were pruned are never recounted.
+    """
+    path = get_db_path(db)
+    with closing(open_background(path)) as connection:
+        (last,) = connection.execute("SELECT ifnull(max(id), 0) FROM completion_requests").fetchone()
+        waiting, hidden = last - rolling.watermark(connection), not sys.stderr.isatty()
+        with click.progressbar(length=waiting, label="Adding up", file=sys.stderr, hidden=hidden) as bar:
+            added = rolling.bring_up_to_date(connection, path, progress=lambda rows: bar.update(rows - bar.pos))
+        click.echo(f"{added:,} rows were added to the roll-up.")
+        if recount:
+            days = rollup_check.recount(connection, path)
+            click.echo(f"{len(days):,} days were counted anew{': ' if days else ''}{', '.join(days)}.")

@@ -1,0 +1,53 @@
+"""What calls of a period add up to: from the roll-up as far as it goes, the rest from the rows, all of one moment."""
+
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+from recorder import rollup
+from recorder.periods import cover
+from recorder.sums import KEYS, ROW, SUMS, Sums
+from recorder.timestamps import bound
+
+_HOURS_SURE = timedelta(days=1)  # less than what is kept: clocks differ
+
+_CALLS = f"""
+    SELECT {", ".join(KEYS)}, {", ".join(f"total({name})" for name in SUMS)} FROM rollup_calls
+    WHERE span = ? AND period >= ? AND period < ? GROUP BY {", ".join(KEYS)}
+"""  # noqa: S608 - names of our own
+_TIMES = """
+    SELECT measure, dimension, value, bucket, sum(calls) FROM rollup_times
+    WHERE span = ? AND period >= ? AND period < ? GROUP BY measure, dimension, value, bucket
+"""
+# + keeps SQLite from the index on timestamp: what is not in the roll-up yet are the last rows.
+_ABOVE = f"SELECT {ROW} FROM completion_requests WHERE id > ? AND +timestamp >= ? AND +timestamp < ?"  # noqa: S608
+_REST = f"SELECT {ROW} FROM completion_requests WHERE timestamp >= ? AND timestamp < ? AND id <= ?"  # noqa: S608
+
+
+def sums_between(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sums:
+    """The calls with start <= timestamp < end, under one period named ''. Both times are aware."""
+    own_moment = not connection.in_transaction
+    if own_moment:
+        connection.execute("BEGIN")
+    try:
+        return _sums(connection, start, end)
+    finally:
+        if own_moment:
+            connection.execute("COMMIT")
+
+
+def _sums(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sums:
+    mark = rollup.watermark(connection)
+    covered = cover(start, end, hours_since=datetime.now(UTC) - rollup.HOURS_KEPT + _HOURS_SURE)
+    rows = Sums()
+    rows.add_rows(connection.execute(_ABOVE, (mark, bound(start), bound(end))))
+    for begin, until in covered.rest:
+        rows.add_rows(connection.execute(_REST, (begin, until, mark)))
+    sums = rows.by(0)
+    for period in covered.periods:
+        for row in connection.execute(_CALLS, period):
+            of_key = sums.calls["", *row[: len(KEYS)]]
+            for at, value in enumerate(row[len(KEYS) :]):
+                of_key[at] += value
+        for measure, dimension, value, bucket, calls in connection.execute(_TIMES, period):
+            sums.times["", measure, dimension, value][bucket] += calls
+    return sums

@@ -1,0 +1,69 @@
+"""What calls add up to, in memory: sums by hour and key, and times counted in buckets by hour and dimension.
+
+The roll-up is made of these, and `CompletionRequestsDAO.get_metrics` is. In keys '' stands for NULL, as in the roll-up.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, Final
+
+from migrations.m0003_rollup import SUMMED
+from recorder.histogram import bucket_of
+
+DIMENSIONS: Final = ("model", "origin", "provider")
+KEYS: Final = {  # what calls are told apart by, and each as SQL of a row
+    **{name: f"ifnull({name}, '')" for name in DIMENSIONS},
+    "is_streaming": "is_streaming",
+    "success": "success",
+    "error_type": "ifnull(error_type, '')",
+}
+MEASURES: Final = ("time_to_first_token_ms", "response_time_ms", "tokens_per_second")
+SUMS: Final = ("calls", *(column for name in SUMMED for column in (name, f"{name}_known")))
+
+# The columns of a row that `Sums.add_rows` takes.
+ROW: Final = ", ".join(("substr(timestamp, 1, 13)", *KEYS.values(), *SUMMED))
+_MEASURED = tuple((measure, SUMMED.index(measure)) for measure in MEASURES)
+
+type Key = tuple[str, str, str, str, int, int, str]  # a period and the values of KEYS
+type Series = tuple[str, str, str, str]  # a period, a measure, a dimension and a value of that
+
+
+class Sums:
+    """`calls`: numbers in the order of `SUMS` by key; `times`: numbers of calls by bucket, by series."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.calls: defaultdict[Key, list[float]] = defaultdict(lambda: [0.0] * len(SUMS))
+        self.times: defaultdict[Series, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+
+    def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add rows of `completion_requests`, each with the columns of `ROW`."""
+        for hour, model, origin, provider, streaming, success, error_type, *values in rows:
+            sums = self.calls[hour, model, origin, provider, streaming, success, error_type]
+            sums[0] += 1
+            at = 1
+            for value in values:
+                if value is not None and value.__class__ is not str:
+                    sums[at] += value
+                    sums[at + 1] += 1
+                at += 2
+            for measure, index in _MEASURED:
+                value = values[index]
+                if value is not None and value.__class__ is not str:
+                    bucket = bucket_of(value)
+                    self.times[hour, measure, "model", model][bucket] += 1
+                    self.times[hour, measure, "origin", origin][bucket] += 1
+                    self.times[hour, measure, "provider", provider][bucket] += 1
+
+    def by(self, length: int) -> "Sums":
+        """The same by longer periods, named by the first `length` characters of an hour."""
+        longer = Sums()
+        for (hour, model, origin, provider, streaming, success, error_type), sums in self.calls.items():
+            known = longer.calls[hour[:length], model, origin, provider, streaming, success, error_type]
+            for at, value in enumerate(sums):
+                known[at] += value
+        for (hour, measure, dimension, of), counts in self.times.items():
+            buckets = longer.times[hour[:length], measure, dimension, of]
+            for bucket, calls in counts.items():
+                buckets[bucket] += calls
+        return longer
