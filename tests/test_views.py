@@ -1,0 +1,233 @@
+"""The views: right, portable, quick to find their rows, and empty where there is nothing."""
+
+import math
+import random
+import sqlite3
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from migrations import views
+from recorder import rollup
+from recorder.background import open_background
+from recorder.counters import Gap
+from recorder.dao import CompletionRequestsDAO
+from recorder.events import CompletionRequest
+from recorder.histogram import RELATIVE_ERROR
+from recorder.ledger import Ledger
+from recorder.timestamps import bound
+
+type MakeEvent = Callable[..., CompletionRequest]
+
+NAMES = [statement.split()[2] for statement in views.statements()]
+WINDOWS = {"last_hour": timedelta(hours=1), "last_24h": timedelta(days=1), "last_7d": timedelta(days=7)}
+NOW = datetime.now(UTC)
+
+
+def nearest_rank(values: Sequence[float], share: float) -> float | None:
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)] if values else None
+
+
+@pytest.fixture
+def connection(current_db: Path) -> Iterator[sqlite3.Connection]:
+    with closing(open_background(current_db)) as opened:
+        opened.row_factory = sqlite3.Row
+        yield opened
+
+
+@pytest.fixture
+def events(connection: sqlite3.Connection, make_event: MakeEvent) -> list[CompletionRequest]:
+    """Calls of the last ten days, most of them of the last; none within minutes of a window's beginning."""
+    numbers = random.Random(3)
+    made = []
+    for _ in range(1_500):
+        age = timedelta(hours=numbers.choice([0.5, 0.9, 3, 12, 23, 40, 100, 160, 200]), minutes=-numbers.random() * 10)
+        success, streaming = numbers.random() < 0.9, numbers.random() < 0.7
+        first = numbers.lognormvariate(6, 1)
+        made.append(
+            make_event(
+                timestamp=bound(NOW - age),
+                model=numbers.choice(["fast", "slow", None]),
+                origin=numbers.choice(["billing", "search", None]),
+                provider=numbers.choice(["openai", None]),
+                success=success,
+                status_code=200 if success else 429,
+                error_type=None if success else numbers.choice(["rate_limit", "timeout"]),
+                error_message=None if success else f"message {numbers.randrange(10**9)}",
+                is_streaming=streaming,
+                response_time_ms=int(first * 3),
+                time_to_first_token_ms=int(first) if streaming else None,
+                time_to_first_byte_ms=first / 2,
+                tokens_per_second=numbers.lognormvariate(4, 1) if streaming else None,
+                prompt_tokens=numbers.choice([None, 1_000]),
+                completion_tokens=numbers.choice([None, 50]),
+                cached_tokens=numbers.choice([None, 0, 400]),
+                cost_usd=numbers.choice([None, 0.25]),
+                session_id=numbers.choice([None, "s1", "s2"]),
+                retry_count=numbers.choice([None, 0, 2]),
+                server_timing=numbers.choice([None, '{"openai-processing-ms":10}', '{"latencyMs":20}']),
+            )
+        )
+    made.sort(key=lambda event: event.timestamp)
+    CompletionRequestsDAO(connection).insert_completion_requests(made)
+    return made
+
+
+def rows(connection: sqlite3.Connection, view: str) -> list[dict[str, Any]]:
+    return [dict(row) for row in connection.execute(f"SELECT * FROM {view}")]  # noqa: S608 - a view of ours
+
+
+def within(events: list[CompletionRequest], window: str) -> list[CompletionRequest]:
+    return [event for event in events if event.timestamp >= bound(NOW - WINDOWS[window])]
+
+
+def total(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return pytest.approx(sum(known)) if known else None  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("view", NAMES)
+def test_a_view_of_nothing_is_empty(view: str, connection: sqlite3.Connection) -> None:
+    assert rows(connection, view) == []
+
+
+@pytest.mark.parametrize("view", NAMES)
+def test_a_view_can_be_read_by_any_sqlite_that_is_not_ours(
+    view: str, events: list[CompletionRequest], current_db: Path
+) -> None:
+    shell = subprocess.run(
+        ["sqlite3", "-readonly", current_db, f"SELECT count(*) FROM {view}"],  # noqa: S607, S608 - a view of ours
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert events
+    assert int(shell.stdout) > 0 or view == "lost_events"
+
+
+@pytest.mark.parametrize("view", [name for name in NAMES if "_last_" in name])
+def test_a_window_is_found_through_the_index_on_timestamp(view: str, connection: sqlite3.Connection) -> None:
+    plan = [row["detail"] for row in connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {view}")]  # noqa: S608
+    assert any("completion_requests_timestamp (timestamp>?)" in step for step in plan)
+    assert not any("SCAN completion_requests" in step for step in plan)
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_the_summary_of_models_is_that_of_their_calls(
+    window: str, connection: sqlite3.Connection, events: list[CompletionRequest]
+) -> None:
+    found = rows(connection, f"model_summary_{window}")
+    assert {row["model"] for row in found} == {"fast", "slow", None}
+    for row in found:
+        of = [event for event in within(events, window) if event.model == row["model"]]
+        first = [event.time_to_first_token_ms for event in of if event.time_to_first_token_ms is not None]
+        rates = [event.tokens_per_second for event in of if event.tokens_per_second is not None]
+        assert row["requests"] == len(of)
+        assert row["errors"] == sum(not event.success for event in of)
+        assert row["error_percent"] == round(100 * row["errors"] / len(of), 2)
+        for column in ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd"):
+            assert row[column] == total([getattr(event, column) for event in of])
+        for share in (50, 95, 99):
+            assert row[f"first_token_p{share}_ms"] == nearest_rank(first, share / 100)
+        assert row["tokens_per_second_p50"] == pytest.approx(nearest_rank(rates, 0.5), abs=0.05)
+
+
+@pytest.mark.parametrize("added", [0, 700, 1_500])
+def test_the_summary_of_all_time_is_near_however_far_the_roll_up_has_come(
+    added: int, connection: sqlite3.Connection, events: list[CompletionRequest], current_db: Path
+) -> None:
+    connection.execute("UPDATE completion_requests SET id = id + 10000 WHERE id > ?", (added,))
+    connection.execute("INSERT INTO watermarks VALUES ('rollup', 0)")
+    kept = connection.execute("CREATE TABLE later AS SELECT * FROM completion_requests WHERE id > 10000").rowcount
+    assert kept == -1
+    connection.execute("DELETE FROM completion_requests WHERE id > 10000")
+    rollup.bring_up_to_date(connection, current_db)
+    connection.execute("INSERT INTO completion_requests SELECT * FROM later")
+    for row in rows(connection, "model_summary_all"):
+        of = [event for event in events if event.model == row["model"]]
+        first = [event.time_to_first_token_ms for event in of if event.time_to_first_token_ms is not None]
+        assert row["requests"] == len(of)
+        assert row["errors"] == sum(not event.success for event in of)
+        assert row["cost_usd"] == total([event.cost_usd for event in of])
+        for share in (50, 95, 99):
+            expected = nearest_rank(first, share / 100)
+            assert row[f"first_token_p{share}_ms"] == pytest.approx(expected, rel=RELATIVE_ERROR, abs=0.5)
+    assert sum(row["requests"] for row in rows(connection, "cost_by_day")) == len(events)
+    assert sum(row["requests"] for row in rows(connection, "latency_by_day")) == len(events)
+    failed = sum(not event.success for event in events)
+    assert sum(row["calls"] for row in rows(connection, "errors_by_day")) == failed
+
+
+def test_errors_are_counted_by_type_with_the_last_of_each(
+    connection: sqlite3.Connection, events: list[CompletionRequest]
+) -> None:
+    of = [event for event in within(events, "last_24h") if not event.success]
+    found = rows(connection, "errors_last_24h")
+    assert {row["error_type"]: row["calls"] for row in found} == Counter(event.error_type for event in of)
+    for row in found:
+        last = max((event for event in of if event.error_type == row["error_type"]), key=lambda event: event.timestamp)
+        assert (row["last_at"], row["last_message"]) == (last.timestamp, last.error_message)
+
+
+def test_slow_and_expensive_calls_come_first(connection: sqlite3.Connection, events: list[CompletionRequest]) -> None:
+    longest = sorted((event.response_time_ms for event in within(events, "last_7d")), reverse=True)
+    assert [row["response_time_ms"] for row in rows(connection, "slowest_requests_last_7d")] == longest[:20]
+    assert [row["cost_usd"] for row in rows(connection, "most_expensive_requests_last_7d")] == [0.25] * 20
+
+
+def test_shares_of_the_cache_are_over_calls_whose_provider_says_so(
+    connection: sqlite3.Connection, make_event: MakeEvent
+) -> None:
+    at = bound(NOW - timedelta(minutes=5))
+    CompletionRequestsDAO(connection).insert_completion_requests(
+        [
+            make_event(timestamp=at, prompt_tokens=1_000, cached_tokens=300),
+            make_event(timestamp=at, prompt_tokens=1_000, cached_tokens=0),
+            make_event(timestamp=at, prompt_tokens=8_000),
+        ]
+    )
+    (row,) = rows(connection, "cache_hits_last_24h")
+    assert (row["requests"], row["hits"], row["prompt_tokens"], row["cached_percent"]) == (2, 1, 2_000, 15.0)
+
+
+def test_the_providers_time_is_set_against_what_was_seen_of_the_same(
+    connection: sqlite3.Connection, make_event: MakeEvent
+) -> None:
+    at = bound(NOW - timedelta(minutes=5))
+    timings = {'{"openai-processing-ms":400}': 100, '{"latencyMs":700}': 200, '{"total_time":0.5}': 400}
+    for number, timing in enumerate(timings):
+        CompletionRequestsDAO(connection).insert_completion_request(
+            make_event(timestamp=at, model=str(number), server_timing=timing, time_to_first_byte_ms=500.0)
+        )
+    found = {row["model"]: row["network_and_queue_ms"] for row in rows(connection, "provider_time_last_24h")}
+    assert found == {str(number): rest for number, rest in enumerate(timings.values())}
+
+
+def test_a_model_that_became_slower_is_named_first(
+    connection: sqlite3.Connection, make_event: MakeEvent, current_db: Path
+) -> None:
+    CompletionRequestsDAO(connection).insert_completion_requests(
+        [
+            make_event(timestamp=bound(NOW - timedelta(days=days)), model=model, is_streaming=True,
+                       time_to_first_token_ms=ms)
+            for model, days, ms in (("same", 2, 300), ("same", 10, 300), ("worse", 2, 900), ("worse", 10, 300))
+            for _ in range(5)
+        ]
+    )  # fmt: skip
+    for _ in range(2):  # from the rows, then from the roll-up
+        worse, same = rows(connection, "slower_this_week")
+        assert (worse["model"], same["model"], same["change_percent"]) == ("worse", "same", 0)
+        assert worse["change_percent"] == pytest.approx(200, abs=20)
+        rollup.bring_up_to_date(connection, current_db)
+
+
+def test_lost_calls_are_listed(connection: sqlite3.Connection) -> None:
+    Ledger(connection, "host-1").write_gaps(
+        [Gap("queue_full", 3, "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z")]
+    )
+    (row,) = rows(connection, "lost_events")
+    assert (row["cause"], row["calls"], row["process"]) == ("queue_full", 3, "host-1")
