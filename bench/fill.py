@@ -27,6 +27,7 @@ _INSERT = f"""
 """  # noqa: S608 - names of our own fields
 _ROWS_A_TRANSACTION = 50_000
 _LOCK_SECONDS = 5.0
+_DAY_SECONDS = 86_400
 
 
 def fill(path: Path, made: Iterator[CompletionRequest], tell: Callable[[int], None] | None = None) -> None:
@@ -101,6 +102,8 @@ def _options() -> argparse.Namespace:
         parser.error("--days must be more than 0")
     if options.until.tzinfo is None:
         options.until = options.until.replace(tzinfo=UTC)
+    if options.days * _DAY_SECONDS > options.until.timestamp():
+        parser.error("--days must not reach back before 1970")
     return options
 
 
