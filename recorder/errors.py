@@ -6,6 +6,7 @@ RecorderError
   ├─ MigrationFailed   the schema could not be brought up to date; nothing was changed
   ├─ RestoreFailed     a backup could not be put back; the database is what it was
   ├─ ImportFailed      a file could not be read in; what was read in before stays
+  ├─ BadPrices         the file of own prices cannot be used
   └─ BadDuration       a text is no length of time
 """
 
@@ -36,6 +37,10 @@ class RestoreFailed(RecorderError):  # noqa: N818
 
 class ImportFailed(RecorderError):  # noqa: N818
     """A file could not be read in; what was read in before stays."""
+
+
+class BadPrices(RecorderError):  # noqa: N818
+    """The file of own prices cannot be used."""
 
 
 class BadDuration(RecorderError):  # noqa: N818

@@ -1,0 +1,36 @@
+"""What a stored call costs: by the user's own prices, else by the list of genai-prices. No I/O, no database.
+
+What the provider itself said is not asked for here: it stands in the row already, and stays.
+"""
+
+from typing import NamedTuple
+
+from recorder.call import Call
+from recorder.list_prices import SOURCE, list_cost
+from recorder.price_file import OwnPrices
+
+OWN = "file"
+
+
+class Cost(NamedTuple):
+    """In US dollars, and where it comes from: both None if it is not known."""
+
+    usd: float | None
+    source: str | None
+
+
+UNKNOWN = Cost(None, None)
+
+
+def cost_of(call: Call, own: OwnPrices) -> Cost:
+    """What the call costs by the prices of its day; an unknown model or unknown usage has no cost, rather than 0."""
+    models = tuple(name for name in (call.model, call.response_model) if name)
+    entry = own.find(models, call.provider, call.timestamp)
+    if entry is None:
+        dollars, source = list_cost(call), SOURCE
+    else:
+        counts = call.counts()
+        dollars, source = None if counts is None else entry.cost(*counts), OWN
+    if dollars is None or not dollars.is_finite():
+        return UNKNOWN
+    return Cost(float(dollars), source)
