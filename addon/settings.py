@@ -20,6 +20,7 @@ OPTIONS: Mapping[str, str] = {
     "metrics_backup_dir": "The only place for backups. Default: backups/ beside the database, else in the home folder.",
     "metrics_backup_interval": "How old the newest backup may become, such as 1d, or off. Default: 1d.",
     "metrics_retention": "How old calls may become, such as 90d, before they are deleted. Default: all are kept.",
+    "metrics_prices": "A file of own prices. Default: prices.toml beside the database, if it is there.",
     "metrics_on_database_error": "At a start with a database that cannot be used: exit or spill. Default: exit.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
@@ -45,6 +46,7 @@ class Settings:
     backup_dir: Path | None
     backup_interval: str | None
     retention: str | None
+    prices: Path | None
     spills: bool
     queue_size: int
 
@@ -92,9 +94,10 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         hosts=_pattern("metrics_hosts", values["metrics_hosts"]),
         intercept_all=_boolean("metrics_intercept_all", values["metrics_intercept_all"]),
         include_usage=_boolean("metrics_include_usage", values["metrics_include_usage"]),
-        backup_dir=_folder("metrics_backup_dir", values["metrics_backup_dir"]),
+        backup_dir=_path("metrics_backup_dir", values["metrics_backup_dir"]),
         backup_interval=_unless_off(values["metrics_backup_interval"] or "1d"),
         retention=values["metrics_retention"],
+        prices=_path("metrics_prices", values["metrics_prices"]),
         spills=_choice("metrics_on_database_error", values["metrics_on_database_error"], ("exit", "spill")) == "spill",
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
@@ -140,7 +143,7 @@ def _queue_size(name: str, value: str | None) -> int:
     return int(digits)
 
 
-def _folder(name: str, value: str | None) -> Path | None:
+def _path(name: str, value: str | None) -> Path | None:
     try:
         return Path(value).expanduser() if value else None
     except RuntimeError as error:

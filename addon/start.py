@@ -68,6 +68,7 @@ def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path,
             backup_dir=settings.backup_dir,
             backup_interval=settings.backup_interval,
             retention=settings.retention,
+            prices=settings.prices,
         )
         if refused := recorder.open(or_spill=settings.spills):
             complaints.once("database", f"Events are kept aside until the database can be used. {refused}")

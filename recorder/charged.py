@@ -58,6 +58,12 @@ _SYNONYMS: Final = {
     "cacheReadInputTokenCount": "cacheReadInputTokens",
     "cacheWriteInputTokenCount": "cacheWriteInputTokens",
 }
+_BY_MODALITY: Final = {  # of the Interactions API
+    "input_tokens_by_modality": "promptTokensDetails",
+    "output_tokens_by_modality": "candidatesTokensDetails",
+    "cached_tokens_by_modality": "cacheTokensDetails",
+    "tool_use_tokens_by_modality": "toolUsePromptTokensDetails",
+}
 
 
 def charged(provider_id: str, said: Said, call: Call) -> Usage | None:
@@ -69,7 +75,7 @@ def charged(provider_id: str, said: Said, call: Call) -> Usage | None:
         ValueError: a count is negative, infinite or no number.
     """
     if not _SYNONYMS.keys().isdisjoint(said):
-        said = {_SYNONYMS.get(key, key): value for key, value in said.items()} | dict(said)
+        said = _in_known_words(said)
     for wanted in _FORMATS:
         if any(key in said for key in wanted.keys) and call.operation in (wanted.operations or (call.operation,)):
             for usage in _extracted(provider_id, said, wanted):
@@ -79,6 +85,15 @@ def charged(provider_id: str, said: Said, call: Call) -> Usage | None:
         return None
     prompt, completion, cached, written = counts
     return Usage(input_tokens=prompt, output_tokens=completion, cache_read_tokens=cached, cache_write_tokens=written)
+
+
+def _in_known_words(said: Said) -> Said:
+    known = {_SYNONYMS[key]: value for key, value in said.items() if key in _SYNONYMS}
+    for key, name in _BY_MODALITY.items():
+        if isinstance(parts := said.get(key), list):
+            pairs = ((str(part.get("modality")), part.get("tokens")) for part in parts if isinstance(part, dict))
+            known[name] = [{"modality": modality.upper(), "tokenCount": count} for modality, count in pairs]
+    return {**known, **said}
 
 
 def _covers(usage: Usage, call: Call) -> bool:

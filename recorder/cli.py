@@ -9,6 +9,7 @@ from recorder.commands.common import EXIT_CODES
 from recorder.commands.importing import import_command
 from recorder.commands.migrate import migrate
 from recorder.commands.prune import prune
+from recorder.commands.recost import recost
 from recorder.commands.restore import restore
 from recorder.commands.rollup import rollup
 from recorder.commands.status import status
@@ -19,5 +20,5 @@ def main() -> None:
     """Look after the database of the LLM metrics proxy."""
 
 
-for command in (backup, backups, check, import_command, migrate, prune, restore, rollup, status):
+for command in (backup, backups, check, import_command, migrate, prune, recost, restore, rollup, status):
     main.add_command(command)

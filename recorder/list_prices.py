@@ -77,7 +77,7 @@ def list_cost(call: Call) -> Decimal | None:
     except (ValueError, ArithmeticError, RecursionError):  # it contradicts itself, or is absurd
         return None
     rates = vars(price.model_price).values()
-    if not price.total_price and (not rates or any(rates)):
+    if not rates or (any(rates) and not price.total_price and any(vars(usage).values())):
         return None  # nothing of what was counted has a price; a model that is free has rates, all of them 0
     return price.total_price
 

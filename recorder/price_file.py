@@ -83,21 +83,23 @@ def load(chosen: Path | None, database: Path) -> OwnPrices:
     Raises:
         BadPrices: the file cannot be read, or something in it is no price.
     """
-    beside = database.parent / DEFAULT_NAME
+    beside = database.resolve().parent / DEFAULT_NAME
     if chosen is not None:
         return _read(chosen, database)
     return _read(beside, database) if beside.is_file() else OwnPrices()
 
 
 def _read(path: Path, database: Path) -> OwnPrices:
+    if not path.is_file():
+        raise BadPrices(what=f"There is no file of prices at {path}", cure="give the path of one, or leave it out")
+    if database.exists() and path.samefile(database):  # which only SQLite may open
+        raise BadPrices(what=f"{path} is the database", cure="give the path of a file of prices")
     try:
-        if path.exists() and database.exists() and path.samefile(database):  # which only SQLite may open
-            raise BadPrices(what=f"{path} is the database", cure="give the path of a file of prices")
         with path.open("rb") as file:
             text = file.read(_LARGEST_FILE + 1)
     except OSError as error:
         what = f"The file of prices {path} cannot be read ({error.strerror})"
-        raise BadPrices(what=what, cure="give the path of a file, or leave it out") from error
+        raise BadPrices(what=what, cure="make it readable, or leave it out") from error
     if len(text) > _LARGEST_FILE:
         raise BadPrices(what=f"{path} has more than {_LARGEST_FILE:,} bytes", cure="give the path of a file of prices")
     try:

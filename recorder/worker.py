@@ -14,12 +14,13 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from recorder import presence, startup
+from recorder import presence, price_file, startup
 from recorder.counters import Counters
 from recorder.duration import parse_duration
 from recorder.errors import RecorderError
 from recorder.events import Event
 from recorder.maintenance import Maintenance
+from recorder.pricing_process import INTERVAL, PricingProcess
 from recorder.reporting import say
 from recorder.write_loop import WriteLoop, timestamp_of
 
@@ -37,6 +38,8 @@ class Recorder:
         backup_dir: Path | None = None,
         backup_interval: str | None = "1d",
         retention: str | None = None,
+        prices: Path | None = None,
+        pricing_interval: float = INTERVAL,
         lock_seconds: float = 30.0,
     ) -> None:
         """Touch nothing yet.
@@ -47,6 +50,8 @@ class Recorder:
             backup_dir: the only place for backups; without it, those of backup.py.
             backup_interval: how old the newest backup may become, as `1d`; None makes none, but before migrations.
             retention: how old calls may become, as `90d`; None keeps all.
+            prices: a file of own prices; without it, `prices.toml` beside the database if it is there.
+            pricing_interval: seconds between two looks whether calls wait for their cost.
             lock_seconds: how long `open` waits for other processes.
         """
         self._path = path
@@ -54,12 +59,15 @@ class Recorder:
         self._lock_seconds = lock_seconds
         self._backup_interval = backup_interval
         self._retention = retention
+        self._prices = prices
+        self._pricing_interval = pricing_interval
         self._events: queue.Queue[Event] = queue.Queue(queue_size)
         self._counters = Counters()
         self._process = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000}"
         self._loop: WriteLoop | None = None
         self._thread: threading.Thread | None = None
         self._maintenance: Maintenance | None = None
+        self._pricing: PricingProcess | None = None
         self._refused: RecorderError | None = None
         self._closed = False
 
@@ -74,6 +82,7 @@ class Recorder:
         """
         backup_interval = _duration("metrics_backup_interval", self._backup_interval)
         retention = _duration("metrics_retention", self._retention)
+        price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
         try:
             self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
         except RecorderError as error:
@@ -84,6 +93,7 @@ class Recorder:
         self._maintenance = Maintenance(
             self._path, backup_dir=self._backup_dir, backup_interval=backup_interval, retention=retention
         )
+        self._pricing = PricingProcess(self._path, self._prices, interval=self._pricing_interval)
         return self._refused
 
     def start(self) -> None:
@@ -99,8 +109,9 @@ class Recorder:
         )
         self._thread = threading.Thread(target=self._loop.run, name="llm-metrics-recorder", daemon=True)
         self._thread.start()
-        if self._maintenance is not None:
-            self._maintenance.start()
+        for beside in (self._maintenance, self._pricing):
+            if beside is not None:
+                beside.start()
 
     def submit(self, event: Event) -> bool:
         """Hand over an event; never blocks, never raises. False: it was dropped, and counted."""
@@ -133,8 +144,9 @@ class Recorder:
         self._closed = True
         ends = time.monotonic() + deadline
         self._events.shutdown()
-        if self._maintenance is not None:
-            self._maintenance.stop()
+        for beside in (self._maintenance, self._pricing):
+            if beside is not None:
+                beside.stop()
         if self._thread is None or self._loop is None:
             while not self._events.empty():
                 self._counters.dropped("shutdown", timestamp_of(self._events.get_nowait()))

@@ -1,0 +1,137 @@
+"""`llm-metrics recost`."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from recorder import price_file, timestamps
+from recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
+from recorder.database import get_db_path
+from recorder.printable import printable
+
+if TYPE_CHECKING:
+    from recorder.recost_report import Recosted
+
+type _Cells = tuple[str, ...]
+
+_MOST_SHOWN = 50  # lines of each list
+_WIDEST_NAME = 60
+_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option("--since", type=_DAY, help="Only calls from this moment on, in UTC.")
+@click.option("--until", type=_DAY, help="Only calls before this moment, in UTC.")
+@click.option("--model", metavar="GLOB", help="Only calls of models with such names: 'gpt-5*'.")
+@click.option("--pending", is_flag=True, help="Only calls that were not looked at yet, as the recorder does.")
+@click.option(
+    "--prices",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="A file of own prices; else prices.toml beside the database, if it is there.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would change.")
+@database_option
+@json_option
+@refusing
+def recost(  # noqa: PLR0913 - the options
+    since: datetime | None,
+    until: datetime | None,
+    model: str | None,
+    prices: Path | None,
+    db: str | None,
+    *,
+    pending: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Compute anew what calls cost, and show what changed.
+
+    Each call is priced as of its own moment: by the own prices, else by those of genai-prices. What a provider said
+    itself stays. Runs while the proxy records: the database is locked for less than 20 ms at a time. The recorder
+    prices new calls by itself.
+    """
+    from recorder import recost as recosting  # noqa: PLC0415 - it takes 0.3 s and 30 MB, and no other command needs it
+
+    if pending and (since or until or model):
+        message = "--pending looks at all calls that were not looked at yet: leave --since, --until and --model out"
+        raise click.UsageError(message)
+    path = get_db_path(db)
+    own = price_file.load(prices, path)
+    span = None if pending else recosting.Span(*_bounds(since, until), model)
+    shown = sys.stderr.isatty() and not as_json
+    with click.progressbar(length=0, label="Pricing", file=sys.stderr, hidden=not shown) as bar:
+
+        def progress(done: int, of: int) -> None:
+            bar.length = of
+            bar.update(done - bar.pos)
+
+        found = recosting.recost(path, own, span, dry_run=dry_run, progress=progress)
+    if as_json:
+        document = {"database": str(path), "dry_run": dry_run, **msgspec.to_builtins(found)}
+        click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
+    else:
+        click.echo("\n".join(_lines(found, dry_run=dry_run)))
+
+
+def _bounds(since: datetime | None, until: datetime | None) -> tuple[str, str]:
+    """Texts for `timestamp >= since` and `timestamp < until`; of all moments where nothing was given."""
+    first, last = "", "~"
+    return (
+        timestamps.bound(since.replace(tzinfo=UTC)) if since else first,
+        timestamps.bound(until.replace(tzinfo=UTC)) if until else last,
+    )
+
+
+def _lines(found: "Recosted", *, dry_run: bool) -> list[str]:
+    would = "would get" if dry_run else "got"
+    lines = [f"{found.calls:,} calls were looked at, {found.changed:,} {would} another cost."]
+    if changed := [one for one in found.models if one.changed]:
+        lines += _table(
+            ("model", "calls", "changed", "before, $", "now, $"),
+            [
+                (
+                    _name(one.model),
+                    f"{one.calls:,}",
+                    f"{one.changed:,}",
+                    _dollars(one.usd_before),
+                    _dollars(one.usd_now),
+                )
+                for one in changed[:_MOST_SHOWN]
+            ],
+        )
+        lines += _more(len(changed))
+    if found.without_price:
+        lines.append("No price is known for:")
+        lines += [
+            f"  {_name(one.model or '(no model)')}, {_name(one.provider or '(no provider)')}: {one.calls:,} calls"
+            for one in found.without_price[:_MOST_SHOWN]
+        ]
+        lines += _more(len(found.without_price))
+        lines.append(f"Write prices of your own into {price_file.DEFAULT_NAME} beside the database; README says how.")
+    return lines
+
+
+def _dollars(sum_of_costs: float | None) -> str:
+    return "-" if sum_of_costs is None else f"{sum_of_costs:,.6f}"
+
+
+def _table(head: _Cells, body: list[_Cells]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
+    return [
+        "  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))])
+        for first, *rest in (head, *body)
+    ]
+
+
+def _more(of: int) -> list[str]:
+    return [f"  and {of - _MOST_SHOWN:,} more"] if of > _MOST_SHOWN else []
+
+
+def _name(text: str) -> str:
+    return printable(text)[:_WIDEST_NAME]
