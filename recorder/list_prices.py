@@ -51,7 +51,7 @@ _PROVIDERS: Final = {
 }
 # What was asked for has the region, which has its own prices; the answer names the model alone, if at all.
 _BY_WHAT_WAS_ASKED_FOR: Final = ("aws.bedrock",)
-# What was asked for is the name of somebody's deployment; it is only used where the answer names no model.
+# What was asked for is the name of a deployment, which somebody chose: it only counts where the answer does not differ.
 _DEPLOYMENTS: Final = ("azure.ai.openai", "azure.ai.inference")
 _TRAFFIC: Final = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}  # Vertex AI's words for service tiers
 
@@ -91,7 +91,7 @@ def _find(call: Call) -> tuple[Provider, ModelInfo] | None:
     names: tuple[str | None, ...] = (call.response_model, call.model)
     if call.provider in _BY_WHAT_WAS_ASKED_FOR:
         names = (call.model, call.response_model)
-    elif call.provider in _DEPLOYMENTS:
+    elif call.provider in _DEPLOYMENTS and not (call.response_model or "").startswith(call.model or ""):
         names = (call.response_model or call.model,)
     models = (_model(provider.id, name) for name in names if name and len(name) <= _LONGEST_NAME)
     return next(((provider, model) for model in models if model), None)

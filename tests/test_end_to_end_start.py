@@ -80,6 +80,11 @@ BAD_SETTINGS = [
     (["metrics_db=folder"], "/folder is a folder: set metrics_db to a file, such as "),
     (["metrics_db=foreign.db"], "/foreign.db is the database of another program: "),
     (["metrics_db=newer.db"], f"schema version 99, and this program knows up to {CURRENT_SCHEMA_VERSION}: "),
+    (
+        ["metrics_prices=nowhere.toml"],
+        "There is no file of prices at nowhere.toml: give the path of one, or leave it out.",
+    ),
+    (["metrics_prices=text.db"], "text.db is no TOML ("),
     (["metrics_backup_dir=text.db"], "No backups can be made in text.db ("),
 ]
 

@@ -44,6 +44,7 @@ def _is_one_sentence(error: BadOption, name: str) -> bool:
         ("metrics_hosts", "a{99999999999}", "must be a regular expression"),
         ("metrics_hosts", "(" * 3000 + ")" * 3000, "must be a regular expression"),
         ("metrics_backup_dir", "~nosuchuser/backups", "metrics_backup_dir"),
+        ("metrics_prices", "~nosuchuser/prices.toml", "metrics_prices names a home folder"),
         ("metrics_on_database_error", "ignore", "must be exit or spill, not 'ignore'"),
     ],
 )
@@ -112,11 +113,13 @@ def test_options_mean_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
         "metrics_queue_size": " 50 ",
         "metrics_backup_interval": " OFF ",
         "metrics_retention": "90d",
+        "metrics_prices": "~/prices.toml",
         "metrics_on_database_error": " Spill ",
     }
     settings = parse(_DEFAULTS | given_values)
     assert (settings.database, settings.intercept_all, settings.queue_size) == ("x.db", True, 50)
     assert settings.backup_dir == Path("/home/somebody/backups")
+    assert settings.prices == Path("/home/somebody/prices.toml")
     assert (settings.backup_interval, settings.retention, settings.spills) == (None, "90d", True)
     hosts = ("a.LLM.example", "10.0.0.7", "llm.example.org", "210.0.0.7")
     assert [host for host in hosts if settings.names(host)] == ["a.LLM.example", "10.0.0.7"]

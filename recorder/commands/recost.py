@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from recorder.database import get_db_path
 from recorder.printable import printable
 
 if TYPE_CHECKING:
-    from recorder.recost_report import Recosted
+    from recorder.recost_report import ModelCosts, Recosted
 
 type _Cells = tuple[str, ...]
 
@@ -92,19 +93,7 @@ def _lines(found: "Recosted", *, dry_run: bool) -> list[str]:
     would = "would get" if dry_run else "got"
     lines = [f"{found.calls:,} calls were looked at, {found.changed:,} {would} another cost."]
     if changed := [one for one in found.models if one.changed]:
-        lines += _table(
-            ("model", "calls", "changed", "before, $", "now, $"),
-            [
-                (
-                    _name(one.model),
-                    f"{one.calls:,}",
-                    f"{one.changed:,}",
-                    _dollars(one.usd_before),
-                    _dollars(one.usd_now),
-                )
-                for one in changed[:_MOST_SHOWN]
-            ],
-        )
+        lines += _table(("model", "calls", "changed", "before, $", "now, $"), map(_cells, changed[:_MOST_SHOWN]))
         lines += _more(len(changed))
     if found.without_price:
         lines.append("No price is known for:")
@@ -121,7 +110,12 @@ def _dollars(sum_of_costs: float | None) -> str:
     return "-" if sum_of_costs is None else f"{sum_of_costs:,.6f}"
 
 
-def _table(head: _Cells, body: list[_Cells]) -> list[str]:
+def _cells(one: "ModelCosts") -> _Cells:
+    return _name(one.model), f"{one.calls:,}", f"{one.changed:,}", _dollars(one.usd_before), _dollars(one.usd_now)
+
+
+def _table(head: _Cells, rows: Iterable[_Cells]) -> list[str]:
+    body = list(rows)
     widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
     return [
         "  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))])
