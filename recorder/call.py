@@ -16,18 +16,16 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     usage: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    total_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
     def counts(self) -> tuple[int, int, int, int] | None:
         """Prompt, completion, and of the prompt what was read from and written to a cache; None if it is not known.
 
-        What has no output counts none, and all that it counts is its prompt. A part that is not reported is none.
+        What has no output counts none of it. A part of the prompt that is not reported is none.
         """
         prompt, completion = self.prompt_tokens, self.completion_tokens
         if self.operation in WITHOUT_OUTPUT:
-            prompt = self.total_tokens if prompt is None else prompt
             completion = completion or 0
         cached, written = self.cached_tokens or 0, self.cache_write_tokens or 0
         if prompt is None or completion is None:
