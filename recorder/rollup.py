@@ -62,19 +62,21 @@ _DROP_UNCHANGED = """
         WHERE old.id = cost_changes.id AND old.cost_source IS NOT 'provider'
             AND (old.cost_usd IS NOT cost_changes.cost_usd OR old.cost_source IS NOT cost_changes.cost_source))
 """
+# CROSS JOIN: the few changes come first, and each finds its row; SQLite would read through all rows to find the few.
 _CARRY = f"""
     UPDATE rollup_calls SET cost_usd = rollup_calls.cost_usd + usd, cost_usd_known = rollup_calls.cost_usd_known + known
     FROM (
         SELECT substr(timestamp, 1, :length) AS of_period,
             {", ".join(f"{key} AS of_{name}" for name, key in KEYS.items())},
             total(new.cost_usd) - total(old.cost_usd) AS usd, count(new.cost_usd) - count(old.cost_usd) AS known
-        FROM cost_changes AS new JOIN completion_requests AS old USING (id)
-        WHERE id <= :mark GROUP BY 1, 2, 3, 4, 5, 6, 7)
+        FROM cost_changes AS new CROSS JOIN completion_requests AS old ON old.id = new.id
+        WHERE old.id <= :mark GROUP BY 1, 2, 3, 4, 5, 6, 7)
     WHERE span = :span AND period = of_period AND {" AND ".join(f"{name} = of_{name}" for name in KEYS)}
 """  # noqa: S608 - names of our own
 _SET_COSTS = """
-    UPDATE completion_requests SET cost_usd = new.cost_usd, cost_source = new.cost_source
-    FROM cost_changes AS new WHERE completion_requests.id = new.id
+    UPDATE completion_requests SET (cost_usd, cost_source) = (
+        SELECT new.cost_usd, new.cost_source FROM cost_changes AS new WHERE new.id = completion_requests.id)
+    WHERE id IN (SELECT id FROM cost_changes)
 """
 
 
