@@ -17,18 +17,16 @@ from typing import IO, Final
 
 from recorder import database, presence
 from recorder.errors import RecorderError
+from recorder.pending import pending
 from recorder.printable import printable
 from recorder.reporting import Reporter
-from recorder.rollup import watermark
 
 INTERVAL: Final = 30.0  # seconds between two looks
-WATERMARK: Final = "pricing"  # up to which row somebody has looked for a price
 
 _LONGEST_PAUSE: Final = 3600.0
 _TIMEOUT: Final = 300.0  # seconds; it ends by itself after less
 _POLL: Final = 0.05
 _LONGEST_REASON: Final = 500  # characters
-_NEWEST = "SELECT coalesce(max(id), 0) FROM completion_requests"
 _ROOT: Final = Path(__file__).resolve().parent.parent
 # All that it needs of the environment: no key, no proxy, nothing else that stands there.
 _INHERITED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONUTF8", "SQLITE_TMPDIR", "TMPDIR")
@@ -94,8 +92,8 @@ class PricingProcess:
 
     def _waiting(self) -> bool:
         with closing(database.open_reader(self._path)) as connection:
-            (newest,) = connection.execute(_NEWEST).fetchone()
-            return bool(newest > watermark(connection, WATERMARK))
+            above, newest = pending(connection)
+            return newest > above
 
     def _price(self) -> str | None:
         """Run the process to its end; why it failed, or None."""

@@ -23,12 +23,12 @@ import msgspec
 from recorder import database, identity
 from recorder.background import open_background
 from recorder.call import Call
+from recorder.pending import looked_at, pending
 from recorder.price_file import OwnPrices
 from recorder.pricing import UNKNOWN, Cost, cost_of
-from recorder.pricing_process import WATERMARK
 from recorder.priority import wait_for_others
 from recorder.recost_report import Recosted, Report
-from recorder.rollup import change_costs, move_watermark, watermark
+from recorder.rollup import CostChange, change_costs
 from recorder.slices import Slices
 
 HOLD_MS: Final = 20.0
@@ -46,7 +46,6 @@ _HISTORY = f"""
     WHERE (timestamp, id) > (:timestamp, :id) AND timestamp < :until AND id <= :newest
     ORDER BY timestamp, id LIMIT :limit
 """  # noqa: S608
-_NEWEST = "SELECT coalesce(max(id), 0) FROM completion_requests"
 _COUNT = "SELECT count(*) FROM completion_requests WHERE timestamp >= ? AND timestamp < ?"
 
 
@@ -121,11 +120,10 @@ class _Recost:
         self._report = Report()
 
     def run(self, span: Span | None, progress: Progress) -> Recosted:
-        (newest,) = self._connection.execute(_NEWEST).fetchone()
+        above, newest = pending(self._connection)
         if span is None:
-            begin = watermark(self._connection, WATERMARK)
-            expected = max(newest - begin, 0)
-            batches = self._batches(_PENDING, {"id": begin, "newest": newest})
+            expected = max(newest - above, 0)
+            batches = self._batches(_PENDING, {"id": above, "newest": newest})
         else:
             (expected,) = self._connection.execute(_COUNT, (span.since, span.until)).fetchone()
             at = {"timestamp": span.since, "id": -(2**63), "until": span.until, "newest": newest}
@@ -152,23 +150,22 @@ class _Recost:
     def _prices(self, rows: Sequence[_Row]) -> list[Cost]:
         return [UNKNOWN if row.call is None else cost_of(row.call, self._own) for row in rows]
 
-    def _changes(self, rows: Sequence[_Row], costs: Sequence[Cost]) -> Iterator[tuple[int, float | None, str | None]]:
+    def _changes(self, rows: Sequence[_Row], costs: Sequence[Cost]) -> Iterator[CostChange]:
         for row, cost in zip(rows, costs, strict=True):
             if self._report.add(row.call, row.before, cost) and cost != row.before:
                 yield row.id, cost.usd, cost.source
 
-    def _write(self, changes: deque[tuple[int, float | None, str | None]], looked_at: int | None) -> None:
-        """Write changes; with `looked_at`, the last row they are of, in the order of ids, and the watermark follows."""
-        moving = looked_at is not None
+    def _write(self, changes: deque[CostChange], last: int | None) -> None:
+        """Write changes; with `last`, the row up to which they are, in the order of ids, and the watermark follows."""
+        moving = last is not None
         while changes or moving:
             if self._slices.stopped:
                 return
             with self._slices.hold() as has_time:
                 while changes and has_time():
                     change_costs(self._connection, [changes.popleft() for _ in range(min(_AT_ONCE, len(changes)))])
-                if looked_at is not None:
-                    upto = changes[0][0] - 1 if changes else looked_at
-                    move_watermark(self._connection, WATERMARK, upto)
+                if last is not None:
+                    looked_at(self._connection, changes[0][0] - 1 if changes else last)
             moving = moving and bool(changes)
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import presence, price_file, pricing_process, recost_report, watermarks
+from recorder import pending, presence, price_file, pricing_process, recost_report, rollup, rollup_check
+from recorder.background import open_background
 from recorder.commands.recost import recost as recost_command
 from recorder.dao import CompletionRequestsDAO
 from recorder.database import open_writer
@@ -69,7 +70,19 @@ def costs(path: Path) -> list[tuple[object, ...]]:
 
 def watermark(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
-        return watermarks.get(connection, watermarks.PRICING)
+        return pending.pending(connection).above
+
+
+def roll_up(path: Path) -> None:
+    with closing(open_background(path)) as connection:
+        rollup.bring_up_to_date(connection, path)
+
+
+def assert_rolled_up(path: Path) -> None:
+    """The roll-up has the costs that the rows have."""
+    roll_up(path)
+    with closing(sqlite3.connect(path)) as connection:
+        assert list(rollup_check.differences(connection)) == []
 
 
 def command(*arguments: object) -> Result:
@@ -101,8 +114,10 @@ def test_what_the_provider_stated_stays_whatever_the_prices_say(fill: Fill, tmp_
 
 def test_a_cost_that_is_not_known_any_more_goes(fill: Fill) -> None:
     path = fill({"model": "made-up", "response_model": None, "cost_usd": 0.5, "cost_source": "file"})
+    roll_up(path)
     done = recost(path, OwnPrices(), Span())
     assert costs(path) == [(None, None)]
+    assert_rolled_up(path)
     assert done.models == (recost_report.ModelCosts("made-up", 1, 1, 0.5, None),)
 
 
@@ -133,10 +148,8 @@ def test_the_watermark_only_moves_forward(fill: Fill) -> None:
     path = fill({}, {}, {})
     recost(path, OwnPrices())
     with closing(sqlite3.connect(path)) as connection, connection:
-        watermarks.move(connection, watermarks.PRICING, 1)
-        watermarks.move(connection, "another", 2)
+        pending.looked_at(connection, 1)
     assert watermark(path) == 3
-    assert ask(path, "SELECT * FROM watermarks ORDER BY name") == [("another", 2), ("pricing", 3)]
 
 
 def test_a_dry_run_says_what_would_change_and_changes_nothing(fill: Fill) -> None:
@@ -184,6 +197,21 @@ def test_the_report_is_bounded_however_many_models_there_are(
     assert sum(one.calls for one in done.without_price) == 5
 
 
+def test_a_change_takes_no_longer_in_a_large_table(fill: Fill) -> None:
+    path = fill(*[{}] * 50)
+    roll_up(path)
+    steps: list[int] = []
+    for _ in range(2):
+        with closing(open_writer(path)) as connection, connection:
+            taken: list[int] = []
+            connection.set_progress_handler(lambda taken=taken: taken.append(1), 10)  # type: ignore[misc] # mypy's guess
+            assert rollup.change_costs(connection, [(1, len(steps) + 1.0, "file"), (2, len(steps) + 1.0, "file")]) == 2
+            steps.append(len(taken))
+        fill(*[{}] * MANY)
+        roll_up(path)
+    assert steps[1] < 2 * steps[0]
+
+
 # --- killed, stopped, together
 
 
@@ -200,21 +228,22 @@ def test_what_was_stopped_goes_on_where_it_was(fill: Fill) -> None:
 
 def test_what_was_killed_goes_on_where_it_was(fill: Fill) -> None:
     path = fill(*[{}] * MANY)
-    command = [sys.executable, "-m", "recorder.recost_pending", str(path)]
-    kills = 0
-    for _ in range(50):
-        with subprocess.Popen(command, cwd=Path(__file__).parents[1]) as process:
-            before = watermark(path)
-            while process.poll() is None and watermark(path) == before:
-                time.sleep(0.002)
+    arguments = [sys.executable, "-m", "recorder.recost_pending", str(path)]
+    for number in range(3):
+        before = watermark(path)
+        with subprocess.Popen(arguments, cwd=Path(__file__).parents[1]) as process:
+            wait_until(lambda before=before: watermark(path) > before, 30)  # type: ignore[misc] # mypy's guess
             process.kill()
-        kills += process.returncode == -signal.SIGKILL
-        found = costs(path)
-        assert [cost for cost, _ in found] == [COST] * watermark(path) + [None] * (MANY - watermark(path))
-        if watermark(path) == MANY:
-            break
+        assert process.returncode == -signal.SIGKILL
+        looked_at = watermark(path)
+        assert before < looked_at < MANY
+        assert [cost for cost, _ in costs(path)] == [COST] * looked_at + [None] * (MANY - looked_at)
+        if number == 0:
+            roll_up(path)  # some calls have their cost by then, and some get it later
+    subprocess.run(arguments, cwd=Path(__file__).parents[1], check=True)
+    assert {cost for cost, _ in costs(path)} == {COST}
     assert watermark(path) == MANY
-    assert kills >= 2
+    assert_rolled_up(path)
     assert ask(path, "PRAGMA integrity_check") == [("ok",)]
 
 
@@ -228,6 +257,7 @@ def test_several_at_once_and_a_writer_beside_them_make_the_costs_of_one(
         lambda: recost(path, prices),
         lambda: recost(path, prices),
         lambda: recost(path, prices, Span()),
+        lambda: roll_up(path),
     ]
     threads = [threading.Thread(target=work) for work in works]
     for thread in threads:
@@ -243,6 +273,7 @@ def test_several_at_once_and_a_writer_beside_them_make_the_costs_of_one(
     recost(path, prices)
     assert costs(path) == [(OWN_COST, "file")] * (MANY + 20)
     assert watermark(path) == MANY + 20
+    assert_rolled_up(path)
 
 
 # --- the command
@@ -296,7 +327,7 @@ def test_pending_and_a_part_of_history_are_two_things(current_db: Path, filter_o
 def test_what_cannot_be_done_is_one_sentence(version_1: Path, tmp_path: Path) -> None:
     for arguments, sentence in (
         (["--db", tmp_path / "typo.db"], "There is no database at "),
-        (["--db", version_1], "has schema version 1, and this program prices version "),
+        (["--db", version_1], "has schema version 1, and this program "),
         (["--db", version_1, "--prices", tmp_path / "typo.toml"], "There is no file of prices at "),
     ):
         for more in ([], ["--pending"], ["--dry-run"]):
