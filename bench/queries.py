@@ -26,7 +26,8 @@ from recorder.metrics import Figures, Metrics, metrics_of
 from recorder.sums import ROW, Sums
 
 _REPEATS = 5
-_VIEWS = "SELECT name FROM sqlite_master WHERE type = 'view' ORDER BY name"
+# Without those that only others are made of.
+_VIEWS = "SELECT name FROM sqlite_master WHERE type = 'view' AND name NOT GLOB '*_by_span' ORDER BY name"
 _SIZES = """
     SELECT m.type || ' ' || m.name, sum(pgsize) FROM dbstat AS d JOIN sqlite_master AS m ON m.name = d.name
     GROUP BY 1 ORDER BY 2 DESC

@@ -1,7 +1,8 @@
 """Version 3: the roll-up, how far it and the prices have come, and the views.
 
-`rollup_calls` adds calls up, `rollup_times` counts their times in buckets (recorder/histogram.py says which); both by
-hour, day and month in UTC. In keys '' stands for NULL, since NULLs are never the same key. Published: never edited.
+`rollup_calls` adds calls up, `rollup_times` has how long they took: percentiles, and the counts behind them, as JSON
+from the number of a bucket (recorder/histogram.py) to that of calls. Both by hour, day and month in UTC. In keys ''
+stands for NULL, since NULLs are never the same key. Published: never edited.
 """
 
 from sqlite_utils import Database
@@ -47,9 +48,12 @@ TABLES = (
         measure TEXT NOT NULL,
         dimension TEXT NOT NULL,
         value TEXT NOT NULL,
-        bucket INTEGER NOT NULL,
         calls INTEGER NOT NULL,
-        PRIMARY KEY (span, period, measure, dimension, value, bucket)
+        p50 REAL NOT NULL,
+        p95 REAL NOT NULL,
+        p99 REAL NOT NULL,
+        counts TEXT NOT NULL,
+        PRIMARY KEY (span, period, measure, dimension, value)
     ) WITHOUT ROWID
     """,
     # Rows of completion_requests with an id up to row_id have been through this: 'rollup', 'pricing'.

@@ -12,6 +12,7 @@ from typing import Final
 
 PER_OCTAVE: Final = 16
 RELATIVE_ERROR: Final = 1 / (2 * PER_OCTAVE)
+SHARES: Final = (0.5, 0.95, 0.99)
 
 _LOWEST, _HIGHEST = -4, 24  # powers of two
 _LEAST, _MOST = 2.0**_LOWEST, 2.0**_HIGHEST

@@ -7,10 +7,8 @@ exact; percentiles are by nearest rank, within `recorder.histogram.RELATIVE_ERRO
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from recorder.histogram import percentiles
+from recorder.histogram import SHARES, percentiles
 from recorder.sums import DIMENSIONS, KEYS, MEASURES, SUMS, Sums
-
-_SHARES = (0.5, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class _Set:
             return None if (known := total(name)) is None else known / sums[f"{name}_known"]
 
         def spread(name: str) -> Percentiles | None:
-            return Percentiles(*percentiles(self.times[name], _SHARES)) if self.times[name] else None
+            return Percentiles(*percentiles(self.times[name], SHARES)) if self.times[name] else None
 
         return Figures(
             requests=requests,

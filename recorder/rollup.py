@@ -8,12 +8,16 @@ rows themselves, and is exact at any moment. A cost that comes later goes into b
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import msgspec
+
 from recorder import timestamps
+from recorder.histogram import SHARES, percentiles
 from recorder.slices import Slices
 from recorder.sums import KEYS, ROW, SUMS, Sums
 
@@ -24,8 +28,10 @@ HOLD_MS: Final = 20.0
 
 _CHANGES_ABOVE = "cost changes above the roll-up"  # a watermark that counts them
 
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[int, int]).decode
+
 _FIRST_AT_ONCE, _LEAST_AT_ONCE, _MOST_AT_ONCE = 500, 100, 20_000  # rows
-_DELETED_AT_ONCE = 500
 
 _MARK = "SELECT row_id FROM watermarks WHERE name = ?"
 _MOVE_MARK = """
@@ -39,16 +45,18 @@ _ADD_CALLS = f"""
     VALUES ({", ".join("?" * (2 + len(KEYS) + len(SUMS)))})
     ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)}
 """  # noqa: S608 - names of our own
-_ADD_TIMES = """
-    INSERT INTO rollup_times (span, period, measure, dimension, value, bucket, calls) VALUES (?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET calls = calls + excluded.calls
+_COUNTS = """
+    SELECT counts FROM rollup_times
+    WHERE span = ? AND period = ? AND measure = ? AND dimension = ? AND value = ?
 """
-_OLD_HOURS = tuple(
-    f"""
-    DELETE FROM {table} WHERE span = 'hour' AND period < :since AND period <= (
-        SELECT max(period) FROM (
-            SELECT period FROM {table} WHERE span = 'hour' AND period < :since ORDER BY period LIMIT :rows))
-    """  # noqa: S608 - names of our own
+_SET_TIMES = """
+    INSERT INTO rollup_times (span, period, measure, dimension, value, calls, p50, p95, p99, counts)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE
+    SET calls = excluded.calls, p50 = excluded.p50, p95 = excluded.p95, p99 = excluded.p99, counts = excluded.counts
+"""
+_FORGET_HOURS = tuple(
+    f"DELETE FROM {table} WHERE span = 'hour' AND period < ?"  # noqa: S608 - names of our own
     for table in ("rollup_calls", "rollup_times")
 )
 
@@ -135,15 +143,18 @@ def add(connection: sqlite3.Connection, span: str, sums: Sums) -> None:
     """Add the sums to periods of `span`, which are not shorter than theirs; in the caller's transaction."""
     longer = sums.by(SPANS[span])
     since = oldest_hour() if span == "hour" else ""
-    calls = ((span, *key, *of_key) for key, of_key in longer.calls.items() if key[0] >= since)
-    times = (
-        (span, *series, bucket, calls)
-        for series, counts in longer.times.items()
-        if series[0] >= since
-        for bucket, calls in counts.items()
+    connection.executemany(
+        _ADD_CALLS, ((span, *key, *of_key) for key, of_key in longer.calls.items() if key[0] >= since)
     )
-    connection.executemany(_ADD_CALLS, calls)
-    connection.executemany(_ADD_TIMES, times)
+    connection.executemany(
+        _SET_TIMES,
+        [_times(connection, (span, *series), counts) for series, counts in longer.times.items() if series[0] >= since],
+    )
+
+
+def counts_of(text: str) -> dict[int, int]:
+    """Column `counts`: numbers of calls by bucket."""
+    return _decode(text)
 
 
 def change_costs(connection: sqlite3.Connection, changes: Sequence[CostChange]) -> int:
@@ -189,12 +200,18 @@ def _add(connection: sqlite3.Connection, fresh: _Fresh) -> int:
     return fresh.up_to - fresh.above
 
 
+def _times(connection: sqlite3.Connection, series: tuple[str, ...], counts: Mapping[int, int]) -> tuple[object, ...]:
+    """The row of a series to which these are added."""
+    found = connection.execute(_COUNTS, series).fetchone()
+    added = Counter(counts_of(found[0]) if found else {})
+    added.update(counts)
+    return *series, added.total(), *percentiles(added, SHARES), _encode(dict(sorted(added.items()))).decode()
+
+
 def _forget_hours(connection: sqlite3.Connection, slices: Slices) -> None:
-    for statement in _OLD_HOURS:
-        more = True
-        while more and not slices.stopped:
-            with slices.hold():
-                more = connection.execute(statement, {"since": oldest_hour(), "rows": _DELETED_AT_ONCE}).rowcount > 0
+    for statement in _FORGET_HOURS:
+        with slices.hold():
+            connection.execute(statement, (oldest_hour(),))
 
 
 def oldest_hour() -> str:

@@ -30,7 +30,7 @@ _CALLS = (
     f"SELECT period, {', '.join(KEYS)}, {', '.join(SUMS)} FROM rollup_calls WHERE span = ? AND period GLOB ? || '*'"  # noqa: S608
 )
 _TIMES = """
-    SELECT period, measure, dimension, value, bucket, calls FROM rollup_times WHERE span = ? AND period GLOB ? || '*'
+    SELECT period, measure, dimension, value, counts FROM rollup_times WHERE span = ? AND period GLOB ? || '*'
 """
 _TABLES = ("rollup_calls", "rollup_times")
 _FORGET_DAY = [f"DELETE FROM {name} WHERE span IN ('hour', 'day') AND period GLOB ? || '*'" for name in _TABLES]  # noqa: S608
@@ -100,8 +100,8 @@ def _of_rollup(connection: sqlite3.Connection, span: str, begins: str) -> Sums:
         _CALLS, (span, begins)
     ):
         sums.calls[period, model, origin, provider, streaming, success, error_type] = of_key
-    for period, measure, dimension, value, bucket, calls in connection.execute(_TIMES, (span, begins)):
-        sums.times[period, measure, dimension, value][bucket] = calls
+    for period, measure, dimension, value, text in connection.execute(_TIMES, (span, begins)):
+        sums.times[period, measure, dimension, value].update(rollup.counts_of(text))
     return sums
 
 

@@ -15,8 +15,7 @@ _CALLS = f"""
     WHERE span = ? AND period >= ? AND period < ? GROUP BY {", ".join(KEYS)}
 """  # noqa: S608 - names of our own
 _TIMES = """
-    SELECT measure, dimension, value, bucket, sum(calls) FROM rollup_times
-    WHERE span = ? AND period >= ? AND period < ? GROUP BY measure, dimension, value, bucket
+    SELECT measure, dimension, value, counts FROM rollup_times WHERE span = ? AND period >= ? AND period < ?
 """
 # + keeps SQLite from the index on timestamp: what is not in the roll-up yet are the last rows.
 _ABOVE = f"SELECT {ROW} FROM completion_requests WHERE id > ? AND +timestamp >= ? AND +timestamp < ?"  # noqa: S608
@@ -48,6 +47,8 @@ def _sums(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sum
             of_key = sums.calls["", *row[: len(KEYS)]]
             for at, value in enumerate(row[len(KEYS) :]):
                 of_key[at] += value
-        for measure, dimension, value, bucket, calls in connection.execute(_TIMES, period):
-            sums.times["", measure, dimension, value][bucket] += calls
+        for measure, dimension, value, text in connection.execute(_TIMES, period):
+            counts = sums.times["", measure, dimension, value]
+            for bucket, calls in rollup.counts_of(text).items():
+                counts[bucket] += calls
     return sums

@@ -241,7 +241,7 @@ TAMPERING = {
     "UPDATE completion_requests SET model = 'other' WHERE id = 400": "differs from its rows",
     "UPDATE completion_requests SET prompt_tokens = 1000000 WHERE id = 400": "prompt_tokens of",
     "UPDATE completion_requests SET response_time_ms = 1000000 WHERE id = 400": "differs from its rows",
-    "UPDATE rollup_times SET calls = calls + 1 WHERE span = 'day'": "its percentiles",
+    "UPDATE rollup_times SET counts = replace(counts, ':1}', ':2}') WHERE span = 'day'": "its percentiles",
     "UPDATE rollup_calls SET calls = calls + 1 WHERE span = 'month'": "differs from its days",
     "DELETE FROM rollup_calls WHERE span = 'hour'": "differs from its rows",
 }

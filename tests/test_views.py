@@ -99,8 +99,11 @@ def test_a_view_of_nothing_is_empty(view: str, connection: sqlite3.Connection) -
 
 @pytest.mark.parametrize("view", NAMES)
 def test_a_view_can_be_read_by_any_sqlite_that_is_not_ours(
-    view: str, events: list[CompletionRequest], current_db: Path
+    view: str, connection: sqlite3.Connection, events: list[CompletionRequest], current_db: Path, make_event: MakeEvent
 ) -> None:
+    unpriced = make_event(timestamp=bound(NOW), model="new", prompt_tokens=5)
+    CompletionRequestsDAO(connection).insert_completion_request(unpriced)
+    rollup.bring_up_to_date(connection, current_db)
     shell = subprocess.run(
         ["sqlite3", "-readonly", current_db, f"SELECT count(*) FROM {view}"],  # noqa: S607, S608 - a view of ours
         capture_output=True, text=True, check=True,
@@ -137,29 +140,44 @@ def test_the_summary_of_models_is_that_of_their_calls(
 
 
 @pytest.mark.parametrize("added", [0, 700, 1_500])
-def test_the_summary_of_all_time_is_near_however_far_the_roll_up_has_come(
+def test_the_summary_of_all_time_is_that_of_all_calls_however_far_the_roll_up_has_come(
     added: int, connection: sqlite3.Connection, events: list[CompletionRequest], current_db: Path
 ) -> None:
-    connection.execute("UPDATE completion_requests SET id = id + 10000 WHERE id > ?", (added,))
-    connection.execute("INSERT INTO watermarks VALUES ('rollup', 0)")
-    kept = connection.execute("CREATE TABLE later AS SELECT * FROM completion_requests WHERE id > 10000").rowcount
-    assert kept == -1
-    connection.execute("DELETE FROM completion_requests WHERE id > 10000")
+    connection.execute("CREATE TABLE later AS SELECT * FROM completion_requests WHERE id > ?", (added,))
+    connection.execute("DELETE FROM completion_requests WHERE id > ?", (added,))
     rollup.bring_up_to_date(connection, current_db)
     connection.execute("INSERT INTO completion_requests SELECT * FROM later")
     for row in rows(connection, "model_summary_all"):
         of = [event for event in events if event.model == row["model"]]
-        first = [event.time_to_first_token_ms for event in of if event.time_to_first_token_ms is not None]
         assert row["requests"] == len(of)
         assert row["errors"] == sum(not event.success for event in of)
         assert row["cost_usd"] == total([event.cost_usd for event in of])
+        known = [event.time_to_first_token_ms for event in events[:added] if event.model == row["model"]]
+        first = [ms for ms in known if ms is not None]
         for share in (50, 95, 99):
             expected = nearest_rank(first, share / 100)
-            assert row[f"first_token_p{share}_ms"] == pytest.approx(expected, rel=RELATIVE_ERROR, abs=0.5)
+            near = pytest.approx(expected, rel=RELATIVE_ERROR, abs=0.5) if first else None
+            assert row[f"first_token_p{share}_ms"] == near
     assert sum(row["requests"] for row in rows(connection, "cost_by_day")) == len(events)
-    assert sum(row["requests"] for row in rows(connection, "latency_by_day")) == len(events)
+    assert sum(row["requests"] for row in rows(connection, "latency_by_day")) == added
     failed = sum(not event.success for event in events)
     assert sum(row["calls"] for row in rows(connection, "errors_by_day")) == failed
+
+
+def test_latencies_of_days_and_hours_are_those_of_their_calls(
+    connection: sqlite3.Connection, events: list[CompletionRequest], current_db: Path
+) -> None:
+    rollup.bring_up_to_date(connection, current_db)
+    for name, length in (("day", 10), ("hour", 13)):
+        for row in rows(connection, f"latency_by_{name}"):
+            of = [one for one in events if one.timestamp[:length] == row[name] and one.model == row["model"]]
+            first = [one.time_to_first_token_ms for one in of if one.time_to_first_token_ms is not None]
+            assert row["requests"] == len(of)
+            for column, values in (("first_token", first), ("response", [one.response_time_ms for one in of])):
+                for share in (50, 95):
+                    expected = nearest_rank(values, share / 100)
+                    near = pytest.approx(expected, rel=RELATIVE_ERROR, abs=0.5) if values else None
+                    assert row[f"{column}_p{share}_ms"] == near
 
 
 def test_errors_are_counted_by_type_with_the_last_of_each(
@@ -218,11 +236,22 @@ def test_a_model_that_became_slower_is_named_first(
             for _ in range(5)
         ]
     )  # fmt: skip
-    for _ in range(2):  # from the rows, then from the roll-up
-        worse, same = rows(connection, "slower_this_week")
-        assert (worse["model"], same["model"], same["change_percent"]) == ("worse", "same", 0)
-        assert worse["change_percent"] == pytest.approx(200, abs=20)
-        rollup.bring_up_to_date(connection, current_db)
+    rollup.bring_up_to_date(connection, current_db)
+    worse, same = rows(connection, "slower_this_week")
+    assert (worse["model"], same["model"], same["change_percent"]) == ("worse", "same", 0)
+    assert worse["change_percent"] == pytest.approx(200, abs=20)
+
+
+def test_a_model_without_any_price_is_named(connection: sqlite3.Connection, make_event: MakeEvent) -> None:
+    at = bound(NOW)
+    CompletionRequestsDAO(connection).insert_completion_requests(
+        [
+            make_event(timestamp=at, model="new", prompt_tokens=5),
+            make_event(timestamp=at, model="known", prompt_tokens=5, cost_usd=0.5),
+            make_event(timestamp=at, model="failed"),
+        ]
+    )
+    assert [(row["model"], row["prompt_tokens"]) for row in rows(connection, "unpriced_models")] == [("new", 5)]
 
 
 def test_lost_calls_are_listed(connection: sqlite3.Connection) -> None:

@@ -2,20 +2,24 @@
 -- For each provider and model: of the calls whose provider says how long it worked, how long that was, and what came
 -- on top for network and queues. What a header says is set against the first byte, what a body says against the last.
 -- Cut out with instr() and not json_extract(), which older SQLite does not trust in a view.
-WITH known(name, in_ms, is_header, priority) AS (
-    VALUES ('"openai-processing-ms":', 1.0, 1, 1), ('"x-amzn-bedrock-invocation-latency":', 1.0, 1, 2),
-        ('"x-envoy-upstream-service-time":', 1.0, 1, 3), ('"latencyMs":', 1.0, 0, 4),
-        ('"total_duration":', 0.000001, 0, 5), ('"total_time":', 1000.0, 0, 6)
-), stated AS (
-    SELECT provider, model, upload_ms, connect_ms, time_to_first_byte_ms, response_time_ms, server_timing, (
-        SELECT priority FROM known WHERE instr(server_timing, name) ORDER BY priority LIMIT 1) AS best
+WITH stated AS (
+    SELECT provider, model, upload_ms, connect_ms, time_to_first_byte_ms, response_time_ms, server_timing, CASE
+            WHEN instr(server_timing, '"openai-processing-ms":') THEN '"openai-processing-ms":'
+            WHEN instr(server_timing, '"x-amzn-bedrock-invocation-latency":') THEN '"x-amzn-bedrock-invocation-latency":'
+            WHEN instr(server_timing, '"x-envoy-upstream-service-time":') THEN '"x-envoy-upstream-service-time":'
+            WHEN instr(server_timing, '"latencyMs":') THEN '"latencyMs":'
+            WHEN instr(server_timing, '"total_duration":') THEN '"total_duration":'
+            WHEN instr(server_timing, '"total_time":') THEN '"total_time":'
+        END AS name
     FROM completion_requests
     WHERE timestamp >= {since} AND server_timing IS NOT NULL
 ), calls AS (
     SELECT provider, model, upload_ms, connect_ms,
-        CASE WHEN is_header THEN time_to_first_byte_ms ELSE response_time_ms END AS seen_ms,
-        in_ms * CAST(substr(server_timing, instr(server_timing, name) + length(name)) AS REAL) AS provider_ms
-    FROM stated JOIN known ON priority = best
+        CASE WHEN name IN ('"latencyMs":', '"total_duration":', '"total_time":') THEN response_time_ms
+            ELSE time_to_first_byte_ms END AS seen_ms,
+        CASE name WHEN '"total_duration":' THEN 0.000001 WHEN '"total_time":' THEN 1000.0 ELSE 1.0 END
+            * CAST(substr(server_timing, instr(server_timing, name) + length(name)) AS REAL) AS provider_ms
+    FROM stated WHERE name IS NOT NULL
 )
 SELECT provider, model, count(*) AS requests, round(avg(seen_ms), 1) AS seen_ms,
     round(avg(provider_ms), 1) AS provider_ms, round(avg(seen_ms - provider_ms), 1) AS network_and_queue_ms,

@@ -1,8 +1,9 @@
--- Models of which no call has a price though its tokens are known, of the last 30 days.
-SELECT provider, model, count(*) AS requests, sum(prompt_tokens) AS prompt_tokens,
-    sum(completion_tokens) AS completion_tokens, max(timestamp) AS last_at
-FROM completion_requests
-WHERE timestamp >= strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-30 days') AND cost_usd IS NULL
-    AND coalesce(prompt_tokens, completion_tokens, total_tokens) IS NOT NULL
-GROUP BY provider, model
+-- Models of the last 30 days whose calls have tokens, and none has a price: name one in prices.toml.
+SELECT nullif(provider, '') AS provider, nullif(model, '') AS model, sum(calls) AS requests,
+    CAST(total(prompt_tokens) AS INTEGER) AS prompt_tokens, CAST(total(completion_tokens) AS INTEGER) AS completion_tokens,
+    max(period) AS last_day
+FROM calls_by_span
+WHERE span = 'day' AND period > date('now', '-30 days')
+GROUP BY calls_by_span.provider, calls_by_span.model
+HAVING sum(prompt_tokens_known + completion_tokens_known) > 0 AND sum(cost_usd_known) = 0
 ORDER BY requests DESC
