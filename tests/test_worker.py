@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from migrations import CURRENT_SCHEMA_VERSION
 from recorder import spill
 from recorder.events import CompletionRequest, Unrecognised
 from recorder.spill_folder import folder_of
@@ -246,12 +247,12 @@ def test_nothing_is_written_once_the_schema_is_another(
     recorder: Recorder, db_path: Path, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
 ) -> None:
     with closing(sqlite3.connect(db_path, isolation_level=None)) as other:
-        other.execute("PRAGMA user_version=3")
+        other.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION + 1}")
     recorder.submit(make_event())
-    wait_until(lambda: "now has schema version 3" in caplog.text)
+    wait_until(lambda: f"now has schema version {CURRENT_SCHEMA_VERSION + 1}" in caplog.text)
     assert rows(db_path) == 0
     with closing(sqlite3.connect(db_path, isolation_level=None)) as other:
-        other.execute("PRAGMA user_version=2")
+        other.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION}")
     wait_until(lambda: rows(db_path) == 1)
 
 
