@@ -9,14 +9,17 @@ import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
-from recorder import timestamps
+from recorder import database, timestamps
 from recorder.histogram import SHARES, percentiles
 from recorder.slices import Slices
 from recorder.sums import KEYS, ROW, SUMS, Sums
@@ -97,10 +100,19 @@ class _Fresh(NamedTuple):
     hours: Sums
 
 
+type _Gather = Callable[[int], _Fresh | None]
+
+
 def watermark(connection: sqlite3.Connection, name: str = WATERMARK) -> int:
     """The id up to which rows have been through what `name` says."""
     found = connection.execute(_MARK, (name,)).fetchone()
     return int(found[0]) if found else 0
+
+
+def waiting(connection: sqlite3.Connection) -> int:
+    """About how many rows are not in the roll-up yet: ids may have gaps."""
+    (last,) = connection.execute(_LAST_ID).fetchone()
+    return max(int(last) - watermark(connection), 0)
 
 
 def move_watermark(connection: sqlite3.Connection, name: str, row_id: int) -> None:
@@ -108,35 +120,50 @@ def move_watermark(connection: sqlite3.Connection, name: str, row_id: int) -> No
     connection.execute(_MOVE_MARK, (name, row_id))
 
 
-def bring_up_to_date(
+def bring_up_to_date(  # noqa: PLR0913 - how it is done, each by name and with a default
     connection: sqlite3.Connection,
     path: Path,
     *,
+    aside: Executor | None = None,
     stop: threading.Event | None = None,
     progress: Callable[[int], None] | None = None,
     hold_ms: float = HOLD_MS,
 ) -> int:
     """Add the rows that are not in the roll-up yet, in slices while recorders write; return how many those were.
 
-    `progress` is told how many are done; a slice aims at `hold_ms`, and the longer, the less a row costs.
-    `connection` is as `Slices` wants it.
+    `connection` is as `Slices` wants it. Rows are read and added up in `aside` if it is given, which has one thread.
+    `progress` is told how many are done. A slice aims at `hold_ms`, and the longer, the less a row costs.
 
     Raises:
         DatabaseRefused: SQLite refused; what was added before stays added.
     """
     slices = Slices(connection, path, stop=stop)
     added, at_once = 0, _FIRST_AT_ONCE
-    while not slices.stopped and (fresh := _gather(connection, at_once)):
-        with slices.hold():
-            began = time.monotonic()
-            added += _add(connection, fresh)
-            held_ms = (time.monotonic() - began) * 1_000
-        at_once = min(max(int(at_once * hold_ms / held_ms), _LEAST_AT_ONCE), at_once * 2, _MOST_AT_ONCE)
-        connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        if progress is not None:
-            progress(added)
+    with _gathering(connection, path, aside) as gather:
+        while not slices.stopped and (fresh := gather(at_once)):
+            with slices.hold():
+                began = time.monotonic()
+                added += _add(connection, fresh)
+                held_ms = (time.monotonic() - began) * 1_000
+            at_once = min(max(int(at_once * hold_ms / held_ms), _LEAST_AT_ONCE), at_once * 2, _MOST_AT_ONCE)
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if progress is not None:
+                progress(added)
     _forget_hours(connection, slices)
     return added
+
+
+@contextmanager
+def _gathering(connection: sqlite3.Connection, path: Path, aside: Executor | None) -> Iterator[_Gather]:
+    """How the next rows are gathered: here, or in another thread, through a connection of its own."""
+    if aside is None:
+        yield partial(_gather, connection)
+        return
+    reader = aside.submit(database.open_reader, path).result()
+    try:
+        yield lambda at_once: aside.submit(_gather, reader, at_once).result()
+    finally:
+        aside.submit(reader.close).result()
 
 
 def add(connection: sqlite3.Connection, span: str, sums: Sums) -> None:

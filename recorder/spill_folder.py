@@ -6,7 +6,7 @@
     <process>-<n>.damaged     such a file, kept because lines of it could not be read
     rejected.jsonl            events that no row could be made of, and why
     maintenance.lock          held by the recorder that makes a backup, or deletes what is too old
-    pricing.lock              held by the recorder that has calls priced
+    upkeep.lock               held by the recorder that has calls priced and added up
     salvage.lock              held by the recorder that saves a database which was moved or removed
 
 The folder is there while a recorder runs, and afterwards for as long as there is something in it. Its own lock says

@@ -20,8 +20,8 @@ from recorder.duration import parse_duration
 from recorder.errors import RecorderError
 from recorder.events import Event
 from recorder.maintenance import Maintenance
-from recorder.pricing_process import INTERVAL, PricingProcess
 from recorder.reporting import say
+from recorder.upkeep_process import INTERVAL, UpkeepProcess
 from recorder.write_loop import WriteLoop, timestamp_of
 
 _LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write may take, while it waits for a lock
@@ -39,7 +39,7 @@ class Recorder:
         backup_interval: str | None = "1d",
         retention: str | None = None,
         prices: Path | None = None,
-        pricing_interval: float = INTERVAL,
+        upkeep_interval: float = INTERVAL,
         lock_seconds: float = 30.0,
     ) -> None:
         """Touch nothing yet.
@@ -51,7 +51,7 @@ class Recorder:
             backup_interval: how old the newest backup may become, as `1d`; None makes none, but before migrations.
             retention: how old calls may become, as `90d`; None keeps all.
             prices: a file of own prices; without it, `prices.toml` beside the database if it is there.
-            pricing_interval: seconds between two looks whether calls wait for their cost.
+            upkeep_interval: seconds between two looks whether calls wait for their cost or the roll-up.
             lock_seconds: how long `open` waits for other processes.
         """
         self._path = path
@@ -60,14 +60,14 @@ class Recorder:
         self._backup_interval = backup_interval
         self._retention = retention
         self._prices = prices
-        self._pricing_interval = pricing_interval
+        self._upkeep_interval = upkeep_interval
         self._events: queue.Queue[Event] = queue.Queue(queue_size)
         self._counters = Counters()
         self._process = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000}"
         self._loop: WriteLoop | None = None
         self._thread: threading.Thread | None = None
         self._maintenance: Maintenance | None = None
-        self._pricing: PricingProcess | None = None
+        self._upkeep: UpkeepProcess | None = None
         self._refused: RecorderError | None = None
         self._closed = False
 
@@ -93,7 +93,7 @@ class Recorder:
         self._maintenance = Maintenance(
             self._path, backup_dir=self._backup_dir, backup_interval=backup_interval, retention=retention
         )
-        self._pricing = PricingProcess(self._path, self._prices, interval=self._pricing_interval)
+        self._upkeep = UpkeepProcess(self._path, self._prices, interval=self._upkeep_interval)
         return self._refused
 
     def start(self) -> None:
@@ -109,7 +109,7 @@ class Recorder:
         )
         self._thread = threading.Thread(target=self._loop.run, name="llm-metrics-recorder", daemon=True)
         self._thread.start()
-        for beside in (self._maintenance, self._pricing):
+        for beside in (self._maintenance, self._upkeep):
             if beside is not None:
                 beside.start()
 
@@ -144,7 +144,7 @@ class Recorder:
         self._closed = True
         ends = time.monotonic() + deadline
         self._events.shutdown()
-        for beside in (self._maintenance, self._pricing):
+        for beside in (self._maintenance, self._upkeep):
             if beside is not None:
                 beside.stop()
         if self._thread is None or self._loop is None:

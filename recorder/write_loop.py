@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recorder import identity, spill_folder
+from recorder import identity, rollup, spill_folder
 from recorder.aside import Aside
 from recorder.counters import Counters
 from recorder.errors import RecorderError
@@ -32,6 +32,7 @@ _IDLE_SECONDS = 1.0  # after which counters that changed alone are written
 _FIRST_PAUSE = 0.5  # seconds between two attempts at the database; doubled up to the longest, but for a mere lock
 _LONGEST_PAUSE = 30.0
 _HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
+_ADDED_UP_AT_THE_END = 5_000  # calls: a few tenths of a second
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _EXPECTED = (sqlite3.Error, OSError, RecorderError)
 
@@ -92,10 +93,17 @@ class WriteLoop:
             what = "%s was moved or removed, and what it held could not be saved: %s"
             say(logging.ERROR, what, self._path, self._sentence(error))
         with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
+            self._add_up()
             self._live.checkpoint()
         with suppress(*_EXPECTED):
             self._live.close()
             self._presence.vanish()
+
+    def _add_up(self) -> None:
+        """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""
+        connection = self._live.connection()
+        if not self._refusing and rollup.waiting(connection) <= _ADDED_UP_AT_THE_END:
+            rollup.bring_up_to_date(connection, self._path, stop=self._given_up)
 
     def give_up(self) -> None:
         """The shutdown's deadline has come: keep aside what is left, and end."""

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import pending, presence, price_file, pricing_process, recost_report, rollup, rollup_check
+from recorder import pending, presence, price_file, recost_report, rollup, rollup_check, upkeep_process
 from recorder.background import open_background
 from recorder.commands.recost import recost as recost_command
 from recorder.dao import CompletionRequestsDAO
@@ -26,9 +26,9 @@ from recorder.errors import BadPrices, DatabaseRefused
 from recorder.events import CompletionRequest
 from recorder.list_prices import SOURCE
 from recorder.price_file import OwnPrices
-from recorder.pricing_process import PricingProcess
 from recorder.recost import Span, recost
 from recorder.spill_folder import folder_of, make
+from recorder.upkeep_process import UpkeepProcess
 from recorder.worker import Recorder
 from tests.test_worker import ask, run, wait_until, write_lock
 
@@ -228,7 +228,7 @@ def test_what_was_stopped_goes_on_where_it_was(fill: Fill) -> None:
 
 def test_what_was_killed_goes_on_where_it_was(fill: Fill) -> None:
     path = fill(*[{}] * MANY)
-    arguments = [sys.executable, "-m", "recorder.recost_pending", str(path)]
+    arguments = [sys.executable, "-m", "recorder.upkeep", str(path)]
     for number in range(3):
         before = watermark(path)
         with subprocess.Popen(arguments, cwd=Path(__file__).parents[1]) as process:
@@ -348,7 +348,7 @@ sys.path.insert(0, sys.argv[2])
 from recorder.events import CompletionRequest, new_event_id
 from recorder.worker import Recorder
 path = pathlib.Path(sys.argv[1])
-recorder = Recorder(path, pricing_interval=0.1)
+recorder = Recorder(path, upkeep_interval=0.1)
 recorder.open()
 recorder.start()
 for number in range(3):
@@ -363,7 +363,7 @@ for number in range(3):
         while connection.execute(query).fetchone()[0] <= number and time.monotonic() < ends:
             time.sleep(0.02)
 recorder.close()
-print("genai_prices" in sys.modules, [thread.name for thread in threading.enumerate() if thread.name != "MainThread"])
+print("genai_prices" in sys.modules, [thread.name for thread in threading.enumerate() if "upkeep" in thread.name])
 """
 
 
@@ -375,9 +375,9 @@ def test_a_recorder_has_calls_priced_without_having_the_prices_in_its_process(db
     assert not folder_of(db_path).exists()
 
 
-def pricing(path: Path, **arguments: Any) -> PricingProcess:  # noqa: ANN401 - those of PricingProcess
+def pricing(path: Path, **arguments: Any) -> UpkeepProcess:  # noqa: ANN401 - those of UpkeepProcess
     make(path)
-    return PricingProcess(path, **arguments)
+    return UpkeepProcess(path, **arguments)
 
 
 def test_the_process_is_only_started_when_calls_wait(fill: Fill) -> None:
@@ -386,13 +386,16 @@ def test_the_process_is_only_started_when_calls_wait(fill: Fill) -> None:
     one._command = ["/nonexistent"]  # noqa: SLF001 - a process that cannot start
     assert not one.look()
     recost(path, OwnPrices())
+    assert not one.look()
+    with closing(open_background(path)) as connection:
+        rollup.bring_up_to_date(connection, path)
     assert one.look()
 
 
 def test_of_several_recorders_one_has_calls_priced(fill: Fill) -> None:
     path = fill({})
     make(path)
-    with presence.alone(path, "pricing") as alone:
+    with presence.alone(path, "upkeep") as alone:
         assert alone
         assert pricing(path).look()
     assert costs(path) == [(None, None)]
@@ -434,9 +437,9 @@ def test_a_file_of_prices_that_became_bad_is_said_once_and_nothing_ends(
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("raise SystemExit(7)", "The process that prices them ended with 7."),
-        ("import os; os.kill(os.getpid(), 9)", "The process that prices them ended with -9."),
-        ("import time; time.sleep(60)", "The process that prices them ended with -9."),
+        ("raise SystemExit(7)", "The process that prices calls and adds them up ended with 7."),
+        ("import os; os.kill(os.getpid(), 9)", "The process that prices calls and adds them up ended with -9."),
+        ("import time; time.sleep(60)", "The process that prices calls and adds them up ended with -9."),
         ("import sys; sys.exit('\\x1b[2J' + 'x' * 9999)", r"\x1b[2J" + "x" * 400),
     ],
 )
@@ -457,7 +460,7 @@ def test_a_database_that_cannot_be_read_is_for_the_recorder_to_say(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "recorder"):
-        assert PricingProcess(tmp_path / "typo.db").look()
+        assert UpkeepProcess(tmp_path / "typo.db").look()
     assert caplog.records == []
     assert list(tmp_path.iterdir()) == []
 
@@ -473,13 +476,13 @@ def test_the_end_waits_for_no_process_and_leaves_none(fill: Fill, monkeypatch: p
     monkeypatch.setenv("HTTPS_PROXY", "http://made-up.example")
     path = fill({})
     make(path)
-    one = PricingProcess(path, interval=0.01)
+    one = UpkeepProcess(path, interval=0.01)
     before = set(children())
     with write_lock(path):  # for which the process waits
         one.start()
         wait_until(lambda: bool(set(children()) - before), 10)
         (pid,) = set(children()) - before
-        wait_until(lambda: b"recost_pending" in Path(f"/proc/{pid}/cmdline").read_bytes(), 10)
+        wait_until(lambda: b"recorder.upkeep" in Path(f"/proc/{pid}/cmdline").read_bytes(), 10)
         environment = Path(f"/proc/{pid}/environ").read_bytes()
         assert b"PYTHONPATH=" in environment
         assert b"made-up" not in environment
@@ -501,4 +504,4 @@ def test_a_recorder_with_bad_prices_does_not_start(db_path: Path, tmp_path: Path
 
 
 def test_a_cost_is_there_within_a_minute() -> None:
-    assert pricing_process.INTERVAL <= 30
+    assert upkeep_process.INTERVAL <= 30

@@ -17,10 +17,12 @@ from recorder.background import open_background
 from recorder.check import check
 from recorder.cli import main
 from recorder.dao import CompletionRequestsDAO
+from recorder.database import open_reader
 from recorder.events import CompletionRequest
 from recorder.histogram import RELATIVE_ERROR
 from recorder.metrics import Figures, Metrics
 from recorder.timestamps import bound
+from recorder.worker import Recorder
 
 type MakeEvent = Callable[..., CompletionRequest]
 type MakeEvents = Callable[..., list[CompletionRequest]]
@@ -279,6 +281,19 @@ def test_hours_are_forgotten_and_days_stay(
     rollup.bring_up_to_date(connection, current_db)
     assert 0 < hours() <= 25
     assert connection.execute("SELECT * FROM rollup_times WHERE span <> 'hour'").fetchall() == days
+
+
+def test_a_recorder_that_ends_leaves_no_call_out(current_db: Path, make_events: MakeEvents) -> None:
+    recorder = Recorder(current_db)
+    recorder.open()
+    recorder.start()
+    events = make_events(300)
+    for event in events:
+        recorder.submit(event)
+    recorder.close()
+    with closing(open_reader(current_db)) as reader:
+        assert rollup.waiting(reader) == 0
+        assert_metrics(CompletionRequestsDAO(reader).get_metrics(), events)
 
 
 def test_the_command_adds_what_waits_and_refuses_what_is_no_database(

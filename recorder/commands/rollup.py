@@ -23,8 +23,7 @@ def rollup(db: str | None, *, recount: bool) -> None:
     """
     path = get_db_path(db)
     with closing(open_background(path)) as connection:
-        (last,) = connection.execute("SELECT ifnull(max(id), 0) FROM completion_requests").fetchone()
-        waiting, hidden = last - rolling.watermark(connection), not sys.stderr.isatty()
+        waiting, hidden = rolling.waiting(connection), not sys.stderr.isatty()
         with click.progressbar(length=waiting, label="Adding up", file=sys.stderr, hidden=hidden) as bar:
             added = rolling.bring_up_to_date(connection, path, progress=lambda rows: bar.update(rows - bar.pos))
         click.echo(f"{added:,} rows were added to the roll-up.")

@@ -1,6 +1,6 @@
-"""Starts the pricing by itself: looks every half minute whether calls wait for their cost, and then runs a process.
+"""Looks every half minute whether calls wait for their cost or for the roll-up, and then runs upkeep.py.
 
-A process of its own, since the list of prices takes 30 MB and its arithmetic would hold up the proxy. Of several
+A process of its own, since the list of prices takes 30 MB and the arithmetic would hold up the proxy. Of several
 recorders that share a database one runs it. If it fails, that is said, and it is tried again with growing pauses.
 """
 
@@ -15,7 +15,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
-from recorder import database, presence
+from recorder import database, presence, rollup
 from recorder.errors import RecorderError
 from recorder.pending import pending
 from recorder.printable import printable
@@ -32,8 +32,8 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _INHERITED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONUTF8", "SQLITE_TMPDIR", "TMPDIR")
 
 
-class PricingProcess:
-    """Has the calls of the database at `path` priced: start(), stop()."""
+class UpkeepProcess:
+    """Has the calls of the database at `path` priced and added up: start(), stop()."""
 
     def __init__(
         self, path: Path, prices: Path | None = None, *, interval: float = INTERVAL, timeout: float = _TIMEOUT
@@ -45,14 +45,14 @@ class PricingProcess:
             sys.executable,
             "-P",
             "-m",
-            "recorder.recost_pending",
+            "recorder.upkeep",
             *(str(one.absolute()) for one in arguments),
         ]
         self._interval = interval
         self._timeout = timeout
         self._stop = threading.Event()
         self._reporter = Reporter()
-        self._thread = threading.Thread(target=self._run, name="llm-metrics-pricing", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="llm-metrics-upkeep", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
@@ -65,19 +65,19 @@ class PricingProcess:
             self._thread.join(_POLL * 4)
 
     def look(self) -> bool:
-        """Price what waits, unless another recorder is at it; whether that went well."""
+        """Price and add up what waits, unless another recorder is at it; whether that went well."""
         try:
             if not self._waiting():
                 return True
         except (sqlite3.Error, RecorderError):
             return True  # it cannot be read now, which the recorder itself notices and says
         try:
-            with presence.alone(self._path, "pricing") as alone:
-                failure = self._price() if alone else None
+            with presence.alone(self._path, "upkeep") as alone:
+                failure = self._keep_up() if alone else None
         except (OSError, RecorderError) as error:
             failure = printable(str(error))
         if failure is not None and not self._stop.is_set():
-            self._reporter.warn("pricing", "Calls get no cost for now. %s", failure)
+            self._reporter.warn("upkeep", "%s", failure)
         return failure is None
 
     def _run(self) -> None:
@@ -86,16 +86,16 @@ class PricingProcess:
             try:
                 went_well = self.look()
             except Exception as error:  # noqa: BLE001 - the thread goes on
-                self._reporter.warn("pricing", "An error of the recorder's own: %s.", type(error).__name__)
+                self._reporter.warn("upkeep", "An error of the recorder's own: %s.", type(error).__name__)
                 went_well = False
             pause = self._interval if went_well else min(pause * 2, _LONGEST_PAUSE)
 
     def _waiting(self) -> bool:
         with closing(database.open_reader(self._path)) as connection:
             above, newest = pending(connection)
-            return newest > above
+            return newest > above or rollup.waiting(connection) > 0
 
-    def _price(self) -> str | None:
+    def _keep_up(self) -> str | None:
         """Run the process to its end; why it failed, or None."""
         with tempfile.TemporaryFile() as said:
             process = subprocess.Popen(  # noqa: S603 - a command of our own
@@ -110,7 +110,7 @@ class PricingProcess:
             code = self._end_of(process)
             if code == 0:
                 return None
-            return _reason(said) or f"The process that prices them ended with {code}."
+            return _reason(said) or f"The process that prices calls and adds them up ended with {code}."
 
     def _end_of(self, process: subprocess.Popen[bytes]) -> int:
         ends = time.monotonic() + self._timeout
