@@ -1,6 +1,7 @@
 """Make a database of made-up calls: `python -m bench.fill PATH --rows 10000000 --days 300 [--seed 1] [--until ISO]`.
 
-For measuring what reads a large database. The file is made by the recorder's own start, so it has the present schema.
+For measuring what reads a large database. The file is made by the recorder's own start, so it has the present schema,
+and its roll-up is up to date.
 """
 
 import argparse
@@ -17,9 +18,11 @@ import msgspec
 
 from bench.calls import calls
 from bench.moments import moments
-from recorder import database, identity, startup
+from recorder import database, identity, rollup, startup
+from recorder.background import open_background
 from recorder.errors import DatabaseRefused, RecorderError
 from recorder.events import CompletionRequest
+from recorder.pending import looked_at, pending
 
 _COLUMNS = CompletionRequest.__struct_fields__
 _INSERT = f"""
@@ -27,6 +30,7 @@ _INSERT = f"""
 """  # noqa: S608 - names of our own fields
 _ROWS_A_TRANSACTION = 50_000
 _LOCK_SECONDS = 5.0
+_ALONE_MS = 1_000.0  # nobody else waits for the lock
 _DAY_SECONDS = 86_400
 
 
@@ -46,6 +50,9 @@ def fill(path: Path, made: Iterator[CompletionRequest], tell: Callable[[int], No
             for written in _insert(connection, made):
                 if tell is not None:
                     tell(written)
+            looked_at(connection, pending(connection).newest)  # they have their costs
+        with closing(open_background(path)) as connection:
+            rollup.bring_up_to_date(connection, path, hold_ms=_ALONE_MS)
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
 
