@@ -139,8 +139,8 @@ def use_wal(connection: sqlite3.Connection, path: Path, *, patience: float = 0.0
         raise DatabaseRefused(what=what, cure="put the database on a local disk")
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
-    """A read-only connection for a reader of its own; the caller closes it.
+def open_reader(path: Path, *, timeout: float = _READER_BUSY_SECONDS) -> sqlite3.Connection:
+    """A read-only connection for a reader of its own, which waits `timeout` seconds for locks; the caller closes it.
 
     Raises:
         DatabaseRefused: there is no database of the present version at `path`. None is created.
@@ -148,7 +148,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if not path.is_file() or path.stat().st_size == 0:
         what = f"There is no database at {path}"
         raise DatabaseRefused(what=what, cure="start the proxy once, or give the right path")
-    connection = connect(path, timeout=_READER_BUSY_SECONDS, mode="ro")
+    connection = connect(path, timeout=timeout, mode="ro")
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
         (version,) = connection.execute("PRAGMA user_version").fetchone()

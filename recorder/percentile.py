@@ -1,0 +1,102 @@
+"""Percentiles by nearest rank, and the SQL functions that answer them.
+
+The p-th percentile of n values is the one at place ceil(p / 100 * n) of their order, the first for p = 0: always a
+value that occurs, never one between two. SQLite from 3.51 on may have functions of these names that interpolate; on a
+connection that `register` was called for, ours stand in their place.
+"""
+
+import logging
+import math
+import sqlite3
+from bisect import bisect_left
+from collections.abc import Sequence
+from decimal import Decimal
+from functools import partial
+from typing import NoReturn
+
+from recorder.printable import printable
+
+logger = logging.getLogger(__name__)
+
+type Number = int | float
+
+_FIXED = {"median": 50, "p50": 50, "p90": 90, "p95": 95, "p99": 99}
+_HUNDRED = 100
+_LONGEST = 40  # characters of a value in a message
+_NOT_GIVEN = object()
+
+
+def nearest_rank[N: Number](ordered: Sequence[N], percent: Number) -> N | None:
+    """The percentile of values in ascending order; None if there are none. `percent` is from 0 to 100."""
+    if not ordered:
+        return None
+    # In decimals as they were typed: as binary fractions, 55.1 % of 1,000 values are a little more than 551 of them.
+    rank = math.ceil(Decimal(str(percent)) * len(ordered) / _HUNDRED)
+    return ordered[max(rank, 1) - 1]
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Give the connection `percentile(x, p)`, `median(x)`, `p50(x)`, `p90(x)`, `p95(x)` and `p99(x)`.
+
+    They leave NULLs out and answer NULL where no value is left. Each may be a window function as well.
+    """
+    connection.create_window_function("percentile", 2, partial(_Values, "percentile"))
+    for name, percent in _FIXED.items():
+        connection.create_window_function(name, 1, partial(_Values, name, percent))
+
+
+class _Values:
+    """The values of one group, or of one window; its methods are what SQLite calls."""
+
+    def __init__(self, name: str, percent: Number | None = None) -> None:
+        self._name = name
+        self._percent = percent
+        self._values: list[Number] = []
+        self._is_ordered = True
+
+    def step(self, value: object, percent: object = _NOT_GIVEN) -> None:
+        if percent is not _NOT_GIVEN and (percent is None or percent != self._percent):
+            self._take(percent)
+        if value is None:
+            return
+        if not isinstance(value, int | float):
+            self._fail(f"{_shown(value)} is not a number: leave it out, or convert it with cast(... as real)")
+        self._values.append(value)
+        self._is_ordered = False
+
+    def inverse(self, value: object, _percent: object = None) -> None:
+        if isinstance(value, int | float):
+            ordered = self._ordered()
+            del ordered[bisect_left(ordered, value)]
+
+    def value(self) -> Number | None:
+        return None if self._percent is None else nearest_rank(self._ordered(), self._percent)
+
+    def finalize(self) -> Number | None:
+        return self.value()
+
+    def _ordered(self) -> list[Number]:
+        if not self._is_ordered:
+            self._values.sort()
+            self._is_ordered = True
+        return self._values
+
+    def _take(self, percent: object) -> None:
+        if not isinstance(percent, int | float) or not 0 <= percent <= _HUNDRED:
+            self._fail(f"the percentage is {_shown(percent)}: give a number from 0 to 100")
+        if self._percent is not None:
+            self._fail(f"the percentage is {self._percent} and then {percent}: give the same for all rows of a group")
+        self._percent = percent
+
+    def _fail(self, problem: str) -> NoReturn:
+        # SQLite only passes on that a step raised an error. The log says why: on stderr, unless it was set up otherwise.
+        message = f"{self._name}(): {problem}."
+        logger.error(message)
+        raise ValueError(message)
+
+
+def _shown(value: object) -> str:
+    """`value` as SQL would have it, shortened and safe to print."""
+    if isinstance(value, str):
+        return f"'{printable(value[:_LONGEST])}'"
+    return {type(None): "NULL", bytes: "a blob"}.get(type(value)) or str(value)

@@ -1,0 +1,50 @@
+"""A database opened to be read by a command: read-only, and whatever is the matter with it is one sentence."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from recorder import database, identity
+from recorder.errors import DatabaseRefused
+
+_PATIENCE_SECONDS = 5.0  # for locks, which in WAL only a recovery takes
+_STEPS = 50_000  # of SQLite's machine, about a millisecond: between two looks at `is_over`
+
+
+@contextmanager
+def reader(
+    path: Path, *, patience: float = _PATIENCE_SECONDS, is_over: Callable[[], bool] = lambda: False
+) -> Iterator[sqlite3.Connection]:
+    """A connection to the database at `path` that waits up to `patience` seconds for locks.
+
+    A statement ends early once `is_over`, which is asked about each millisecond, or when Ctrl-C is typed.
+
+    Raises:
+        DatabaseRefused: there is no database of ours at `path`, none of the present version, or it cannot be read. What
+            SQLite says inside the `with` becomes one too.
+        KeyboardInterrupt: a statement was ended early.
+    """
+    try:
+        with closing(_open(path.absolute(), patience)) as connection:
+            # Texts came from others: what is no UTF-8 is shown as far as it goes.
+            connection.text_factory = lambda text: text.decode(errors="replace")
+            # Without it Python would hear of Ctrl-C when SQLite has the first row, of a large database much later. What
+            # it raises then goes no further than SQLite, which ends the statement.
+            connection.set_progress_handler(is_over, _STEPS)
+            yield connection
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from error
+        raise identity.refusal(path, error) from error
+    except OSError as error:
+        raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error
+
+
+def _open(path: Path, patience: float) -> sqlite3.Connection:
+    if path.is_file() and path.stat().st_size:
+        # First the sentences that name what the file is; open_reader, which is for our own, looks at one number.
+        with closing(database.connect(path, timeout=patience, mode="ro")) as connection:
+            connection.execute("PRAGMA trusted_schema=OFF")
+            identity.claimed_version(connection, path)
+    return database.open_reader(path, timeout=patience)
