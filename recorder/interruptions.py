@@ -34,7 +34,9 @@ class Interruptions:
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
         self._poll.register(self._read, select.POLLIN)
-        if sys.stdout is not None:  # closed at the start
+        if sys.stdout is None:  # closed before the start
+            self.exit_code = _BROKEN_PIPE
+        else:
             self._poll.register(sys.stdout, 0)  # which tells that nobody reads it any more
         self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self._before = {one: signal.signal(one, self._note) for one in _NOTED}

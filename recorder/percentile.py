@@ -9,10 +9,10 @@ import logging
 import math
 import sqlite3
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from recorder.printable import printable
 
@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 
 type Number = int | float
 
-_FIXED = {"median": 50, "p50": 50, "p90": 90, "p95": 95, "p99": 99}
+# Name and percentage; None: it is the second argument.
+_FUNCTIONS: dict[str, int | None] = {"percentile": None, "median": 50, "p50": 50, "p90": 90, "p95": 95, "p99": 99}
 _HUNDRED = 100
 _LONGEST = 40  # characters of a value in a message
 _NOT_GIVEN = object()
@@ -40,15 +41,15 @@ def register(connection: sqlite3.Connection) -> None:
 
     They leave NULLs out and answer NULL where no value is left. Each may be a window function as well.
     """
-    connection.create_window_function("percentile", 2, partial(_Values, "percentile"))
-    for name, percent in _FIXED.items():
-        connection.create_window_function(name, 1, partial(_Values, name, percent))
+    for name, percent in _FUNCTIONS.items():
+        values: Callable[[], Any] = partial(_Values, name, percent)  # of two arguments typeshed knows no method
+        connection.create_window_function(name, 2 if percent is None else 1, values)
 
 
 class _Values:
     """The values of one group, or of one window; its methods are what SQLite calls."""
 
-    def __init__(self, name: str, percent: Number | None = None) -> None:
+    def __init__(self, name: str, percent: Number | None) -> None:
         self._name = name
         self._percent = percent
         self._values: list[Number] = []
@@ -89,7 +90,7 @@ class _Values:
         self._percent = percent
 
     def _fail(self, problem: str) -> NoReturn:
-        # SQLite only passes on that a step raised an error. The log says why: on stderr, unless it was set up otherwise.
+        # SQLite only passes on that a step raised an error. The log says why: on stderr, where nobody set it up.
         message = f"{self._name}(): {problem}."
         logger.error(message)
         raise ValueError(message)

@@ -24,11 +24,11 @@ def count(value: float | None) -> str:
         return UNKNOWN
     if round(value) < _EXACT:
         return f"{value:,.0f}"
-    for unit in ("k", "M", "G"):
+    for unit in ("k", "M"):
         value /= _THOUSAND
         if round(value) < _THOUSAND:
-            break
-    return f"{three_digits(value)}{unit}"
+            return f"{three_digits(value)}{unit}"
+    return f"{three_digits(value / _THOUSAND)}G"
 
 
 def dollars(value: float | None) -> str:

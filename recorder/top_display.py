@@ -1,56 +1,24 @@
 """Where `llm-top --watch` shows its tables: on the whole terminal, or as lines where no terminal is."""
 
 import json
-from abc import ABC, abstractmethod
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
 
 import click
 import msgspec
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
 from recorder import top_table
 from recorder.top import Top
 
+_LINES_BELOW = 3  # the table: a blank one, what happened, when it was drawn
 
-class Display(ABC):
-    """Where tables are shown, one after the other."""
-
-    @abstractmethod
-    def show(self, taken: Top, news: str | None) -> None:
-        """Show the figures."""
-
-    @abstractmethod
-    def tell(self, trouble: str) -> None:
-        """Say why there are none."""
-
-    def redraw(self) -> None:
-        """Draw again what was shown last: the terminal has another size."""
-
-    def leave(self) -> None:
-        """Leave the terminal as it was before."""
-
-    def come_back(self) -> None:
-        """The reverse."""
-
-    def __enter__(self) -> Self:
-        """Take the terminal."""
-        self.come_back()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Leave it, if it is still there."""
-        with suppress(OSError):
-            self.leave()
+type Display = Screen | Lines
 
 
-class Screen(Display):
+class Screen:
     """The whole terminal, drawn over."""
 
     def __init__(self, console: Console, seconds: float) -> None:
@@ -75,41 +43,55 @@ class Screen(Display):
     def redraw(self) -> None:
         """Draw again what was shown last."""
         width, height = self._console.size
-        parts = [] if self._taken is None else [top_table.table(self._taken, width=width, height=height - 3), Text()]
+        parts: list[RenderableType] = []
+        if self._taken is not None:
+            parts += [top_table.table(self._taken, width=width, height=height - _LINES_BELOW), Text()]
         if self._told is not None:
             parts.append(Text(self._told, style="yellow"))
         parts.append(Text(f"{self._drawn_at:%H:%M:%S} UTC, {self._footer}", style="dim"))
         self._live.update(Group(*parts), refresh=True)
 
-    def leave(self) -> None:
-        """Give the terminal back."""
-        self._live.stop()
+    def give_back(self) -> None:
+        """Leave the terminal as it was; it may be gone."""
+        with suppress(OSError):
+            self._live.stop()
 
-    def come_back(self) -> None:
+    def take_terminal(self) -> None:
         """Take the terminal."""
         self._live.start()
 
 
-class Lines(Display):
+class Lines:
     """Where no terminal is: one table below the other, or one JSON document a line; troubles go to stderr."""
 
     def __init__(self, console: Console, *, as_json: bool) -> None:
         """Nothing is printed yet."""
         self._console = console
         self._as_json = as_json
+        self._news: str | None = None
         self._told: str | None = None
 
     def show(self, taken: Top, news: str | None) -> None:
         """Show the figures."""
-        if news is not None:
-            self.tell(news)
+        if news is not None and news != self._news:
+            click.echo(news, err=True)
+        self._news, self._told = news, None
         if self._as_json:
             click.echo(json.dumps(msgspec.to_builtins(taken)))
         else:
             self._console.print(top_table.table(taken), Text())
 
     def tell(self, trouble: str) -> None:
-        """Say it once."""
+        """Say why there are none, once."""
         if trouble != self._told:
             click.echo(trouble, err=True)
         self._told = trouble
+
+    def redraw(self) -> None:
+        """What is printed stays as it is."""
+
+    def give_back(self) -> None:
+        """There is nothing to give back."""
+
+    def take_terminal(self) -> None:
+        """There is nothing to take."""

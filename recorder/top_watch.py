@@ -61,7 +61,8 @@ def watch(source: Source, display: Display, seconds: float, interruptions: Inter
     """
     with suppress(KeyboardInterrupt):  # of which interruptions knows more
         taken = source.take()
-        with display:
+        display.take_terminal()
+        try:
             display.show(taken, source.news)
             while not _sleep(seconds, display, interruptions):
                 try:
@@ -70,6 +71,8 @@ def watch(source: Source, display: Display, seconds: float, interruptions: Inter
                     display.tell(source.trouble(error))
                 else:
                     display.show(taken, source.news)
+        finally:
+            display.give_back()
     return interruptions.exit_code or 0
 
 
@@ -79,8 +82,8 @@ def _sleep(seconds: float, display: Display, interruptions: Interruptions) -> bo
     while not interruptions.is_over() and (left := until - time.monotonic()) > 0:
         if interruptions.wait(left):
             if interruptions.take_suspension():
-                display.leave()
+                display.give_back()
                 interruptions.suspend()
-                display.come_back()
+                display.take_terminal()
             display.redraw()
     return interruptions.is_over()

@@ -1,5 +1,6 @@
 """`sqlite-utils llm-top`. Each `sqlite-utils` command imports this file: what it needs is imported when it runs."""
 
+import errno
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ _SHORTEST, _LONGEST = 0.1, 86_400  # seconds between two tables
 _MOST_MINUTES = 100 * 366 * 24 * 60
 
 
-class _Seconds(click.ParamType):
+class _Seconds(click.ParamType[float]):
     name = "seconds"
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
@@ -64,7 +65,13 @@ def llm_top(*, path: Path, minutes: int, by: "By", watch: float | None, as_json:
     from recorder import top_run  # noqa: PLC0415 - see above
 
     window = timedelta(minutes=minutes)
-    if watch is None:
-        top_run.once(path, window, by, as_json=as_json)
-    else:
-        raise SystemExit(top_run.again_and_again(path, window, by, watch, as_json=as_json))
+    try:
+        if watch is None:
+            top_run.once(path, window, by, as_json=as_json)
+        else:
+            raise SystemExit(top_run.again_and_again(path, window, by, watch, as_json=as_json))
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # which click knows
+            raise
+        message = f"The output cannot be written ({error.strerror}): free some space, or write it to another place."
+        raise click.ClickException(message) from error
