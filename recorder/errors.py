@@ -7,6 +7,7 @@ RecorderError
   ├─ RestoreFailed     a backup could not be put back; the database is what it was
   ├─ ImportFailed      a file could not be read in; what was read in before stays
   ├─ BadPrices         the file of own prices cannot be used
+  ├─ ReportFailed      a report could not be written; what stood there stays
   └─ BadDuration       a text is no length of time
 """
 
@@ -41,6 +42,10 @@ class ImportFailed(RecorderError):  # noqa: N818
 
 class BadPrices(RecorderError):  # noqa: N818
     """The file of own prices cannot be used."""
+
+
+class ReportFailed(RecorderError):  # noqa: N818
+    """A report could not be written; what stood there stays."""
 
 
 class BadDuration(RecorderError):  # noqa: N818

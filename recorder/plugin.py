@@ -10,6 +10,7 @@ import click
 from sqlite_utils import hookimpl
 
 from recorder import ago, percentile
+from recorder.commands.llm_report import llm_report
 from recorder.commands.llm_top import llm_top
 
 
@@ -17,6 +18,7 @@ from recorder.commands.llm_top import llm_top
 def register_commands(cli: click.Group) -> None:
     """Give `sqlite-utils` the commands."""
     cli.add_command(llm_top)
+    cli.add_command(llm_report)
 
 
 @hookimpl

@@ -13,9 +13,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from recorder.figures import Figures
 from recorder.printable import printable
 from recorder.quantities import UNKNOWN, count, dollars, length, milliseconds, rate, share
-from recorder.top import Line, Top
+from recorder.top import Top
 
 _GAP = 2  # cells between two columns
 _NARROWEST_NAME = 12  # cells
@@ -26,7 +27,7 @@ _PARTIAL = "+"
 
 class _Column(NamedTuple):
     title: str
-    text: Callable[[Line, Top], str]
+    text: Callable[[Figures, Top], str]
     rank: int  # the highest is the first that a narrow terminal goes without
     tells_errors: bool = False
 
@@ -73,7 +74,7 @@ def table(top: Top, *, width: int | None = None, height: int | None = None) -> G
 
 
 def _fitting(
-    width: int | None, lines: Sequence[Line], names: Sequence[str], top: Top
+    width: int | None, lines: Sequence[Figures], names: Sequence[str], top: Top
 ) -> tuple[dict[_Column, list[str]], int]:
     """The columns that there is room for, with their cells, and the width that is left for the names."""
     columns = {column: _aligned([column.text(line, top) for line in lines]) for column in _COLUMNS}
@@ -95,11 +96,11 @@ def _aligned(cells: list[str]) -> list[str]:
     return [cell if cell.endswith(_PARTIAL) else f"{cell} " for cell in cells]
 
 
-def _cell(column: _Column, text: str, line: Line) -> Text:
+def _cell(column: _Column, text: str, line: Figures) -> Text:
     return Text(text, style="red" if column.tells_errors and line.errors else "")
 
 
-def _name(line: Line) -> str:
+def _name(line: Figures) -> str:
     return UNKNOWN if line.name is None else printable(line.name[:_LONGEST_NAME])
 
 

@@ -1,0 +1,71 @@
+"""The report as a file: whole or not at all, and never in the place of something that is no report."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from recorder.errors import ReportFailed
+from recorder.report.page import GENERATOR
+
+_MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
+_MARK_WITHIN = 1000  # bytes from the start
+_COMPANIONS = ("", "-wal", "-shm", "-journal")
+
+
+def check(path: Path, database: Path, *, force: bool) -> None:
+    """Whether a report may be written to `path`: before the work, so that none is lost.
+
+    An earlier report makes way, so that the same command works each week; any other file only if `force`, and the
+    database that is reported of never.
+
+    Raises:
+        ReportFailed: it may not.
+    """
+    try:
+        for companion in _COMPANIONS:
+            file = Path(f"{database}{companion}")
+            if path.exists() and file.exists() and path.samefile(file):
+                raise ReportFailed(what=f"{path} belongs to the database", cure="write the report to another file")
+        if path.is_dir():
+            raise ReportFailed(what=f"{path} is a folder", cure="name a file")
+        if path.is_file() and path.stat().st_size and not force and not _is_report(path):
+            what = f"{path} exists and is no report"
+            raise ReportFailed(what=what, cure="write to another file, or overwrite it with --force")
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def write(path: Path, page: str) -> None:
+    """Write the page to `path`; on failure, what stood there stays.
+
+    Raises:
+        ReportFailed: it could not be written.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe, a device
+            path.write_text(page, encoding="utf-8")
+        else:
+            _replace(path.resolve(), page)
+    except OSError as error:
+        raise _failed(path, error) from error
+
+
+def _replace(path: Path, page: str) -> None:
+    unfinished = path.with_name(f".{path.name[:200]}.{os.getpid()}.unfinished")
+    try:
+        with unfinished.open("x", encoding="utf-8") as file:
+            file.write(page)
+        unfinished.replace(path)
+    except BaseException:  # raised again: nothing half is left
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)
+        raise
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _MARK in file.read(_MARK_WITHIN)
+
+
+def _failed(path: Path, error: OSError) -> ReportFailed:
+    return ReportFailed(what=f"{path} cannot be written ({error.strerror})", cure="name another file")
