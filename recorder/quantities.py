@@ -4,10 +4,11 @@ from datetime import timedelta
 from typing import Final
 
 UNKNOWN: Final = "-"
+NAMELESS: Final = "(unknown)"  # a model, an origin, ...
 
 _TEN, _HUNDRED, _THOUSAND = 10, 100, 1000
 _EXACT = 10_000  # counts below it are given to the last digit
-_SMALL_COST, _TINY_COST = 0.1, 0.0001  # dollars
+_SMALL_COST, _TINY_COST, _LEAST_COST = 0.1, 0.0001, 0.000001  # dollars
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
@@ -35,8 +36,10 @@ def dollars(value: float | None) -> str:
     """A cost in US dollars: `$12.30`, `$0.0042`."""
     if value is None:
         return UNKNOWN
+    if 0 < value < _LEAST_COST:
+        return "<$0.000001"
     if 0 < value < _TINY_COST:
-        return f"<${_TINY_COST}"
+        return f"${value:.6f}"
     if 0 < value < _SMALL_COST:
         return f"${value:.4f}"
     return f"${value:,.2f}" if value < _THOUSAND else f"${value:,.0f}"
@@ -66,6 +69,11 @@ def length(value: timedelta) -> str:
     if value >= 2 * _MINUTE:
         return f"{value // _MINUTE} min"
     return f"{max(round(value.total_seconds()), 0)} s"
+
+
+def many(value: int, one: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{count(value)} {one}{'' if value == 1 else 's'}"
 
 
 def three_digits(value: float) -> str:

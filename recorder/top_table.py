@@ -15,12 +15,12 @@ from rich.text import Text
 
 from recorder.figures import Figures
 from recorder.printable import printable
-from recorder.quantities import UNKNOWN, count, dollars, length, milliseconds, rate, share
+from recorder.quantities import NAMELESS, UNKNOWN, count, dollars, length, milliseconds, rate, share
 from recorder.top import Top
 
 _GAP = 2  # cells between two columns
 _NARROWEST_NAME = 12  # cells
-_LONGEST_NAME = 200  # characters
+_LONGEST_NAME = 80  # characters
 _LINES_AROUND = 8  # that are no group: title, head, rules, total, notes
 _PARTIAL = "+"
 
@@ -101,7 +101,7 @@ def _cell(column: _Column, text: str, line: Figures) -> Text:
 
 
 def _name(line: Figures) -> str:
-    return UNKNOWN if line.name is None else printable(line.name[:_LONGEST_NAME])
+    return NAMELESS if line.name is None else printable(line.name[:_LONGEST_NAME])
 
 
 def _sum(text: str, without: int) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from recorder.commands.common import EXIT_CODES, refusing
+from recorder.commands.to_stdout import telling_why_not
 
 _MOST_DAYS = 3660
 
@@ -27,6 +28,7 @@ _MOST_DAYS = 3660
 )
 @click.option("--force", is_flag=True, help="Overwrite what is no report, too.")
 @refusing
+@telling_why_not
 def llm_report(*, path: Path, output: str, days: int, force: bool) -> None:
     """Make a page of the LLM calls of the last days, to mail around.
 

@@ -1,6 +1,5 @@
 """`sqlite-utils llm-top`. Each `sqlite-utils` command imports this file: what it needs is imported when it runs."""
 
-import errno
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from recorder.commands.common import EXIT_CODES, json_option, refusing
+from recorder.commands.to_stdout import telling_why_not
 
 if TYPE_CHECKING:
     from recorder.top import By
@@ -56,6 +56,7 @@ class _Seconds(click.ParamType[float]):
 )
 @json_option
 @refusing
+@telling_why_not
 def llm_top(*, path: Path, minutes: int, by: "By", watch: float | None, as_json: bool) -> None:
     """Show what the LLM calls of the last hour look like.
 
@@ -65,13 +66,7 @@ def llm_top(*, path: Path, minutes: int, by: "By", watch: float | None, as_json:
     from recorder import top_run  # noqa: PLC0415 - see above
 
     window = timedelta(minutes=minutes)
-    try:
-        if watch is None:
-            top_run.once(path, window, by, as_json=as_json)
-        else:
-            raise SystemExit(top_run.again_and_again(path, window, by, watch, as_json=as_json))
-    except OSError as error:
-        if error.errno == errno.EPIPE:  # which click knows
-            raise
-        message = f"The output cannot be written ({error.strerror}): free some space, or write it to another place."
-        raise click.ClickException(message) from error
+    if watch is None:
+        top_run.once(path, window, by, as_json=as_json)
+    else:
+        raise SystemExit(top_run.again_and_again(path, window, by, watch, as_json=as_json))

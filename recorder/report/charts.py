@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from recorder.report import scale
 from recorder.report.content import Period
 
-_TOP, _RIGHT, _BOTTOM, _LEFT = 10, 12, 24, 58  # pixels around what is drawn
+_TOP, _RIGHT, _BOTTOM, _LEFT = 16, 12, 24, 66  # pixels around what is drawn
 _LABEL_EVERY = 90  # pixels that a moment's label takes at least
 _GAP, _GAP_SHARE = 1.0, 0.2  # between bars: pixels at least, and part of their width
 _MOST_GAP = 24.0

@@ -5,7 +5,7 @@ lock and keeps no WAL of a recorder from being cut; all else is asked of that. U
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -33,11 +33,9 @@ _COPY = """
 """
 _ENDS = "SELECT (SELECT min(timestamp) FROM completion_requests), (SELECT max(timestamp) FROM completion_requests)"
 # The noqa below: nothing is put into SQL but texts of ours.
-_TOTALS = f"SELECT is_current, {SUMS} FROM calls GROUP BY is_current"  # noqa: S608
-_MODELS = f"SELECT is_current, model, {SUMS} FROM calls GROUP BY is_current, model"  # noqa: S608
+_CURRENT = f"SELECT model, slot, {SUMS} FROM calls WHERE is_current GROUP BY model, slot"  # noqa: S608
+_BEFORE = f"SELECT model, {SUMS} FROM calls WHERE NOT is_current GROUP BY model"  # noqa: S608
 _ORIGINS = f"SELECT origin, {SUMS} FROM calls WHERE is_current GROUP BY origin"  # noqa: S608
-_SLOTS = f"SELECT slot, {SUMS} FROM calls WHERE is_current GROUP BY slot"  # noqa: S608
-_PANELS = f"SELECT model, slot, {SUMS} FROM calls WHERE is_current GROUP BY model, slot"  # noqa: S608
 _COSTS = """
     SELECT substr(timestamp, 1, 10), model, iif(count(cost_usd), total(cost_usd), NULL)
     FROM calls WHERE is_current GROUP BY 1, 2
@@ -160,24 +158,26 @@ def collect(connection: sqlite3.Connection, period: Period) -> Content:
             "slot_seconds": round(period.slot.total_seconds()),
         },
     )
-    reaches_back = first_at is not None and first_at <= before
-    totals = {bool(now): Sums.of(columns).figures("total") for now, *columns in connection.execute(_TOTALS)}
-    models: dict[bool, list[Figures]] = {True: [], False: []}
-    for now, name, *columns in connection.execute(_MODELS):
-        models[bool(now)].append(Sums.of(columns).figures(name))
-    by_requests = most_requests_first(models[True])
-    streaming = [one.name for one in by_requests if one.time_to_first_token_count]
+    current = {(model, slot): Sums.of(columns) for model, slot, *columns in connection.execute(_CURRENT)}
+    by_model = _added((model, sums) for (model, _), sums in current.items())
+    by_slot = _added((slot, sums) for (_, slot), sums in current.items())
+    models = most_requests_first(sums.figures(model) for model, sums in by_model.items())
+    earlier = {model: Sums.of(columns) for model, *columns in connection.execute(_BEFORE)}
+    if first_at is None or first_at > before:  # it would be compared with a part of that time
+        earlier = {}
+    charted = [one.name for one in models if one.time_to_first_token_count][:CHARTED_MODELS]
+    slots = range(period.slots)
     return Content(
         period=period,
         last_at=last_at,
-        total=totals.get(True),
-        before=totals.get(False) if reaches_back else None,
-        models=by_requests,
-        models_before={one.name: one for one in models[False]} if reaches_back else {},
+        total=_total(by_model),
+        before=_total(earlier),
+        models=models,
+        models_before={model: sums.figures(model) for model, sums in earlier.items()},
         origins=most_requests_first(Sums.of(columns).figures(name) for name, *columns in connection.execute(_ORIGINS)),
-        slots=_by_slot(connection, period),
-        panels=_panels(connection, period, streaming[:CHARTED_MODELS]),
-        costs={(day, name): cost for day, name, cost in connection.execute(_COSTS)},
+        slots=[_figures(by_slot.get(slot)) for slot in slots],
+        panels={model: [_figures(current.get((model, slot))) for slot in slots] for model in charted},
+        costs={(day, model): cost for day, model, cost in connection.execute(_COSTS)},
         errors=[ErrorType(*row) for row in connection.execute(_ERRORS)],
         messages=[Message(*row) for row in connection.execute(_MESSAGES, (_SHOWN_MESSAGES,))],
         slowest=_calls(connection, "response_time_ms"),
@@ -185,19 +185,20 @@ def collect(connection: sqlite3.Connection, period: Period) -> Content:
     )
 
 
-def _by_slot(connection: sqlite3.Connection, period: Period) -> list[Figures | None]:
-    found = {slot: Sums.of(columns).figures(None) for slot, *columns in connection.execute(_SLOTS)}
-    return [found.get(slot) for slot in range(period.slots)]
+def _added[K](groups: Iterable[tuple[K, Sums]]) -> dict[K, Sums]:
+    """Those of the same key together."""
+    by_key: dict[K, list[Sums]] = {}
+    for key, sums in groups:
+        by_key.setdefault(key, []).append(sums)
+    return {key: Sums.added(same) for key, same in by_key.items()}
 
 
-def _panels(
-    connection: sqlite3.Connection, period: Period, models: Sequence[str | None]
-) -> dict[str | None, list[Figures | None]]:
-    panels: dict[str | None, list[Figures | None]] = {model: [None] * period.slots for model in models}
-    for model, slot, *columns in connection.execute(_PANELS):
-        if model in panels and slot in range(period.slots):
-            panels[model][slot] = Sums.of(columns).figures(model)
-    return panels
+def _total(groups: Mapping[str | None, Sums]) -> Figures | None:
+    return Sums.added(list(groups.values())).figures("total") if groups else None
+
+
+def _figures(sums: Sums | None) -> Figures | None:
+    return sums and sums.figures(None)
 
 
 def _calls(connection: sqlite3.Connection, column: str) -> list[Call]:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from markupsafe import Markup
 
 from recorder.figures import Figures
-from recorder.quantities import dollars, milliseconds, share
+from recorder.quantities import count, dollars, many, milliseconds, share
 from recorder.report import charts, words
 from recorder.report.charts import Bar, Point
 from recorder.report.content import CHARTED_MODELS, Content
@@ -116,7 +116,7 @@ def _requests(
 ) -> Markup:
     bars = []
     for (start, end), one in zip(charts.slots(content.period), content.slots, strict=True):
-        told = "no calls" if one is None else f"{one.requests:,} requests, {one.errors:,} failed"
+        told = "no calls" if one is None else f"{many(one.requests, 'request')}, {count(one.errors)} failed"
         bars.append(Bar(start, end, [] if one is None else values(one), f"{words.span(start, end)}: {told}"))
     return _chart(charts.bars(bars, frame=charts.Frame(size, content.period, title, words.count_mark), whole=True))
 
@@ -125,7 +125,7 @@ def _first_tokens(span: tuple[datetime, datetime], one: Figures | None) -> Point
     if one is None or not one.time_to_first_token_count:
         return Point(*span, None, None, f"{words.span(*span)}: no streams")
     low, high = one.time_to_first_token_p50_ms, one.time_to_first_token_p95_ms
-    told = f"median {milliseconds(low)}, p95 {milliseconds(high)}, {one.time_to_first_token_count:,} streams"
+    told = f"median {milliseconds(low)}, p95 {milliseconds(high)}, {many(one.time_to_first_token_count, 'stream')}"
     return Point(*span, low, high, f"{words.span(*span)}: {told}")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from recorder.printable import printable
+from recorder.quantities import many
 from recorder.reader import reader
 from recorder.report import content, output, page
 
@@ -30,4 +31,4 @@ def run(database: Path, target: str, days: int, *, force: bool) -> None:
         return
     output.write(path, text)
     calls = found.total.requests if found.total else 0
-    click.echo(f"{printable(target)}: {calls:,} calls, {len(text.encode()) / 1000:,.0f} kB")
+    click.echo(f"{printable(target)}: {many(calls, 'call')}, {len(text.encode()) / 1000:,.0f} kB")

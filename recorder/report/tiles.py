@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from recorder.figures import Figures
-from recorder.quantities import UNKNOWN, count, dollars, milliseconds, share
+from recorder.quantities import UNKNOWN, count, dollars, many, milliseconds, share
 from recorder.report import words
 from recorder.report.content import Content
 from recorder.report.trend import Trend, trend
@@ -37,13 +37,13 @@ def tiles(content: Content) -> list[Tile]:
         Tile(
             "Requests",
             count(now.requests),
-            f"{len(content.models):,} models, {len(content.origins):,} origins",
+            f"{many(len(content.models), 'model')}, {many(len(content.origins), 'origin')}",
             against(lambda one: one.requests, count, rise_is_worse=False),
         ),
         Tile(
             "Failed",
             share(now.errors, now.requests),
-            f"{count(now.errors)} calls",
+            many(now.errors, "call"),
             against(lambda one: one.errors / one.requests, lambda part: share(part, 1)),
         ),
         Tile(
@@ -55,7 +55,7 @@ def tiles(content: Content) -> list[Tile]:
         Tile(
             "Cost",
             words.partial(dollars(now.cost_usd), now.without_cost),
-            f"{count(now.without_cost)} successful calls without a known cost" if now.without_cost else "",
+            f"{many(now.without_cost, 'successful call')} without a known cost" if now.without_cost else "",
             against(lambda one: one.cost_usd, dollars),
         ),
         Tile(

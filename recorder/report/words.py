@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from recorder.printable import printable
-from recorder.quantities import UNKNOWN
+from recorder.quantities import NAMELESS, UNKNOWN
 from recorder.report import scale
 from recorder.report.content import Period
 
@@ -14,7 +14,7 @@ _MINUTES = {"day": 1440, "hour": 60, "minute": 1}
 
 def name(of: str | None) -> str:
     """A model, an origin, an error's type."""
-    return UNKNOWN if of is None else printable(of[:_LONGEST_NAME])
+    return NAMELESS if of is None else printable(of[:_LONGEST_NAME])
 
 
 def text(of: str | None) -> str:
@@ -73,7 +73,7 @@ def time_mark(value: float) -> str:
 
 def dollar_mark(value: float) -> str:
     """On the axis of a chart."""
-    return f"${value:g}" if value < _THOUSAND else f"${value:,.0f}"
+    return f"${value:,.0f}" if value >= _THOUSAND else "$" + f"{value:.7f}".rstrip("0").rstrip(".")
 
 
 def percent_mark(value: float) -> str:
