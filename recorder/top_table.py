@@ -70,7 +70,7 @@ def table(top: Top, *, width: int | None = None, height: int | None = None) -> G
         notes.append(f"and {left_out:,} more that there is no room for")
     if any(cell.endswith(_PARTIAL) for cells in columns.values() for cell in cells):
         notes.append(f"{_PARTIAL} at least: it is not known of every successful call")
-    return Group(Text(f"LLM calls of {window}"), Text(), drawn, *(Text(note, style="dim") for note in notes))
+    return Group(_one_line(f"LLM calls of {window}"), Text(), drawn, *(_one_line(note, style="dim") for note in notes))
 
 
 def _fitting(
@@ -98,6 +98,10 @@ def _aligned(cells: list[str]) -> list[str]:
 
 def _cell(column: _Column, text: str, line: Figures) -> Text:
     return Text(text, style="red" if column.tells_errors and line.errors else "")
+
+
+def _one_line(text: str, style: str = "") -> Text:
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def _name(line: Figures) -> str:
