@@ -137,7 +137,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(small: Path) -> N
     assert at - since == HOUR
 
 
-def _figures(name: str | None, calls: Iterable[CompletionRequest]) -> dict[str, Any]:
+def figures_of(name: str | None, calls: Iterable[CompletionRequest]) -> dict[str, Any]:
     """What the figures should be, by the plainest means."""
     calls = list(calls)
 
@@ -180,9 +180,9 @@ def test_the_figures_are_those_of_the_calls(by: top.By, current_db: Path) -> Non
     inside = [one for one in calls if found["since"] <= one.timestamp]
     assert 100 < len(inside) < 1400
     names = {getattr(one, by) for one in inside}
-    expected = [_figures(name, (one for one in inside if getattr(one, by) == name)) for name in names]
+    expected = [figures_of(name, (one for one in inside if getattr(one, by) == name)) for name in names]
     assert found["lines"] == sorted(expected, key=lambda line: (-line["requests"], line["name"] or ""))
-    assert found["total"] == _figures("total", inside)
+    assert found["total"] == figures_of("total", inside)
 
 
 def test_one_call_is_enough_and_a_call_at_the_very_moment_counts(current_db: Path) -> None:
