@@ -86,6 +86,16 @@ def test_they_are_window_functions_as_well(values: list[int | float | None], wid
         assert value == (reference(known, 90) if known else None)
 
 
+@pytest.mark.parametrize("count", [1, 2, 7, 10, 99, 100, 128, 1000])
+def test_no_rank_is_off_by_one_for_a_binary_fraction(count: int) -> None:
+    ordered = range(1, count + 1)
+    for tenths in range(1001):
+        expected = max(-(-tenths * count // 1000), 1)
+        assert percentile.nearest_rank(ordered, tenths / 10) == expected
+        if tenths % 10 == 0:
+            assert percentile.nearest_rank(ordered, tenths // 10) == expected
+
+
 def test_as_typed_and_not_as_binary_fractions() -> None:
     assert of(list(range(1, 1001)), "percentile(x, 55.1)") == 551
     assert of(list(range(1, 1001)), "percentile(x, 0.1)") == 1

@@ -143,6 +143,7 @@ def test_a_locked_database_is_told_and_ctrl_c_is_heard_meanwhile(filled: Path) -
             other.execute("PRAGMA locking_mode=EXCLUSIVE")
             other.execute("BEGIN EXCLUSIVE")
             terminal.wait_for("is locked by another process")
+            time.sleep(0.5)  # by now it waits for the lock again
             started = time.monotonic()
             terminal.type("\x03")
             assert_ended_well(terminal)
