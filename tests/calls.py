@@ -41,7 +41,7 @@ def write(path: Path, calls: Iterable[CompletionRequest]) -> None:
 
 def any_calls(seed: int, count: int, *, longest_ago: timedelta) -> list[CompletionRequest]:
     """Calls of all kinds, of which much is unknown."""
-    chance = random.Random(seed)  # noqa: S311 - the same in every run
+    chance = random.Random(seed)
 
     def perhaps[V](value: V) -> V | None:
         return value if chance.random() < 0.8 else None

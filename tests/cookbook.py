@@ -44,9 +44,7 @@ def run(command: str, folder: Path) -> str:
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
     shell = ["/bin/sh", "-c", command]
-    done = subprocess.run(  # noqa: S603 - README's own
-        shell, cwd=folder, env=environment, check=True, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run(shell, cwd=folder, env=environment, check=True, capture_output=True, text=True, timeout=60)
     return done.stdout
 
 
