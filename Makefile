@@ -1,10 +1,11 @@
-# Every target sets .venv up by itself. `make help` lists them.
+# Every target sets .venv up by itself, and those that need it .venv-dashboard. `make help` lists them.
 PORT ?= 8080
 ARGS ?=
 BIN := .venv/bin
 MARK := .venv/setup
+DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo test fuzz torture bench soak check lock clean FORCE
+.PHONY: help setup run demo dashboard test fuzz torture bench soak check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -17,9 +18,15 @@ setup: $(MARK) ## make or update .venv (the other targets do this by themselves)
 ifneq ($(shell test -x $(BIN)/python && cat $(MARK) 2>/dev/null),$(CURDIR))
 $(MARK): FORCE
 endif
-.PRECIOUS: $(MARK)  # when interrupted, make would remove the mark that says "unfinished"
+ifneq ($(shell test -x .venv-dashboard/bin/python && cat $(DASHBOARD_MARK) 2>/dev/null),$(CURDIR))
+$(DASHBOARD_MARK): FORCE
+endif
+.PRECIOUS: $(MARK) $(DASHBOARD_MARK)  # when interrupted, make would remove the mark that says "unfinished"
 $(MARK): pyproject.toml requirements-dev.txt scripts/make-venv
 	@sh scripts/make-venv
+# A venv of its own: mitmproxy pins much of what Datasette needs, too.
+$(DASHBOARD_MARK): dashboard/requirements.txt scripts/make-venv
+	@sh scripts/make-venv .venv-dashboard dashboard/requirements.txt
 
 # flow_detail=0: the default prints whole URLs, with the keys in them. warn: -q would also hide that a client does not trust the CA.
 # tcp_timeout: the default ends calls that think for ten minutes.
@@ -31,7 +38,12 @@ run: $(MARK) ## start the proxy on 127.0.0.1; PORT=8080, ARGS="--set name=value 
 demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic: no key, no network
 	@exec $(BIN)/python -m demo $(ARGS)
 
-test: $(MARK) ## run the tests; ARGS="-k name"
+# PORT has a default for run, which is not meant here: only a value that somebody gave counts.
+dashboard: $(DASHBOARD_MARK) ## the live page of a database, on 127.0.0.1; DB=metrics.db, PORT=8001
+	@exec .venv-dashboard/bin/python -m dashboard $(if $(filter command environment,$(origin PORT)),--port $(PORT)) -- "$(DB)"
+
+test: $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
+	@sh scripts/install-chromium
 	@exec $(BIN)/python -m pytest -n auto $(ARGS)
 
 # atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
@@ -66,6 +78,7 @@ LOCK := uv pip compile --quiet --python-version 3.13 --universal --generate-hash
 lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes newer versions
 	$(LOCK) $(ARGS) -o requirements.txt pyproject.toml
 	$(LOCK) $(ARGS) --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(LOCK) $(ARGS) -o dashboard/requirements.txt dashboard/requirements.in
 
-clean: ## remove .venv and caches, but no database
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove venvs and caches, but no database
+	rm -rf .venv .venv-dashboard .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -18,16 +18,16 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_script(checkout: Path, commands: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def run_script(checkout: Path, commands: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     folder = checkout / "bin"
     folder.mkdir()
-    for tool in ("cat", "dirname", "mkdir", "rm"):
+    for tool in ("cat", "cp", "dirname", "mkdir", "rm"):
         (folder / tool).symlink_to(shutil.which(tool) or os.devnull)
     for name, text in commands.items():
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
     return subprocess.run(
-        ["/bin/sh", checkout / "scripts" / "make-venv"],
+        ["/bin/sh", checkout / "scripts" / "make-venv", *arguments],
         env={"PATH": str(folder)},
         capture_output=True,
         text=True,
@@ -63,3 +63,15 @@ def test_a_setup_that_failed_is_marked_and_begins_anew(checkout: Path) -> None:
     assert done.returncode != 0
     assert sorted(path.name for path in (checkout / ".venv").iterdir()) == ["setup"]
     assert (checkout / ".venv" / "setup").read_text() == "unfinished\n"
+
+
+def test_another_venv_gets_what_its_file_names_and_not_the_project(checkout: Path) -> None:
+    copies_itself = 'test "$2" != venv || { mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; }'
+    fake = f'#!/bin/sh\ntest "$1" = -c && exit\necho "$*"\n{copies_itself}\n'
+    done = run_script(checkout, {"python3": fake}, ".venv-other", "other.txt")
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("-m")]
+    install = "-m pip install --quiet --disable-pip-version-check --require-hashes -r other.txt"
+    assert lines == ["-m venv .venv-other", install]
+    assert (checkout / ".venv-other" / "setup").read_text() == f"{checkout.resolve()}\n"
+    assert not (checkout / ".venv").exists()
