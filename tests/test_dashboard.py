@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from selenium.webdriver import ActionChains
@@ -112,7 +113,7 @@ def page(browser: Browser, server: Server) -> Iterator[Browser]:
     assert browser.hosts == {f"127.0.0.1:{server.port}"}
 
 
-def ask(path: Path, statement: str, *parameters: object) -> list[tuple[object, ...]]:
+def ask(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         return connection.execute(statement, parameters).fetchall()
 
@@ -210,6 +211,18 @@ def test_hostile_texts_stay_texts(page: Browser) -> None:
     assert page.driver.execute_script("return typeof pwned") == "undefined"
 
 
+def test_a_text_that_got_in_unescaped_could_neither_run_nor_reach_anybody(browser: Browser) -> None:
+    browser.look()
+    planted = '<img src="http://example.org/told" onerror="pwned=6">'
+    browser.driver.execute_script("document.body.insertAdjacentHTML('beforeend', arguments[0])", planted)
+    browser.complaints.clear()
+    browser.until(lambda: browser.listen() or len(browser.complaints) > 1)
+    assert [one for one in browser.complaints if "Content Security Policy" not in one] == []
+    assert all(wall in str(browser.complaints) for wall in ("img-src", "script-src-attr"))
+    assert browser.driver.execute_script("return typeof pwned") == "undefined"
+    browser.hosts.discard("example.org")
+
+
 def test_a_title_leads_to_the_card_and_its_sql(page: Browser) -> None:
     page.look(period="24 hours", model="gpt-5.5", origin="all")
     page.driver.find_element(By.LINK_TEXT, "Requests by model").click()
@@ -253,23 +266,53 @@ def test_the_page_is_live_and_never_in_the_way_of_who_writes(page: Browser, data
     assert all(later > earlier for earlier, later in pairwise(shown))
 
 
-def test_percentiles_are_those_of_the_definition(server: Server, database: Path) -> None:
+def nearest_rank(share: float, values: list[int]) -> int | None:
+    return sorted(values)[math.ceil(share * len(values)) - 1] if values else None
+
+
+@pytest.mark.parametrize(("period", "digits"), [("7 days", 13), ("30 days", 10)])
+def test_percentiles_are_those_of_the_definition(server: Server, database: Path, period: str, digits: int) -> None:
     known: dict[tuple[object, object], list[int]] = defaultdict(list)
-    for hour, model, ms in ask(
-        database, "SELECT substr(timestamp, 1, 13), model, time_to_first_token_ms FROM completion_requests"
+    for timestamp, model, ms in ask(
+        database, "SELECT timestamp, model, time_to_first_token_ms FROM completion_requests"
     ):
         if isinstance(ms, int):
-            known[hour, model].append(ms)
-    answer = server.ask(server.queries()["first_tokens_p95"], period="7 days")["rows"]
-    whole = [row for row in answer[1:] if row["since"][14:] == "00:00.000Z" and row["series"] in MODELS]
-    assert len(whole) > 600
-    compared = 0
-    for row in whole:
-        values = sorted(known[row["since"][:13], row["series"]])
-        expected = [values[math.ceil(p * len(values)) - 1] if values else None for p in (0.5, 0.95)]
-        assert [row["p50"], row["p95"]] == expected, row
-        compared += bool(values)
-    assert compared > 500
+            known[str(timestamp)[:digits], model].append(ms)
+    answer = server.ask(server.queries()["first_tokens_p95"], period=period)["rows"]
+    whole = [row for row in answer if row["since"].endswith(":00:00.000Z") and row["series"] in MODELS]
+    compared = [known[row["since"][:digits], row["series"]] for row in whole]
+    assert [[row["p50"], row["p95"]] for row in whole] == [
+        [nearest_rank(0.5, values), nearest_rank(0.95, values)] for values in compared
+    ]
+    assert (len(whole), sum(map(bool, compared))) > (100, 30)
+
+
+def test_every_figure_is_that_of_the_rows(server: Server, database: Path) -> None:
+    columns = "success, total_tokens, cost_usd, time_to_first_token_ms, tokens_per_second, cached_tokens"
+    rows = ask(database, f"SELECT {columns} FROM completion_requests WHERE model = ?", OLD)  # noqa: S608 - the line above
+    calls, failed = len(rows), sum(not row[0] for row in rows)
+    tokens, usd = (sum(row[n] or 0 for row in rows) for n in (1, 2))
+    first = [row[3] for row in rows if row[3] is not None]
+    p50, p95 = nearest_rank(0.5, first), nearest_rank(0.95, first)
+    assert (calls, failed, p50 != p95) == (60, 9, True)
+
+    queries = server.queries()
+    said = {name: server.ask(queries[name], model=OLD, period="7 days")["rows"] for name in (*METRICS, *CHARTS)}
+    assert {name: said[name][0]["figure"].split("<small>") for name in METRICS} == {
+        "calls": ["60", f"{len(first)} streamed</small>"],
+        "error_rate": ["15.00 %", "9 failed</small>"],
+        "tokens": [f"{tokens / 1000:.1f} k", "9 calls without a count</small>"],
+        "cost": [f"${usd:.4f}", "9 calls without a cost</small>"],
+        "ttft_p50": [f"{p50} ms", f"of {len(first)} streams</small>"],
+        "ttft_p95": [f"{p95} ms", f"of {len(first)} streams</small>"],
+    }
+    assert sum(row["requests"] or 0 for row in said["requests"]) == calls
+    assert sum(row["usd"] or 0 for row in said["costs"]) == pytest.approx(usd)
+    assert sum(row["calls"] for row in said["errors"]) == failed
+    cached = sum(row["share"] * row["input"] for row in said["cache"] if row["input"])
+    assert cached == pytest.approx(sum(row[5] or 0 for row in rows))
+    rates = sorted(row[4] for row in rows if row[4] is not None)
+    assert sorted(row["p50"] for row in said["speed"] if row["streams"] == 1) == pytest.approx(rates)
 
 
 def test_many_models_are_the_first_eight_and_the_others(tmp_path: Path) -> None:
