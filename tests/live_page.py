@@ -168,9 +168,12 @@ def serving(database: Path) -> Iterator[Server]:
 @contextmanager
 def browsing(address: str, folder: Path) -> Iterator[Browser]:
     """Start Chromium with nothing but `folder` to write to, and end it."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    driver = shutil.which("chromedriver")
     if not chromium or not driver:
-        pytest.fail("The tests of the live page need Chromium: apt-get install chromium chromium-driver (as root).")
+        pytest.fail(
+            "The tests of the live page need Chromium and chromedriver: apt-get install chromium chromium-driver."
+        )
     options = ChromeOptions()
     options.binary_location = chromium
     for flag in (*_FLAGS, f"--user-data-dir={folder}"):

@@ -36,6 +36,7 @@ HOSTILE_ORIGIN = """"><svg onload="pwned=3"><style>*{display:none}</style>"""
 HOSTILE_ERROR = "<b onmouseover=pwned=4>type</b>"
 HOSTILE_MESSAGE = "<iframe srcdoc='<script>parent.pwned=5</script>'></iframe>"
 NOTHING = "nobody-asked-for-this"
+ALL = {*METRICS, *CHARTS, *TABLES}
 PERIODS = ("1 hour", "24 hours", "7 days", "30 days")
 
 
@@ -125,9 +126,6 @@ def empty(cards: dict[str, Card]) -> set[str]:
     return nothing | {name for name in TABLES if cards[name].rows[0][0] == "none"}
 
 
-ALL = {*METRICS, *CHARTS, *TABLES}
-
-
 @pytest.mark.parametrize("period", PERIODS)
 def test_every_card_draws_something(page: Browser, period: str) -> None:
     cards = page.look(period=period, model="all", origin="all")
@@ -146,12 +144,34 @@ def test_without_a_choice_it_shows_all_of_the_last_24_hours(page: Browser, datab
     assert int(bare["calls"].figure.replace(",", "")) == pytest.approx(calls, abs=3)  # time goes on
 
 
-def test_a_narrow_window_shows_everything_too(page: Browser) -> None:
-    page.width(400)
+@pytest.mark.parametrize("pixels", [400, 1000])
+def test_a_narrow_window_shows_everything_too(page: Browser, pixels: int) -> None:
+    page.width(pixels)
     cards = page.look()
     page_of = "const page = document.documentElement; return [page.scrollWidth - page.clientWidth, window.innerWidth]"
-    assert page.driver.execute_script(page_of) == [0, 400]
+    assert page.driver.execute_script(page_of) == [0, pixels]
     assert {name for name, card in cards.items() if card.left_over} == set()
+
+
+@pytest.mark.parametrize(
+    ("calls", "nothing"),
+    [
+        pytest.param([], ALL, id="none"),
+        pytest.param([_call(0.1, "m", 1)], {"errors", "failures"}, id="one"),
+        pytest.param([_with(_call(0.1, "m", 1), time_to_first_token_ms=0)], {"errors", "failures"}, id="at once"),
+    ],
+)
+def test_few_calls_are_drawn_too(
+    browser: Browser, tmp_path: Path, calls: list[CompletionRequest], nothing: set[str]
+) -> None:
+    path = tmp_path / "metrics.db"
+    Recorder(path).open()
+    with closing(open_writer(path)) as connection:
+        CompletionRequestsDAO(connection).insert_completion_requests(calls)
+    with live_page.serving(path) as server:
+        page = Browser(browser.driver, server.address)
+        assert empty(page.look()) == nothing
+        assert page.complaints == []
 
 
 def test_a_choice_in_the_form_reaches_every_card(page: Browser, database: Path) -> None:
@@ -162,18 +182,13 @@ def test_a_choice_in_the_form_reaches_every_card(page: Browser, database: Path) 
     page.until(lambda: RARE in page.driver.current_url)
     cards = page.cards()
     assert empty(cards) == set()
-    ((calls, failed, tokens, usd),) = ask(
-        database,
-        "SELECT count(*), sum(NOT success), sum(total_tokens), sum(cost_usd) FROM completion_requests WHERE model = ?",
-        RARE,
-    )
-    assert calls == 60
-    assert cards["calls"].figure in {"60", "59", "58"}  # the oldest is about to leave the hour
+    hour = "model = ? AND timestamp >= strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '-1 hour')"
+    ((calls,),) = ask(database, f"SELECT count(*) FROM completion_requests WHERE {hour}", RARE)  # noqa: S608 - see above
+    assert calls > 30
+    assert int(cards["calls"].figure) in {calls, calls + 1}  # one may have left the hour since
     assert {row[1] for name in TABLES for row in cards[name].rows} == {RARE}
     assert {row[2] for name in TABLES for row in cards[name].rows} == {"a-rare-origin"}
     assert all(cards[name].legend == [RARE] for name in CHARTS if name != "errors")
-    assert (failed, tokens) == (9, 56100)
-    assert usd == pytest.approx(0.51)
 
 
 @pytest.mark.parametrize("choice", [{"model": NOTHING}, {"origin": NOTHING}, {"model": OLD, "period": "24 hours"}])
@@ -216,7 +231,8 @@ def test_a_text_that_got_in_unescaped_could_neither_run_nor_reach_anybody(browse
     planted = '<img src="http://example.org/told" onerror="pwned=6">'
     browser.driver.execute_script("document.body.insertAdjacentHTML('beforeend', arguments[0])", planted)
     browser.complaints.clear()
-    browser.until(lambda: browser.listen() or len(browser.complaints) > 1)
+    time.sleep(0.5)  # both complaints come by themselves
+    browser.listen()
     assert [one for one in browser.complaints if "Content Security Policy" not in one] == []
     assert all(wall in str(browser.complaints) for wall in ("img-src", "script-src-attr"))
     assert browser.driver.execute_script("return typeof pwned") == "undefined"
