@@ -10,6 +10,7 @@ import sqlite3
 import sys
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import uvicorn
@@ -37,8 +38,7 @@ _NEEDED = "SELECT event_id, cached_tokens, cost_usd FROM completion_requests LIM
 @click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="On 127.0.0.1; 0: any.")
 def main(database: str, port: int) -> None:
     """Show the calls of DATABASE (else LLM_METRICS_DB, else metrics.db) as a live page, until Ctrl-C."""
-    path = Path(database or os.environ.get("LLM_METRICS_DB") or "metrics.db").expanduser().absolute()
-    _check(path)
+    path = _locate(database)
     with _listen(port) as listener:
         datasette = Datasette(metadata=metadata(), settings=_SETTINGS, static_mounts=[STATIC])
         datasette.remove_database("_memory")
@@ -50,8 +50,16 @@ def main(database: str, port: int) -> None:
             uvicorn.Server(config).run(sockets=[listener])
 
 
-def _check(path: Path) -> None:
-    if not path.is_file() or path.stat().st_size == 0:
+def _locate(database: str) -> Path:
+    given = database or os.environ.get("LLM_METRICS_DB") or "metrics.db"
+    try:
+        path = Path(given).expanduser().absolute()
+        size = path.stat().st_size if path.is_file() else 0
+    except RuntimeError:
+        _end(f"The home folder in {given} is unknown: give an absolute path (make dashboard DB=PATH).")
+    except OSError as error:
+        _end(f"{given} cannot be read ({error.strerror}): give a path that can (make dashboard DB=PATH).")
+    if not size:
         _end(f"There is no database at {path}: start the proxy once, or give the right path (make dashboard DB=PATH).")
     if any(one in str(path) for one in _UNREADABLE_NAMES):
         _end(f"Datasette cannot open {path}: use a path without {' '.join(_UNREADABLE_NAMES)}.")
@@ -60,6 +68,7 @@ def _check(path: Path) -> None:
             connection.execute(_NEEDED)
     except sqlite3.Error as error:
         _end(f"{path} cannot be shown ({error}): give the path of a database that the proxy writes.")
+    return path
 
 
 def _listen(port: int) -> socket.socket:
@@ -68,10 +77,9 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         _end(f"Port {port} of 127.0.0.1 {why}: choose another (make dashboard PORT=8002).")
-        raise
 
 
-def _end(sentence: str) -> None:
+def _end(sentence: str) -> NoReturn:
     click.echo(sentence, err=True)
     sys.exit(1)
 

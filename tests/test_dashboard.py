@@ -178,6 +178,8 @@ def test_a_choice_in_the_form_reaches_every_card(page: Browser, database: Path) 
     page.look()
     for name, value in {"period": "1 hour", "model": RARE, "origin": "a-rare-origin"}.items():
         Select(page.driver.find_element(By.ID, name)).select_by_visible_text(value)
+    options = [one.text for one in Select(page.driver.find_element(By.ID, "origin")).options]
+    assert options == ["", "all", HOSTILE_ORIGIN, "a-rare-origin", "batch", "billing", "search"]
     page.driver.find_element(By.CSS_SELECTOR, "input[type=submit]").click()
     page.until(lambda: RARE in page.driver.current_url)
     cards = page.cards()
@@ -368,6 +370,18 @@ def _make(*words: str) -> tuple[int, str]:
     command = [shutil.which("make") or "make", "dashboard", *words]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr.split("make: ***")[0]
+
+
+@pytest.mark.parametrize("name", ["what?.db", "50%.db", "a#b.db"])
+def test_a_name_that_datasette_would_misread_is_one_sentence(database: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).symlink_to(database)
+    said = f"Datasette cannot open {tmp_path / name}: use a path without ? # %.\n"
+    assert _make(f"DB={tmp_path / name}") == (2, said)
+
+
+def test_an_unknown_home_is_one_sentence() -> None:
+    said = "The home folder in ~nobody-here/metrics.db is unknown: give an absolute path (make dashboard DB=PATH).\n"
+    assert _make("DB=~nobody-here/metrics.db") == (2, said)
 
 
 def test_a_database_that_is_not_there_is_one_sentence_and_no_file(tmp_path: Path) -> None:
