@@ -1,6 +1,7 @@
 """The live page, as a person sees it: in a real browser, on a real database, while somebody writes."""
 
 import math
+import os
 import random
 import shutil
 import signal
@@ -368,7 +369,8 @@ def test_ctrl_c_ends_it_without_a_word(database: Path) -> None:
 
 def _make(*words: str) -> tuple[int, str]:
     command = [shutil.which("make") or "make", "dashboard", *words]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    of_its_own = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    done = subprocess.run(command, cwd=ROOT, env=of_its_own, capture_output=True, text=True, check=False)
     return done.returncode, done.stderr.split("make: ***")[0]
 
 
