@@ -30,6 +30,7 @@ _FLAGS = (
     "--headless=new",
     "--no-sandbox",  # which root cannot have
     "--disable-gpu",
+    "--disable-dev-shm-usage",  # which containers keep small
     "--disable-quic",
     "--no-first-run",
     "--disable-background-networking",
