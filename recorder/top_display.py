@@ -1,12 +1,13 @@
 """Where `llm-top --watch` shows its tables: on the whole terminal, or as lines where no terminal is."""
 
 import json
+import os
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
 import msgspec
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
@@ -42,6 +43,10 @@ class Screen:
 
     def redraw(self) -> None:
         """Draw again what was shown last."""
+        with suppress(OSError):  # the terminal's own word: COLUMNS may say what once was
+            size = os.get_terminal_size(self._console.file.fileno())
+            if size.columns and size.lines:
+                self._console.size = ConsoleDimensions(size.columns, size.lines)
         width, height = self._console.size
         parts: list[RenderableType] = []
         if self._taken is not None:

@@ -23,9 +23,9 @@ MINUTE = timedelta(minutes=1)
 TAKEN, GIVEN_BACK = "\x1b[?1049h", "\x1b[?25h\x1b[?1049l"  # the other screen; the cursor, and the first screen
 
 
-def watching(path: Path, seconds: float = 0.2, *, columns: int = 120, lines: int = 30) -> Terminal:
+def watching(path: Path, seconds: float = 0.2, *, columns: int = 120, lines: int = 30, **environment: str) -> Terminal:
     command = [SQLITE_UTILS, "llm-top", str(path), "--watch", str(seconds)]
-    return Terminal(command, columns=columns, lines=lines)
+    return Terminal(command, columns=columns, lines=lines, **environment)
 
 
 def assert_ended_well(terminal: Terminal, code: int = 130) -> None:
@@ -71,7 +71,7 @@ def test_other_ends_give_the_terminal_back_too(filled: Path, ending: signal.Sign
 
 
 def test_a_terminal_of_another_size_is_drawn_at_once(filled: Path) -> None:
-    with watching(filled, 60, columns=120, lines=30) as terminal:
+    with watching(filled, 60, columns=120, lines=30, COLUMNS="120", LINES="30") as terminal:
         terminal.wait_for("last call")
         for columns, lines in ((60, 12), (25, 6), (3, 2), (1, 1), (200, 50)):
             before = len(terminal.output)
