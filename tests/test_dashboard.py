@@ -43,7 +43,7 @@ PERIODS = ("1 hour", "24 hours", "7 days", "30 days")
 
 def _call(hours_ago: float, model: str, n: int, *, origin: str = "search", streams: bool = True) -> CompletionRequest:
     """One call; every seventh fails. The unpriced model has neither cost nor cache nor, every second hour, streams."""
-    chance = random.Random(n)  # noqa: S311 - made up, but the same each time
+    chance = random.Random(n)
     unix = time.time() - hours_ago * HOUR
     failed, priced = n % 7 == 0, model != "unpriced-model"
     known = not failed
