@@ -18,11 +18,10 @@ import msgspec
 
 from bench.calls import calls
 from bench.moments import moments
-from recorder import database, identity, rollup, startup
+from recorder import database, identity, rollup, startup, watermarks
 from recorder.background import open_background
 from recorder.errors import DatabaseRefused, RecorderError
 from recorder.events import CompletionRequest
-from recorder.pending import looked_at, pending
 
 _COLUMNS = CompletionRequest.__struct_fields__
 _INSERT = f"""
@@ -50,7 +49,7 @@ def fill(path: Path, made: Iterator[CompletionRequest], tell: Callable[[int], No
             for written in _insert(connection, made):
                 if tell is not None:
                     tell(written)
-            looked_at(connection, pending(connection).newest)  # they have their costs
+            watermarks.move(connection, watermarks.PRICING, watermarks.newest(connection))  # they have their costs
         with closing(open_background(path)) as connection:
             rollup.bring_up_to_date(connection, path, hold_ms=_ALONE_MS)
     except sqlite3.Error as error:

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from recorder import database, identity, presence, rollup, timestamps
+from recorder import database, identity, presence, rollup, timestamps, watermarks
 from recorder.account import Account
 from recorder.background import open_background
 from recorder.slices import HOLD_MS, Slices
@@ -150,7 +150,7 @@ class _Pruning:
         )
 
     def _delete_calls(self, bound: str, progress: Callable[[int], None]) -> None:
-        added_up_to = rollup.watermark(self._connection)
+        added_up_to = watermarks.get(self._connection, watermarks.ROLLUP)
         while rows := self._connection.execute(_OLD_CALLS, (bound, added_up_to, _READ_AHEAD)).fetchall():
             waiting = deque(rows)
             while waiting:

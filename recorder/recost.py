@@ -20,15 +20,14 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from recorder import database, identity
+from recorder import database, identity, watermarks
 from recorder.background import open_background
 from recorder.call import Call
-from recorder.pending import looked_at, pending
 from recorder.price_file import OwnPrices
 from recorder.pricing import UNKNOWN, Cost, cost_of
 from recorder.priority import wait_for_others
 from recorder.recost_report import Recosted, Report
-from recorder.rollup import CostChange, change_costs
+from recorder.rollup_costs import CostChange, change_costs
 from recorder.slices import Slices
 
 HOLD_MS: Final = 20.0
@@ -120,7 +119,8 @@ class _Recost:
         self._report = Report()
 
     def run(self, span: Span | None, progress: Progress) -> Recosted:
-        above, newest = pending(self._connection)
+        above = watermarks.get(self._connection, watermarks.PRICING)
+        newest = watermarks.newest(self._connection)
         if span is None:
             expected = max(newest - above, 0)
             batches = self._batches(_PENDING, {"id": above, "newest": newest})
@@ -165,7 +165,8 @@ class _Recost:
                 while changes and has_time():
                     change_costs(self._connection, [changes.popleft() for _ in range(min(_AT_ONCE, len(changes)))])
                 if last is not None:
-                    looked_at(self._connection, changes[0][0] - 1 if changes else last)
+                    upto = changes[0][0] - 1 if changes else last
+                    watermarks.move(self._connection, watermarks.PRICING, upto)
             moving = moving and bool(changes)
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from recorder import rollup
+from recorder import rollup, watermarks
 from recorder.rollup import SPANS
 from recorder.slices import Slices
-from recorder.sums import KEYS, ROW, SUMS, Sums
+from recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
 from recorder.timestamps import bound
 
 _HOURS_SURE = timedelta(days=7)  # less than what is kept
@@ -83,14 +83,12 @@ def _of_day(connection: sqlite3.Connection, day: str) -> str | None:
 def _complete_days(connection: sqlite3.Connection) -> list[str]:
     """The days that the roll-up or the rows have, and whose rows are all there, in order."""
     (pruned,) = connection.execute(_PRUNED).fetchone()
-    parameters = {"pruned": pruned, "mark": rollup.watermark(connection)}
+    parameters = {"pruned": pruned, "mark": watermarks.get(connection, watermarks.ROLLUP)}
     return sorted(day for (day,) in connection.execute(_DAYS, parameters))
 
 
 def _of_rows(connection: sqlite3.Connection, day: str) -> Sums:
-    sums = Sums()
-    sums.add_rows(connection.execute(_ROWS, (day, f"{day}~", rollup.watermark(connection))))
-    return sums
+    return sums_of(connection, _ROWS, (day, f"{day}~", watermarks.get(connection, watermarks.ROLLUP)))
 
 
 def _of_rollup(connection: sqlite3.Connection, span: str, begins: str) -> Sums:

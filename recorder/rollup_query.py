@@ -3,9 +3,9 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from recorder import rollup
+from recorder import rollup, watermarks
 from recorder.periods import cover
-from recorder.sums import KEYS, ROW, SUMS, Sums
+from recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
 from recorder.timestamps import bound
 
 _HOURS_SURE = timedelta(days=1)  # less than what is kept: clocks differ
@@ -35,13 +35,11 @@ def sums_between(connection: sqlite3.Connection, start: datetime, end: datetime)
 
 
 def _sums(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sums:
-    mark = rollup.watermark(connection)
+    mark = watermarks.get(connection, watermarks.ROLLUP)
     covered = cover(start, end, hours_since=datetime.now(UTC) - rollup.HOURS_KEPT + _HOURS_SURE)
-    rows = Sums()
-    rows.add_rows(connection.execute(_ABOVE, (mark, bound(start), bound(end))))
+    sums = sums_of(connection, _ABOVE, (mark, bound(start), bound(end))).by(0)
     for begin, until in covered.rest:
-        rows.add_rows(connection.execute(_REST, (begin, until, mark)))
-    sums = rows.by(0)
+        sums.add(sums_of(connection, _REST, (begin, until, mark)).by(0))
     for period in covered.periods:
         for row in connection.execute(_CALLS, period):
             of_key = sums.calls["", *row[: len(KEYS)]]

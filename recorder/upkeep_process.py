@@ -15,9 +15,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
-from recorder import database, presence, rollup
+from recorder import database, presence, watermarks
 from recorder.errors import RecorderError
-from recorder.pending import pending
 from recorder.printable import printable
 from recorder.reporting import Reporter
 
@@ -92,8 +91,7 @@ class UpkeepProcess:
 
     def _waiting(self) -> bool:
         with closing(database.open_reader(self._path)) as connection:
-            above, newest = pending(connection)
-            return newest > above or rollup.waiting(connection) > 0
+            return any(watermarks.waiting(connection, name) for name in (watermarks.PRICING, watermarks.ROLLUP))
 
     def _keep_up(self) -> str | None:
         """Run the process to its end; why it failed, or None."""

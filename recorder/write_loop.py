@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recorder import identity, rollup, spill_folder
+from recorder import identity, rollup, spill_folder, watermarks
 from recorder.aside import Aside
 from recorder.counters import Counters
 from recorder.errors import RecorderError
@@ -102,7 +102,7 @@ class WriteLoop:
     def _add_up(self) -> None:
         """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""
         connection = self._live.connection()
-        if not self._refusing and rollup.waiting(connection) <= _ADDED_UP_AT_THE_END:
+        if not self._refusing and watermarks.waiting(connection, watermarks.ROLLUP) <= _ADDED_UP_AT_THE_END:
             rollup.bring_up_to_date(connection, self._path, stop=self._given_up)
 
     def give_up(self) -> None:

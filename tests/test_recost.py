@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import pending, presence, price_file, recost_report, rollup, rollup_check, upkeep_process
+from recorder import presence, price_file, recost_report, rollup, rollup_check, upkeep_process, watermarks
 from recorder.background import open_background
 from recorder.commands.recost import recost as recost_command
 from recorder.dao import CompletionRequestsDAO
@@ -27,6 +27,7 @@ from recorder.events import CompletionRequest
 from recorder.list_prices import SOURCE
 from recorder.price_file import OwnPrices
 from recorder.recost import Span, recost
+from recorder.rollup_costs import change_costs
 from recorder.spill_folder import folder_of, make
 from recorder.upkeep_process import UpkeepProcess
 from recorder.worker import Recorder
@@ -70,7 +71,7 @@ def costs(path: Path) -> list[tuple[object, ...]]:
 
 def watermark(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
-        return pending.pending(connection).above
+        return watermarks.get(connection, watermarks.PRICING)
 
 
 def roll_up(path: Path) -> None:
@@ -148,7 +149,7 @@ def test_the_watermark_only_moves_forward(fill: Fill) -> None:
     path = fill({}, {}, {})
     recost(path, OwnPrices())
     with closing(sqlite3.connect(path)) as connection, connection:
-        pending.looked_at(connection, 1)
+        watermarks.move(connection, watermarks.PRICING, 1)
     assert watermark(path) == 3
 
 
@@ -205,7 +206,7 @@ def test_a_change_takes_no_longer_in_a_large_table(fill: Fill) -> None:
         with closing(open_writer(path)) as connection, connection:
             taken: list[int] = []
             connection.set_progress_handler(lambda taken=taken: taken.append(1), 10)  # type: ignore[misc] # mypy's guess
-            assert rollup.change_costs(connection, [(1, len(steps) + 1.0, "file"), (2, len(steps) + 1.0, "file")]) == 2
+            assert change_costs(connection, [(1, len(steps) + 1.0, "file"), (2, len(steps) + 1.0, "file")]) == 2
             steps.append(len(taken))
         fill(*[{}] * MANY)
         roll_up(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from recorder import prune, rollup
+from recorder import prune, rollup, watermarks
 from recorder.background import open_background
 from recorder.check import check
 from recorder.cli import main
@@ -21,6 +21,7 @@ from recorder.database import open_reader
 from recorder.events import CompletionRequest
 from recorder.histogram import RELATIVE_ERROR
 from recorder.metrics import Figures, Metrics
+from recorder.rollup_costs import change_costs
 from recorder.timestamps import bound
 from recorder.worker import Recorder
 
@@ -182,8 +183,8 @@ def test_costs_that_come_later_are_carried_over_and_a_providers_own_stays(
     for cost in (0.25, 0.125, None, 2.0):
         connection.execute("BEGIN IMMEDIATE")
         changes = [(row, cost, "file") for row in range(1, 201)]
-        assert rollup.change_costs(connection, changes) == 150
-        assert rollup.change_costs(connection, changes) == 0
+        assert change_costs(connection, changes) == 150
+        assert change_costs(connection, changes) == 0
         connection.execute("COMMIT")
         overall = CompletionRequestsDAO(connection).get_metrics().overall
         assert overall.cost_usd == pytest.approx(50 * 0.5 + 150 * (cost or 0))
@@ -204,7 +205,7 @@ def test_costs_that_change_while_rows_are_added_up_are_not_lost(
             other.execute("PRAGMA busy_timeout=5000")
             for cost in range(1, 200):
                 other.execute("BEGIN IMMEDIATE")
-                rollup.change_costs(other, [(row, float(cost), "file") for row in range(1, 1_201, 7)])
+                change_costs(other, [(row, float(cost), "file") for row in range(1, 1_201, 7)])
                 other.execute("COMMIT")
                 if stop.is_set():
                     return
@@ -215,7 +216,7 @@ def test_costs_that_change_while_rows_are_added_up_are_not_lost(
         pass
     stop.set()
     pricing.join()
-    assert rollup.watermark(connection) == 1_200
+    assert watermarks.get(connection, watermarks.ROLLUP) == 1_200
     assert check(current_db) == ()
 
 
@@ -266,6 +267,27 @@ def test_a_roll_up_that_is_not_its_rows_is_found_and_can_be_counted_anew(
     assert check(current_db) == ()
 
 
+ABSURD = (
+    "UPDATE completion_requests SET model = x'ff00', response_time_ms = 'soon' WHERE id = 3",
+    "UPDATE completion_requests SET origin = CAST(x'ff' AS TEXT), prompt_tokens = x'00' WHERE id = 4",
+    "UPDATE completion_requests SET timestamp = 'soon', tokens_per_second = -1, cost_usd = 9e999 WHERE id = 5",
+    "UPDATE completion_requests SET error_type = 7, success = 'maybe', total_tokens = 9223372036854775807 WHERE id = 6",
+)
+
+
+@pytest.mark.parametrize("statement", ABSURD)
+def test_what_no_recorder_writes_holds_nothing_up(
+    statement: str, connection: sqlite3.Connection, current_db: Path, make_events: MakeEvents
+) -> None:
+    insert(connection, make_events(20))
+    connection.execute(statement)
+    dao = CompletionRequestsDAO(connection)
+    before = dao.get_metrics().overall.requests
+    assert rollup.bring_up_to_date(connection, current_db) == 20
+    assert before == dao.get_metrics().overall.requests
+    assert not any("roll-up" in finding.what for finding in check(current_db))
+
+
 def test_hours_are_forgotten_and_days_stay(
     connection: sqlite3.Connection, current_db: Path, make_events: MakeEvents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,7 +314,7 @@ def test_a_recorder_that_ends_leaves_no_call_out(current_db: Path, make_events: 
         recorder.submit(event)
     recorder.close()
     with closing(open_reader(current_db)) as reader:
-        assert rollup.waiting(reader) == 0
+        assert watermarks.waiting(reader, watermarks.ROLLUP) == 0
         assert_metrics(CompletionRequestsDAO(reader).get_metrics(), events)
 
 

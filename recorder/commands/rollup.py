@@ -6,7 +6,7 @@ from contextlib import closing
 import click
 
 from recorder import rollup as rolling
-from recorder import rollup_check
+from recorder import rollup_check, watermarks
 from recorder.background import open_background
 from recorder.commands.common import EXIT_CODES, database_option, refusing
 from recorder.database import get_db_path
@@ -23,7 +23,7 @@ def rollup(db: str | None, *, recount: bool) -> None:
     """
     path = get_db_path(db)
     with closing(open_background(path)) as connection:
-        waiting, hidden = rolling.waiting(connection), not sys.stderr.isatty()
+        waiting, hidden = watermarks.waiting(connection, watermarks.ROLLUP), not sys.stderr.isatty()
         with click.progressbar(length=waiting, label="Adding up", file=sys.stderr, hidden=hidden) as bar:
             added = rolling.bring_up_to_date(connection, path, progress=lambda rows: bar.update(rows - bar.pos))
         click.echo(f"{added:,} rows were added to the roll-up.")
