@@ -83,9 +83,12 @@ def load(chosen: Path | None, database: Path) -> OwnPrices:
     Raises:
         BadPrices: the file cannot be read, or something in it is no price.
     """
-    beside = database.resolve().parent / DEFAULT_NAME
     if chosen is not None:
         return _read(chosen, database)
+    try:
+        beside = database.resolve().parent / DEFAULT_NAME
+    except (OSError, ValueError):  # it can be no path, which the start says better
+        return OwnPrices()
     return _read(beside, database) if beside.is_file() else OwnPrices()
 
 

@@ -16,6 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from migrations import CURRENT_SCHEMA_VERSION
 from recorder.commands.backup import backup
 from recorder.commands.backups import backups
 from recorder.commands.restore import restore
@@ -100,7 +101,7 @@ def test_backups_are_listed_newest_first(current_db: Path, folder: Path) -> None
     document = read(backups, "--db", current_db, "--dir", folder, "--verify")
     assert isinstance(document["backups"], list)
     assert [(one["path"], one["schema_version"], one["verified"]) for one in document["backups"]] == [
-        (one, 2, True) for one in made[::-1]
+        (one, CURRENT_SCHEMA_VERSION, True) for one in made[::-1]
     ]
 
 
@@ -145,7 +146,7 @@ def test_a_restore_can_be_read_by_a_program(current_db: Path, folder: Path) -> N
     document = read(restore, saved, "--db", current_db, "--dir", folder, "--yes")
     assert document["safety_backup"] is None
     assert (Path(str(document["set_aside"])) / "metrics.db").read_text().startswith("no database")
-    assert (document["backup"], document["schema_version"]) == (saved, 2)
+    assert (document["backup"], document["schema_version"]) == (saved, CURRENT_SCHEMA_VERSION)
 
 
 def test_a_restore_that_cannot_be_done_is_one_sentence(current_db: Path, folder: Path) -> None:

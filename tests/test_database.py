@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from migrations import CURRENT_SCHEMA_VERSION
 from recorder.database import get_db_path, open_writer
 from recorder.errors import DatabaseRefused, RecorderError
 from recorder.worker import Recorder
@@ -60,7 +61,7 @@ def damage_unseen(path: Path) -> None:
         path,
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) "
         "INSERT INTO recorder_events (at, process, kind) SELECT hex(randomblob(50)), 'p', 'gap' FROM n",
-        "PRAGMA user_version=2",
+        f"PRAGMA user_version={CURRENT_SCHEMA_VERSION}",
     )
     execute(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(path.read_bytes())
@@ -101,7 +102,7 @@ BAD = {
         replaced(lambda path: execute(path, "CREATE TABLE completion_requests (id)")),
         "of another program",
     ),
-    "newer": (newer, "has schema version 99, and this program knows up to 2"),
+    "newer": (newer, f"has schema version 99, and this program knows up to {CURRENT_SCHEMA_VERSION}"),
     "versions disagree": (lambda path: execute(path, "DELETE FROM schema_version"), "records of the schema version"),
     "version table gone": (lambda path: execute(path, "DROP TABLE schema_version"), "version tables are gone"),
     "index gone": (lambda path: execute(path, "DROP INDEX completion_requests_event_id"), "event_id is missing"),

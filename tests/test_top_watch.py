@@ -23,7 +23,7 @@ MINUTE = timedelta(minutes=1)
 TAKEN, GIVEN_BACK = "\x1b[?1049h", "\x1b[?25h\x1b[?1049l"  # the other screen; the cursor, and the first screen
 
 
-def watching(path: Path, seconds: float = 0.2, *, columns: int = 120, lines: int = 30, **environment: str) -> Terminal:
+def watching(path: Path, seconds: float = 0.2, *, columns: int = 250, lines: int = 30, **environment: str) -> Terminal:
     command = [SQLITE_UTILS, "llm-top", str(path), "--watch", str(seconds)]
     return Terminal(command, columns=columns, lines=lines, **environment)
 
@@ -167,7 +167,7 @@ def test_ctrl_z_gives_the_terminal_back_until_it_goes_on(filled: Path) -> None:
         terminal.wait_for("gpt-5 ")
         terminal.type("\x1a")
         terminal.wait_until_stopped()
-        assert terminal.output.endswith(GIVEN_BACK)
+        terminal.wait_for(lambda: terminal.output.endswith(GIVEN_BACK))
         terminal.go_on()
         terminal.wait_for(lambda: terminal.output.count(TAKEN) == 2)
         terminal.wait_for("gpt-5 ")

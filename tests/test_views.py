@@ -47,7 +47,7 @@ def events(connection: sqlite3.Connection, make_event: MakeEvent) -> list[Comple
     numbers = random.Random(3)
     made = []
     for _ in range(1_500):
-        age = timedelta(hours=numbers.choice([0.5, 0.9, 3, 12, 23, 40, 100, 160, 200]), minutes=-numbers.random() * 10)
+        age = timedelta(hours=numbers.choice([0.3, 0.6, 3, 12, 22, 40, 100, 160, 200]), minutes=-numbers.random() * 10)
         success, streaming = numbers.random() < 0.9, numbers.random() < 0.7
         first = numbers.lognormvariate(6, 1)
         made.append(

@@ -21,6 +21,7 @@ from addon.providers import (
     openai_media,
     openai_responses,
     rerank,
+    voyage,
 )
 from addon.providers.format import WireFormat
 from addon.providers.hosts import name_of, provider_of
@@ -66,6 +67,7 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/model/(?P<model>[^/]+)/invoke$", bedrock_invoke.INVOKE, None),
     (r"/model/(?P<model>[^/]+)/invoke-with-response-stream$", bedrock_invoke.INVOKE_STREAM, None),
     (r"/rerank$", rerank.RERANK, None),
+    (r"/multimodalembeddings$", voyage.MULTIMODAL, None),
 )
 
 _LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded

@@ -1,0 +1,47 @@
+"""Voyage's embeddings of texts and images together, which have a request of their own.
+
+POST /v1/multimodalembeddings: `inputs`, each with `content`; one JSON answer, whose usage also counts pixels.
+https://docs.voyageai.com/reference/multimodal-embeddings-api
+"""
+
+from typing import Any
+
+import msgspec
+
+from addon.providers.decode import decoded
+from addon.providers.format import Answer, Request, WireFormat, request_of
+from addon.providers.usage import UsageKeys
+
+
+class _Request(msgspec.Struct, gc=False):
+    model: Any = None
+    inputs: Any = None
+
+
+class _Answer(msgspec.Struct, gc=False):
+    model: Any = None
+    usage: Any = None
+
+
+_REQUEST = msgspec.json.Decoder(_Request)
+_ANSWER = msgspec.json.Decoder(_Answer)
+
+
+class MultimodalEmbeddings(WireFormat):
+    """Embeddings: no output tokens."""
+
+    operation = "embeddings"
+    usage_keys = UsageKeys(prompt=(("total_tokens",),), completion=(), total=(("total_tokens",),))
+
+    def request(self, body: bytes) -> Request:
+        """Read a request body."""
+        asked = decoded(_REQUEST, body)
+        return request_of(model=asked.model, recognised=asked.inputs is not None)
+
+    def whole(self, body: bytes, answer: Answer) -> None:
+        """Read an answer."""
+        said = decoded(_ANSWER, body)
+        answer.learn(model=said.model, usage=said.usage)
+
+
+MULTIMODAL = MultimodalEmbeddings()
