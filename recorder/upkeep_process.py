@@ -1,4 +1,4 @@
-"""Looks every half minute whether calls wait for their cost or for the roll-up, and then runs upkeep.py.
+"""Looks every 45 seconds whether calls wait for their cost or for the roll-up, and then runs upkeep.py.
 
 A process of its own, since the list of prices takes 30 MB and the arithmetic would hold up the proxy. Of several
 recorders that share a database one runs it. If it fails, that is said, and it is tried again with growing pauses.
@@ -20,7 +20,7 @@ from recorder.errors import RecorderError
 from recorder.printable import printable
 from recorder.reporting import Reporter
 
-INTERVAL: Final = 30.0  # seconds between two looks
+INTERVAL: Final = 45.0  # seconds between two looks, so that a cost is there within a minute
 
 _LONGEST_PAUSE: Final = 3600.0
 _TIMEOUT: Final = 300.0  # seconds; it ends by itself after less
