@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from recorder import backup, backup_retention, backups, database, presence, prune, timestamps
+from recorder import backup, backup_retention, backups, database, presence, prune, rollup, timestamps
 from recorder.account import ledger_of_this_process
 from recorder.errors import RecorderError
 from recorder.reporting import Reporter, say
@@ -86,6 +86,8 @@ class Maintenance:
     def _delete(self) -> None:
         if self._retention is None:
             return
-        done = prune.prune(self._path, datetime.now(UTC) - self._retention, stop=self._stop)
+        before = datetime.now(UTC) - self._retention
+        # Adding up more would hold up the proxy, whose process this is; the upkeep's own does it.
+        done = prune.prune(self._path, before, stop=self._stop, most_added=rollup.A_MOMENTS_ROWS)
         if done.rows:
             say(logging.INFO, "Deleted %d calls that were older than the retention.", done.rows)

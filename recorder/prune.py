@@ -7,6 +7,7 @@ can rebuild the file once).
 """
 
 import sqlite3
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -91,18 +92,20 @@ def old(path: Path, before: datetime) -> Old:
         raise identity.refusal(path, error) from error
 
 
-def prune(
+def prune(  # noqa: PLR0913 - how it is done, each by name and with a default
     path: Path,
     before: datetime,
     *,
     stop: threading.Event | None = None,
     progress: Callable[[int], None] | None = None,
     hold_ms: float = HOLD_MS,
+    most_added: int = sys.maxsize,
 ) -> Pruned:
     """Delete the calls with timestamp < `before`, and what else is that old, on a connection of its own.
 
-    `stop` ends it early, between two slices; `progress` is told how many calls are gone. The write lock is held for
-    less than `hold_ms` at a time. A row of `recorder_events` says what was deleted.
+    Calls that the roll-up does not have yet are added to it first, if there are no more than `most_added` of them, or
+    stay until the next time. `stop` ends it early, between two slices; `progress` is told how many calls are gone. The
+    write lock is held for less than `hold_ms` at a time. A row of `recorder_events` says what was deleted.
 
     Raises:
         DatabaseRefused: not a database of the present version, or SQLite refused; what was deleted stays deleted.
@@ -111,7 +114,8 @@ def prune(
     bound = timestamps.bound(before)
     try:
         with closing(open_background(path)) as connection:
-            rollup.bring_up_to_date(connection, path, stop=stop)
+            if watermarks.waiting(connection, watermarks.ROLLUP) <= most_added:
+                rollup.bring_up_to_date(connection, path, stop=stop)
             return _Pruning(connection, path, Slices(connection, path, hold_ms=hold_ms, stop=stop)).run(
                 bound, progress or (lambda _rows: None)
             )

@@ -27,6 +27,7 @@ from recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
 SPANS: Final = {"hour": 13, "day": 10, "month": 7}  # how many characters of a timestamp name the period
 HOURS_KEPT: Final = timedelta(days=8)  # what is older is asked by day
 HOLD_MS: Final = 20.0
+A_MOMENTS_ROWS: Final = 5_000  # may be added up in the proxy's own process: a few tenths of a second
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[int, int]).decode

@@ -32,7 +32,6 @@ _IDLE_SECONDS = 1.0  # after which counters that changed alone are written
 _FIRST_PAUSE = 0.5  # seconds between two attempts at the database; doubled up to the longest, but for a mere lock
 _LONGEST_PAUSE = 30.0
 _HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
-_ADDED_UP_AT_THE_END = 5_000  # calls: a few tenths of a second
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _EXPECTED = (sqlite3.Error, OSError, RecorderError)
 
@@ -102,7 +101,7 @@ class WriteLoop:
     def _add_up(self) -> None:
         """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""
         connection = self._live.connection()
-        if not self._refusing and watermarks.waiting(connection, watermarks.ROLLUP) <= _ADDED_UP_AT_THE_END:
+        if not self._refusing and watermarks.waiting(connection, watermarks.ROLLUP) <= rollup.A_MOMENTS_ROWS:
             rollup.bring_up_to_date(connection, self._path, stop=self._given_up)
 
     def give_up(self) -> None:

@@ -164,6 +164,22 @@ def test_pruned_calls_stay_in_every_figure_of_whole_days(
     assert check(current_db) == ()
 
 
+def test_calls_that_the_roll_up_does_not_have_are_not_pruned(
+    connection: sqlite3.Connection, current_db: Path, make_events: MakeEvents
+) -> None:
+    events = make_events(300)
+    insert(connection, events[:100])
+    rollup.bring_up_to_date(connection, current_db)
+    insert(connection, events[100:])
+    prune.prune(current_db, NOW, most_added=199)
+    dao = CompletionRequestsDAO(connection)
+    assert dao.get_table_info().rows == 200
+    assert_metrics(dao.get_metrics(), events)
+    prune.prune(current_db, NOW, most_added=200)
+    assert dao.get_table_info().rows == 0
+    assert_metrics(dao.get_metrics(), events)
+
+
 @pytest.mark.parametrize("added", [0, 100, 200])
 def test_costs_that_come_later_are_carried_over_and_a_providers_own_stays(
     added: int, connection: sqlite3.Connection, current_db: Path, make_event: MakeEvent
