@@ -33,6 +33,7 @@ from addon.settings import OPTIONS, Settings
 from addon.taps import filtering, observing
 from addon.unreachable import unreachable
 from addon.unrecognised import is_gap, unrecognised
+from recorder.clients.signature import STATUS_HOST, answer
 from recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
@@ -111,6 +112,8 @@ class LLMMetrics:
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Keep what the client says of itself and of where it wants to go."""
         self._tunnels[flow.client_conn.id] = _tunnel(flow)
+        if flow.request.host == STATUS_HOST and flow.response is None:
+            flow.response = http.Response(b"HTTP/1.1", 200, b"Connection established", http.Headers(), b"", None, 0, 0)
 
     @_guarded
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
@@ -152,6 +155,10 @@ class LLMMetrics:
         if self._settings is None or isinstance(data.context.client.proxy_mode, mode_specs.ReverseMode):
             return
         address = data.context.server.address
+        if address and address[0] == STATUS_HOST:
+            data.context.server.tls = False  # there is none, and mitmproxy would go and look for it
+            data.context.client.alpn = b"http/1.1"  # where a request without a body is known by its headers
+            return
         host = data.client_hello.sni or (address[0] if address else "")
         if not (self._settings.intercept_all or provider_of(host) or self._names(host)):
             data.ignore_connection = True
@@ -173,7 +180,8 @@ class LLMMetrics:
     @_guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Stream the request, and begin an exchange if it may be an LLM's."""
-        flow.request.stream = True
+        refused = flow.response is not None  # by mitmproxy, for want of a password
+        flow.request.stream = not refused  # it cannot stream what has an answer already: the client would hang
         at, wall = time.monotonic_ns(), time.time_ns()
         headers = plain(flow.request.headers.fields)
         for private in (LABEL_HEADER, _CREDENTIALS):  # first of all: whatever fails below, these do not leave
@@ -181,7 +189,8 @@ class LLMMetrics:
                 del flow.request.headers[private]
         label = headers.pop(LABEL_HEADER, None)
         own_user = _proxy_user(flow, headers)
-        if not flow.live or self._closed:
+        answered = refused or (flow.request.host == STATUS_HOST and self._answers(flow, headers))
+        if answered or not flow.live or self._closed:
             return
         is_websocket = headers.get("upgrade", "").lower() == "websocket"
         if flow.request.method != ("GET" if is_websocket else "POST"):
@@ -291,6 +300,17 @@ class LLMMetrics:
         self.calls.end(flow.id, cause, time.monotonic_ns())
 
     # --- within
+
+    def _answers(self, flow: http.HTTPFlow, headers: Headers) -> bool:
+        """Answer who asks whether this is us. mitmproxy would gather a body first, however long: cut those."""
+        flow.request.stream = False
+        if flow.request.is_http2 or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+            flow.kill()
+        else:
+            recorder = self.calls.recorder
+            body = answer(recorder.process if recorder is not None else None)
+            flow.response = http.Response.make(200, body, {"content-type": "application/json"})
+        return True
 
     def _ask_for_usage(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         body = flow.request.raw_content or b""

@@ -13,9 +13,10 @@ from typing import Any, NoReturn, Protocol
 import certifi
 
 from addon.complaints import Complaints
-from addon.greeting import greeting, public_addresses, write_bundle
+from addon.greeting import greeting, public_addresses
 from addon.quiet import quote_no_bytes
 from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
+from recorder.clients.bundle import CA_NAME, write_bundle
 from recorder.database import get_db_path
 from recorder.errors import RecorderError
 from recorder.worker import Recorder
@@ -79,7 +80,7 @@ def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path,
 
 def authority(options: Any) -> Path:  # noqa: ANN401 - mitmproxy's
     """Return where the certificate of mitmproxy's CA is, or will be."""
-    return Path(options.confdir).expanduser().absolute() / "mitmproxy-ca-cert.pem"
+    return Path(options.confdir).expanduser().absolute() / CA_NAME
 
 
 def greet(options: Any, servers: Iterable[Server], database: Path, complaints: Complaints) -> None:  # noqa: ANN401 - mitmproxy's

@@ -8,6 +8,7 @@ RecorderError
   ├─ ImportFailed      a file could not be read in; what was read in before stays
   ├─ BadPrices         the file of own prices cannot be used
   ├─ ReportFailed      a report could not be written; what stood there stays
+  ├─ BadProxyUrl       a text is no URL of a proxy
   └─ BadDuration       a text is no length of time
 """
 
@@ -17,6 +18,7 @@ class RecorderError(Exception):
 
     def __init__(self, *, what: str, cure: str) -> None:
         """`what` is the matter, `cure` the imperative that helps; neither ends with a full stop."""
+        self.what, self.cure = what, cure
         super().__init__(f"{what}: {cure}.")
 
 
@@ -46,6 +48,10 @@ class BadPrices(RecorderError):  # noqa: N818
 
 class ReportFailed(RecorderError):  # noqa: N818
     """A report could not be written; what stood there stays."""
+
+
+class BadProxyUrl(RecorderError):  # noqa: N818
+    """A text is no URL of a proxy."""
 
 
 class BadDuration(RecorderError):  # noqa: N818

@@ -71,6 +71,11 @@ class Recorder:
         self._refused: RecorderError | None = None
         self._closed = False
 
+    @property
+    def process(self) -> str:
+        """The name under which this recorder lives, and writes its counters."""
+        return self._process
+
     def open(self, *, or_spill: bool = False) -> RecorderError | None:
         """Check what stands at the path, create or migrate it; in the caller's thread, before any traffic.
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from addon.greeting import BUNDLE_NAME, export_lines, greeting, public_addresses, write_bundle
+from addon.greeting import export_lines, greeting, public_addresses
+from recorder.clients.bundle import BUNDLE_NAME, write_bundle
 
 _PROC = Path("/proc/version")
 

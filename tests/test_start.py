@@ -8,7 +8,7 @@ import pytest
 
 from addon import start
 from addon.complaints import Complaints
-from addon.greeting import BUNDLE_NAME
+from recorder.clients.bundle import BUNDLE_NAME
 
 
 def _greet(confdir: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
