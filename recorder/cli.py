@@ -6,6 +6,8 @@ from recorder.commands.backup import backup
 from recorder.commands.backups import backups
 from recorder.commands.check import check
 from recorder.commands.common import EXIT_CODES
+from recorder.commands.doctor import doctor
+from recorder.commands.env import env
 from recorder.commands.importing import import_command
 from recorder.commands.migrate import migrate
 from recorder.commands.prune import prune
@@ -20,5 +22,18 @@ def main() -> None:
     """Look after the database of the LLM metrics proxy."""
 
 
-for command in (backup, backups, check, import_command, migrate, prune, recost, restore, rollup, status):
+for command in (
+    backup,
+    backups,
+    check,
+    doctor,
+    env,
+    import_command,
+    migrate,
+    prune,
+    recost,
+    restore,
+    rollup,
+    status,
+):
     main.add_command(command)

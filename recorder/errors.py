@@ -8,6 +8,7 @@ RecorderError
   ├─ ImportFailed      a file could not be read in; what was read in before stays
   ├─ BadPrices         the file of own prices cannot be used
   ├─ ReportFailed      a report could not be written; what stood there stays
+  ├─ NoAuthority       the certificate of the proxy's CA cannot be read
   ├─ BadProxyUrl       a text is no URL of a proxy
   └─ BadDuration       a text is no length of time
 """
@@ -48,6 +49,10 @@ class BadPrices(RecorderError):  # noqa: N818
 
 class ReportFailed(RecorderError):  # noqa: N818
     """A report could not be written; what stood there stays."""
+
+
+class NoAuthority(RecorderError):  # noqa: N818
+    """The certificate of the proxy's CA cannot be read."""
 
 
 class BadProxyUrl(RecorderError):  # noqa: N818

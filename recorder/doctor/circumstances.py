@@ -1,0 +1,70 @@
+"""What the checks are about: whose environment, which proxy, which host, whose files."""
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from recorder.clients import proxy_url
+from recorder.clients.bundle import bundle_of
+from recorder.clients.proxy_url import ProxyUrl
+
+HTTPS_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY")  # curl, Python and Node all take the first that is set
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """`url` is the proxy's as it was given, `host` the LLM host in question, if there is one."""
+
+    environment: Mapping[str, str]
+    url: str
+    authority: Path
+    database: Path
+    database_is_given: bool = False
+    host: str | None = None
+    port: int = 443
+    python: str | None = None
+    patience: float = 5.0  # seconds that one answer may take
+    least_free: int = 64 * _MIB  # bytes of disk below which something is wrong
+    little_free: int = 1024 * _MIB  # bytes of disk below which somebody should know
+
+    @property
+    def proxy(self) -> ProxyUrl:
+        """Where the proxy is."""
+        return proxy_url.parse(self.url)
+
+    @property
+    def trusted(self) -> Path:
+        """The file that clients should trust: the bundle, or the CA alone while there is none."""
+        try:
+            return bundle_of(self.authority) or self.authority
+        except OSError:
+            return self.authority
+
+    def first_set(self, names: tuple[str, ...]) -> str | None:
+        """Return the first of the variables that has a value."""
+        return next((name for name in names if self.environment.get(name)), None)
+
+    def names_the_proxy(self, url: str) -> bool:
+        """Tell whether a variable's value leads to the proxy."""
+        try:
+            other, this = proxy_url.parse(url), self.proxy
+        except proxy_url.BadProxyUrl:
+            return False
+        return (_same_machine(other.host), other.port) == (_same_machine(this.host), this.port)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a host is this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _same_machine(host: str) -> str:
+    return "127.0.0.1" if host.lower() == "localhost" else host.lower()

@@ -1,0 +1,129 @@
+"""Whether clients go through the proxy and trust its CA, each as it decides that itself."""
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, NamedTuple
+
+from recorder.clients.variables import ADDING, NODE_SWITCH, sh_line
+from recorder.doctor import asking
+from recorder.doctor.asking import Asked
+from recorder.doctor.circumstances import Circumstances
+from recorder.doctor.port import Found
+from recorder.doctor.result import Check, fail, ok, untried, warn
+
+_LONGEST = 160  # characters of what a client says
+
+
+class _Client(NamedTuple):
+    """A client: the name it is shown by, the variables by which it decides whom to trust, first come first served."""
+
+    title: str
+    decides_by: tuple[str, ...]
+    otherwise: str
+    is_expected: bool = True  # else it is named only where it is installed
+
+
+CLIENTS: Final = {
+    "urllib": _Client("Python", ("SSL_CERT_FILE", "SSL_CERT_DIR"), "the system's roots"),
+    "requests": _Client("requests", ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "certifi's roots"),
+    "httpx": _Client("httpx", ("SSL_CERT_FILE", "SSL_CERT_DIR"), "certifi's roots", is_expected=False),
+    "httpx2": _Client("httpx2", ("SSL_CERT_FILE", "SSL_CERT_DIR"), "its own roots", is_expected=False),
+    "boto3": _Client(
+        "boto3", ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), "ca_bundle in ~/.aws/config, or else its own roots"
+    ),
+    "curl": _Client("curl", ("CURL_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"), "the roots that it was built with"),
+    "node": _Client("Node", (ADDING,), "its own roots"),
+}
+
+
+def look(at: Circumstances, found: Found) -> Iterator[Check]:
+    """Ask those that are installed, all at once; say of the others what they would decide by."""
+    if found.signature is None:
+        for name in (name for name, client in CLIENTS.items() if client.is_expected):
+            yield untried(
+                CLIENTS[name].title, f"It was not tried, since the proxy does not answer. {_deciding(at, name)}"
+            )
+        return
+    with ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(_python, at), pool.submit(_program, at, "curl", asking.curl)]
+        waiting.append(pool.submit(_program, at, "node", asking.node))
+        for checks in waiting:
+            yield from checks.result()
+
+
+def _python(at: Circumstances) -> list[Check]:
+    try:
+        answers = asking.python(at)
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        what = f"{asking.python_of(at)} could not be asked ({_short(error)})."
+        return [warn("Python", what, "give the interpreter of your programs with --python PATH")]
+    where = asking.python_of(at)
+    return [_judged(at, asked, where) for asked in answers if asked.last.version or CLIENTS[asked.client].is_expected]
+
+
+def _program(at: Circumstances, name: str, ask: Callable[[Circumstances, str], Asked]) -> list[Check]:
+    program = shutil.which(name, path=at.environment.get("PATH"))
+    if program is None:
+        return [untried(CLIENTS[name].title, f"It is not installed here. {_deciding(at, name)}")]
+    try:
+        return [_judged(at, ask(at, program), program)]
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        return [
+            warn(CLIENTS[name].title, f"{program} could not be asked ({_short(error)}).", f"see whether {name} runs")
+        ]
+
+
+def _judged(at: Circumstances, asked: Asked, where: str) -> Check:
+    client, last = CLIENTS[asked.client], asked.last
+    if last.version is None:
+        return untried(client.title, f"It is not installed for {where}. {_deciding(at, asked.client)}")
+    if last.untrusted:
+        what = f"{last.version} does not trust the proxy's CA ({_short(last.said)}). {_deciding(at, asked.client)}"
+        return fail(client.title, what, _trusting(at, asked.client))
+    if not last.proved:
+        what = f"{last.version} does not get through the proxy ({_short(last.said or last.body or 'no answer')})."
+        return fail(client.title, what, f"see what {where} is told of proxies elsewhere, such as in a file of its own")
+    if asked.shown is None:
+        return ok(client.title, f"{last.version} goes through the proxy and trusts its CA.")
+    if asked.client == "node":
+        return warn(client.title, *_around_of_node(at, last.version))
+    what = f"{last.version} trusts the proxy's CA, but goes around the proxy"
+    if asked.as_it_is is not None and asked.as_it_is.said:
+        what += f" ({_short(asked.as_it_is.said)})"
+    return fail(client.title, f"{what}.", sh_line("HTTPS_PROXY", at.url))
+
+
+def _around_of_node(at: Circumstances, version: str) -> tuple[str, str]:
+    what = f"{version} trusts the proxy's CA, but goes around the proxy"
+    if not _reads_variables(version):
+        fix = "use Node 22.21, 24.5 or newer, or undici's EnvHttpProxyAgent in the program"
+        return f"{what}: this version does not read HTTPS_PROXY.", fix
+    if at.environment.get(NODE_SWITCH) != "1":
+        return f"{what}: it reads HTTPS_PROXY only if {NODE_SWITCH} is 1.", sh_line(NODE_SWITCH, "1")
+    return f"{what}.", sh_line("HTTPS_PROXY", at.url)
+
+
+def _reads_variables(version: str) -> bool:
+    major, minor = (int(part) if part.isdigit() else 0 for part in [*version.split("."), "0"][:2])
+    return (major == 22 and minor >= 21) or (major, minor) >= (24, 5)  # noqa: PLR2004 - as Node's guide has it
+
+
+def _deciding(at: Circumstances, name: str) -> str:
+    """Return the sentence on what a client decides by."""
+    client = CLIENTS[name]
+    if (variable := at.first_set(client.decides_by)) is not None:
+        return f"It decides by {variable}, which is {at.environment[variable]}."
+    return f"It decides by {' or '.join(client.decides_by)}, else by {client.otherwise}; none is set."
+
+
+def _trusting(at: Circumstances, name: str) -> str:
+    client = CLIENTS[name]
+    file = at.authority if name == "node" else at.trusted
+    return sh_line(client.decides_by[0], str(file))
+
+
+def _short(what: object) -> str:
+    text = " ".join(str(what).split())
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

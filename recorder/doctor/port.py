@@ -1,0 +1,78 @@
+"""Who answers at the proxy's address. What it says counts, not its status: anybody can say 200."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from recorder.clients import signature
+from recorder.clients.signature import STATUS_HOST, STATUS_PATH, Signature
+from recorder.doctor import listener, speaking
+from recorder.doctor.circumstances import Circumstances, is_loopback
+from recorder.doctor.result import Check, fail, ok
+from recorder.doctor.speaking import Answer
+
+STATUS_URL: Final = f"http://{STATUS_HOST}{STATUS_PATH}"
+_CERTIFICATE_URL = "http://mitm.it/cert/pem"  # mitmproxy answers it by itself
+_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+_PASSWORD_WANTED = 407
+_NAME = "port"
+_START = "start the proxy: make run, or mitmdump -s addon/main.py"
+
+
+@dataclass(frozen=True)
+class Found:
+    """Who it is: `signature` where it is mitmproxy with the addon, `certificate` the CA that mitmproxy hands out."""
+
+    check: Check
+    signature: Signature | None = None
+    certificate: bytes | None = None
+
+
+def ask(at: Circumstances) -> Found:
+    """Ask for the addon's signature, then for mitmproxy's certificate."""
+    address = at.proxy.address
+    try:
+        answer = speaking.get(at.proxy, STATUS_URL, at.patience)
+        signed = signature.read(answer.body)
+        if signed is None and answer.status == _PASSWORD_WANTED:
+            return Found(_password(at))
+        certificate = _certificate(at)
+    except ConnectionRefusedError:
+        return Found(fail(_NAME, f"Nothing listens on {address}.", _START))
+    except TimeoutError:
+        what = f"{address} says nothing for {at.patience:g} s{_who(at)}."
+        return Found(fail(_NAME, what, f"see what runs there; {_START}"))
+    except OSError as error:
+        what = f"{address} cannot be asked ({error.strerror or error})."
+        return Found(fail(_NAME, what, f"check the address; {_START}"))
+    if signed is not None:
+        return Found(ok(_NAME, f"{address} is mitmproxy with this addon."), signed, certificate)
+    if certificate is not None:
+        what = f"{address} is mitmproxy, but without this addon{_who(at)}."
+        return Found(fail(_NAME, what, "stop it, and start it with -s addon/main.py"))
+    return Found(_stranger(at, answer))
+
+
+def _certificate(at: Circumstances) -> bytes | None:
+    try:
+        body = speaking.get(at.proxy, _CERTIFICATE_URL, at.patience).body
+    except OSError:
+        return None  # another program may have had enough after one request
+    return body if body.startswith(_CERTIFICATE) else None
+
+
+def _password(at: Circumstances) -> Check:
+    fix = f"export HTTPS_PROXY=http://USER:PASSWORD@{at.proxy.address}, with those of its option proxyauth"
+    if at.proxy.credentials is None:
+        return fail(_NAME, f"{at.proxy.address} wants a user and a password, so nothing more is known of it.", fix)
+    return fail(_NAME, f"{at.proxy.address} does not take the user and password of {at.url}.", fix)
+
+
+def _stranger(at: Circumstances, answer: Answer) -> Check:
+    said = f"said {answer.said!r}" if answer.said else "closed the connection without a word"
+    what = f"{at.proxy.address} is another program{_who(at)}: asked for {STATUS_URL} it {said}."
+    return fail(_NAME, what, f"give the proxy another port (make run PORT=8081), or stop that program; {_START}")
+
+
+def _who(at: Circumstances) -> str:
+    owner = listener.process_at(at.proxy.port) if is_loopback(at.proxy.host) else None
+    return f" ({owner})" if owner else ""

@@ -1,0 +1,77 @@
+"""Words with a proxy: one request in, a bounded answer out."""
+
+import http.client
+import socket
+from contextlib import closing, suppress
+from dataclasses import dataclass
+
+from recorder.clients.proxy_url import ProxyUrl
+
+_LONGEST_BODY = 1 << 20  # bytes
+_LONGEST_QUOTE = 80  # characters of what a stranger says
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was said; `status` is None where it was no HTTP, and `said` then is its first line."""
+
+    status: int | None
+    said: str
+    body: bytes = b""
+
+
+def get(proxy: ProxyUrl, url: str, seconds: float) -> Answer:
+    """Ask the proxy for a http:// address.
+
+    Raises:
+        OSError: it cannot be reached, or says nothing for so many seconds.
+    """
+    with closing(http.client.HTTPConnection(proxy.host, proxy.port, timeout=seconds)) as connection:
+        try:
+            connection.request("GET", url, headers={"User-Agent": "llm-metrics-doctor", **proxy.authorization})
+            response = connection.getresponse()
+            said = f"HTTP {response.status} {response.reason}"
+            if server := response.headers.get("server"):
+                said += f", Server: {server}"
+            return Answer(response.status, said[:_LONGEST_QUOTE], response.read(_LONGEST_BODY))
+        except http.client.BadStatusLine as error:
+            if isinstance(error, ConnectionError):
+                raise
+            return Answer(None, error.line.strip()[:_LONGEST_QUOTE])
+        except http.client.HTTPException as error:
+            return Answer(None, type(error).__name__)
+
+
+def connected(proxy: ProxyUrl, host: str, port: int, seconds: float) -> tuple[Answer, socket.socket]:
+    """Ask the proxy for a tunnel; return its answer, and the socket for what comes next, which the caller closes.
+
+    Raises:
+        OSError: it cannot be reached, or says nothing for so many seconds.
+    """
+    name = f"[{host}]" if ":" in host else host
+    connection = socket.create_connection((proxy.host, proxy.port), timeout=seconds)
+    try:
+        lines = [f"CONNECT {name}:{port} HTTP/1.1", f"Host: {name}:{port}", "User-Agent: llm-metrics-doctor"]
+        lines += [f"{header}: {value}" for header, value in proxy.authorization.items()]
+        connection.sendall("\r\n".join([*lines, "", ""]).encode())
+        head, body = _head(connection)
+        first = head.partition(b"\r\n")[0].decode("latin-1")
+        words = first.split(maxsplit=2)
+        status = int(words[1]) if len(words) > 1 and words[0].startswith("HTTP/") and words[1].isdigit() else None
+        return Answer(status, first[:_LONGEST_QUOTE], body), connection
+    except BaseException:  # raised again: the caller never gets the socket, so it is closed here
+        connection.close()
+        raise
+
+
+def _head(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Return the head of an answer, byte by byte so that nothing of TLS is taken, and after a refusal its body."""
+    head = bytearray()
+    while not head.endswith(b"\r\n\r\n") and len(head) < _LONGEST_BODY and (one := connection.recv(1)):
+        head += one
+    body = bytearray()
+    if b" 200 " not in head.partition(b"\r\n")[0] + b" ":
+        with suppress(OSError):
+            while len(body) < _LONGEST_BODY and (more := connection.recv(4096)):
+                body += more
+    return bytes(head), bytes(body)

@@ -1,0 +1,113 @@
+"""Whether rows can be written, and whether they are: the database, its disk, its recorders and their counters."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+
+from recorder import database, identity, presence, spill, spill_folder
+from recorder import status as status_report
+from recorder.clients.signature import fingerprint
+from recorder.doctor.circumstances import Circumstances
+from recorder.doctor.port import Found
+from recorder.doctor.result import Check, fail, ok, untried, warn
+from recorder.errors import DatabaseRefused, RecorderError
+from recorder.status import Status
+
+_PATIENCE_SECONDS = 2.0  # for locks: a recorder holds one for 20 ms
+_OTHER = "give the proxy's database with --db or LLM_METRICS_DB; its start prints the path"
+
+
+def look(at: Circumstances, found: Found) -> Iterator[Check]:
+    """Look at the database, unless there is none."""
+    path = at.database
+    if not path.is_file() and found.signature is not None and not at.database_is_given:
+        what = f"There is no {path}: the proxy records into another file, which was not looked at."
+        yield warn("database", what, _OTHER)
+        return
+    try:
+        status = status_report.collect(path)
+    except RecorderError as error:
+        yield fail("database", f"{error.what}.", error.cure)
+    else:
+        yield _writable(at, status)
+        yield from _rows(status)
+        yield from _losses(status)
+    yield _recorder(at, found)
+    yield _disk(at)
+    folder = spill_folder.folder_of(path.resolve())
+    if waiting := spill.waiting_bytes(folder):
+        what = f"{waiting:,} bytes of events are kept aside in {folder} until the database takes them."
+        yield warn("kept aside", what, "see to the database; they are written by themselves, while a proxy runs")
+    else:
+        yield ok("kept aside", "No events wait for the database.")
+
+
+def _writable(at: Circumstances, status: Status) -> Check:
+    """Take the write lock for a moment, which changes nothing."""
+    path = at.database.resolve()
+    try:
+        with closing(database.connect(path, timeout=_PATIENCE_SECONDS)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+    except sqlite3.Error as error:
+        refusal = identity.refusal(path, error)
+        return fail("database", f"{refusal.what}.", refusal.cure)
+    what = f"{path} can be written: {status.database.bytes:,} bytes, schema version {status.database.schema_version}."
+    return ok("database", what)
+
+
+def _rows(status: Status) -> Iterator[Check]:
+    if status.rows.last_at is None:
+        what = "There is none yet."
+        yield warn("last row", what, "make a call, with the variables of llm-metrics env in that terminal")
+    else:
+        yield ok(
+            "last row", f"{status.rows.last_at}, of {'' if status.rows.exact else 'at most '}{status.rows.count:,}."
+        )
+
+
+def _losses(status: Status) -> Iterator[Check]:
+    if lost := {cause: n for cause, n in status.dropped.items() if n}:
+        causes = ", ".join(f"{cause} {n:,}" for cause, n in lost.items())
+        yield warn(
+            "dropped", f"Events were lost ({causes}).", "llm-metrics status tells when; see to disk and database"
+        )
+    else:
+        yield ok("dropped", "No event was lost.")
+    if refused := status.counters.get("client_tls_failed", 0):
+        what = f"Clients refused the proxy's certificate {refused:,} times since the database was begun."
+        yield warn("refused", what, "the proxy's log names the hosts; set the variables of llm-metrics env there")
+    if status.unrecognised.requests:
+        what = f"{status.unrecognised.requests:,} requests to LLM hosts were none that this program understands."
+        yield warn("not understood", what, "llm-metrics status lists their paths")
+
+
+def _recorder(at: Circumstances, found: Found) -> Check:
+    living: set[str] = set()
+    with suppress(OSError, DatabaseRefused):
+        living = presence.living(at.database.resolve())
+    if found.signature is None:
+        what = f"{len(living)} run on it" if living else "None runs on it"
+        return untried(
+            "recorder", f"{what}; whether the proxy's is one of them is not known, since it does not answer."
+        )
+    if found.signature.recorder is None:
+        return warn("recorder", "The proxy has not opened its database.", "try again in a moment")
+    if found.signature.recorder in {fingerprint(process) for process in living}:
+        return ok("recorder", f"The proxy records into {at.database}.")
+    return fail("recorder", f"The proxy does not record into {at.database}, but elsewhere.", _OTHER)
+
+
+def _disk(at: Circumstances) -> Check:
+    folder = at.database.resolve().parent
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return untried("disk", f"{folder} cannot be looked at ({error.strerror}).")
+    what = f"{free:,} bytes are free for {folder}."
+    if free < at.least_free:
+        return fail("disk", what, "make room: without it rows are kept in memory, and dropped in the end")
+    if free < at.little_free:
+        return warn("disk", what, "make room, or set metrics_retention; llm-metrics prune deletes old rows")
+    return ok("disk", what)
