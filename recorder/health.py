@@ -1,7 +1,8 @@
-"""`python -m recorder.health [URL]`: exit code 0 if the proxy at URL is one with this addon, and serves; for containers.
+"""`python -m recorder.health [URL]`: exit code 0 if the proxy at URL serves, and is one with this addon, else 1.
 
 Without a URL it is the environment's LLM_METRICS_PROXY, else http://127.0.0.1:8080. A proxy that wants a password
-(proxyauth) needs it in the URL. Imports little, since it is started every few seconds.
+(proxyauth) needs it in the URL. Made for the health check of a container: it imports little, since it is started every
+few seconds.
 """
 
 import http.client

@@ -3,6 +3,7 @@
 import http.client
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ WAYS = pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 
 @pytest.fixture
 def quiet(rig: Rig) -> Iterator[Rig]:
-    """The shared proxy: its provider and its database must not hear of what a test asks, while other calls still pass."""
+    """The shared proxy: neither its provider nor its database may hear of what a test asks, and other calls pass."""
     served, received = len(rig.upstream.served), rig.counter("received")
     yield rig
     rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
@@ -40,7 +41,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         assert "Traceback" not in rig.proxy.log
 
 
-def asked(rig: Rig, **how: object) -> Reply:
+def asked(rig: Rig, **how: Any) -> Reply:  # noqa: ANN401 - those of `Rig.ask`
     return rig.ask(**{"host": STATUS_HOST, "path": STATUS_PATH, "method": "GET", "headers": ()} | how)
 
 

@@ -1,4 +1,4 @@
-"""Run by the interpreter that a user's programs run with, on its standard input: are the clients there, and do they work?
+"""Run by the interpreter of a user's programs, on its standard input: which clients are there, and do they work?
 
 It takes the address to ask for and the names of clients, and prints a JSON array. It stands alone, and keeps to what
 Python 3.8 knows. Nothing here says how to find the proxy, or what to trust: that is what is to be found out.
@@ -83,7 +83,7 @@ def version_of(name: str) -> str | None:
 
 def words(error: BaseException | None) -> str:
     """Return what an error and those behind it say."""
-    said = []
+    said: list[str] = []
     while error is not None and len(said) < 10:  # noqa: PLR2004 - a circle ends, too
         said.append(str(error))
         reason = getattr(error, "reason", None)

@@ -1,5 +1,7 @@
-"""Clients, really run: each asks for the addon's signature over TLS, once as the environment has it and, where it does
-not get there, once more with the way to the proxy shown to it. So the two questions, which way and which trust, part.
+"""Clients, really run: each asks for the addon's signature over TLS.
+
+Once as the environment has it and, where that does not get there, once more with the way to the proxy shown to it: so
+the two questions, which way it goes and whom it trusts, are answered apart.
 
 Nothing leaves for the internet but the look-up of a name that does not exist, by clients that go around the proxy.
 """

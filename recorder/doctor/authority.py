@@ -12,28 +12,33 @@ _NAME = "CA file"
 
 def look(at: Circumstances, found: Found) -> Check:
     """Look at the file, and compare it with what the proxy hands out."""
-    file, folder = at.authority, at.authority.parent
-    fetch = f"mkdir -p {folder} && curl -x {at.url} http://mitm.it/cert/pem -o {file}"
-    other = f"give the one of the proxy with --ca PATH, or: {fetch}"
-    start = "start the proxy once, which makes it, or give its path with --ca"
+    cure = "start the proxy once, which makes it, or give its path with --ca"
+    if found.certificate:
+        fetch = f"mkdir -p {at.authority.parent} && curl -x {at.url} http://mitm.it/cert/pem -o {at.authority}"
+        cure = f"give the file of the proxy's folder with --ca PATH, or: {fetch}"
     try:
-        own = _only_certificate(file.read_text())
+        own = _only_certificate(at.authority.read_text())
     except FileNotFoundError:
-        return fail(_NAME, f"There is no {file}.", other if found.certificate else start)
+        return fail(_NAME, f"There is no {at.authority}.", cure)
     except OSError as error:
-        return fail(_NAME, f"{file} cannot be read ({error.strerror}).", "make it readable: it holds no secret")
+        return fail(_NAME, f"{at.authority} cannot be read ({error.strerror}).", "make it readable: it is no secret")
     except ValueError:
-        return fail(_NAME, f"{file} holds no certificate.", other if found.certificate else start)
+        return fail(_NAME, f"{at.authority} holds no certificate.", cure)
+    if found.certificate and own != _only_certificate(found.certificate.decode("ascii", "replace")):
+        return fail(_NAME, f"{at.authority} is another CA than the one that the proxy signs with.", cure)
+    return _dated(at, own, compared=found.certificate is not None)
+
+
+def _dated(at: Circumstances, own: bytes, *, compared: bool) -> Check:
     ends = _not_after(own)
-    if found.certificate is not None and own != _only_certificate(found.certificate.decode("ascii", "replace")):
-        return fail(_NAME, f"{file} is another CA than the one that the proxy signs with.", other)
     if ends is not None and ssl.cert_time_to_seconds(ends) < time.time():
-        fix = f"stop the proxy, remove {folder}/mitmproxy-ca*, start it again, and set the variables anew"
-        return fail(_NAME, f"{file} is valid until {ends} only, so clients refuse what it signed.", fix)
-    valid = f", valid until {ends}" if ends else ""
-    if found.certificate is None:
-        return ok(_NAME, f"{file} is a certificate{valid}; whether the proxy signs with it was not tried.")
-    return ok(_NAME, f"{file} is the one that the proxy signs with{valid}.")
+        what = f"{at.authority} was valid until {ends}, so clients refuse what it signed."
+        folder = at.authority.parent
+        return fail(_NAME, what, f"stop the proxy, remove {folder}/mitmproxy-ca*, start it, and set the variables anew")
+    what = (
+        "is the one that the proxy signs with" if compared else "is there; whether the proxy signs with it is not known"
+    )
+    return ok(_NAME, f"{at.authority} {what}{f', valid until {ends}' if ends else ''}.")
 
 
 def _only_certificate(text: str) -> bytes:

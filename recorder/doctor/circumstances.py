@@ -9,6 +9,7 @@ from typing import Final
 from recorder.clients import proxy_url
 from recorder.clients.bundle import bundle_of
 from recorder.clients.proxy_url import ProxyUrl
+from recorder.errors import BadProxyUrl
 
 HTTPS_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY")  # curl, Python and Node all take the first that is set
 _MIB = 1 << 20
@@ -51,7 +52,7 @@ class Circumstances:
         """Tell whether a variable's value leads to the proxy."""
         try:
             other, this = proxy_url.parse(url), self.proxy
-        except proxy_url.BadProxyUrl:
+        except BadProxyUrl:
             return False
         return (_same_machine(other.host), other.port) == (_same_machine(this.host), this.port)
 

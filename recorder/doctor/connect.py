@@ -29,16 +29,7 @@ def look(at: Circumstances, found: Found) -> Check:
         return untried(_NAME, f"{at.host} was not tried, since the proxy does not answer.")
     where = f"{at.host}:{at.port}"
     try:
-        if refused := _signed_by(at, _proxys_context(at, found)):
-            if refused_too := _signed_by(at, _own_context(at)):
-                what = f"The certificate of {where} is neither the proxy's nor one that is trusted ({refused_too})."
-                return warn(
-                    _NAME, what, "see who else is between; an own CA belongs into ssl_verify_upstream_trusted_ca"
-                )
-            named = re.escape(at.host)
-            what = f"{where} is passed on unread, since the proxy does not know it for an LLM's: it leaves no rows."
-            return fail(_NAME, what, f"if it is one, start the proxy with --set 'metrics_hosts=^{named}$'")
-        return ok(_NAME, f"{where} can be reached, and the proxy opens the connection: its CA signed the certificate.")
+        return _by_signer(at, found, where)
     except _NoTunnelError as error:
         fix = f"see whether {at.host} is right, and whether the proxy's machine reaches it"
         return fail(_NAME, f"The proxy cannot connect to {where} ({error}).", fix)
@@ -47,11 +38,25 @@ def look(at: Circumstances, found: Found) -> Check:
         return fail(_NAME, what, "look at what the proxy printed")
 
 
+def _by_signer(at: Circumstances, found: Found, where: str) -> Check:
+    if _refused(at, _proxys_context(at, found)) is None:
+        return ok(_NAME, f"{where} can be reached, and the proxy reads what goes there: its CA signed the certificate.")
+    if (reason := _refused(at, _own_context(at))) is not None:
+        what = f"The certificate of {where} is neither the proxy's nor one that is trusted here ({reason})."
+        return warn(
+            _NAME,
+            what,
+            "see who else is between; the proxy is told of a private CA by its option ssl_verify_upstream_trusted_ca",
+        )
+    what = f"{where} is passed on unread, since the proxy does not know it for an LLM's: it leaves no rows."
+    return fail(_NAME, what, f"if it is one, start the proxy with --set 'metrics_hosts=^{re.escape(at.host or '')}$'")
+
+
 class _NoTunnelError(Exception):
     """The proxy did not open a tunnel."""
 
 
-def _signed_by(at: Circumstances, context: ssl.SSLContext) -> str | None:
+def _refused(at: Circumstances, context: ssl.SSLContext) -> str | None:
     """Shake hands; return None if the certificate is one of the context's, else why not."""
     assert at.host is not None  # noqa: S101 - looked at before
     answer, connection = speaking.connected(at.proxy, at.host, at.port, at.patience)

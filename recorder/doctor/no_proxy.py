@@ -6,7 +6,7 @@ Other clients have rules of their own for stars, which only some know.
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from typing import Final
-from urllib.request import proxy_bypass_environment
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # its stubs do not know it
 
 from recorder.clients.variables import sh_line
 from recorder.doctor.circumstances import Circumstances
@@ -41,7 +41,7 @@ def look(at: Circumstances) -> Iterator[Check]:
 
 
 def _python_skips(entry: str, host: str, port: int) -> bool:
-    return any(proxy_bypass_environment(one, {"no": entry}) for one in (host, f"{host}:{port}"))  # type: ignore[call-arg]
+    return any(proxy_bypass_environment(one, {"no": entry}) for one in (host, f"{host}:{port}"))
 
 
 def _some_skip(entry: str, host: str) -> bool:

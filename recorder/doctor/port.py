@@ -29,27 +29,30 @@ class Found:
 
 def ask(at: Circumstances) -> Found:
     """Ask for the addon's signature, then for mitmproxy's certificate."""
-    address = at.proxy.address
     try:
         answer = speaking.get(at.proxy, STATUS_URL, at.patience)
-        signed = signature.read(answer.body)
-        if signed is None and answer.status == _PASSWORD_WANTED:
-            return Found(_password(at))
-        certificate = _certificate(at)
-    except ConnectionRefusedError:
-        return Found(fail(_NAME, f"Nothing listens on {address}.", _START))
-    except TimeoutError:
-        what = f"{address} says nothing for {at.patience:g} s{_who(at)}."
-        return Found(fail(_NAME, what, f"see what runs there; {_START}"))
     except OSError as error:
-        what = f"{address} cannot be asked ({error.strerror or error})."
-        return Found(fail(_NAME, what, f"check the address; {_START}"))
+        return Found(_silent(at, error))
+    signed = signature.read(answer.body)
+    if signed is None and answer.status == _PASSWORD_WANTED:
+        return Found(_password(at))
+    certificate = _certificate(at)
     if signed is not None:
-        return Found(ok(_NAME, f"{address} is mitmproxy with this addon."), signed, certificate)
+        return Found(ok(_NAME, f"{at.proxy.address} is mitmproxy with this addon."), signed, certificate)
     if certificate is not None:
-        what = f"{address} is mitmproxy, but without this addon{_who(at)}."
+        what = f"{at.proxy.address} is mitmproxy, but without this addon{_who(at)}."
         return Found(fail(_NAME, what, "stop it, and start it with -s addon/main.py"))
     return Found(_stranger(at, answer))
+
+
+def _silent(at: Circumstances, error: OSError) -> Check:
+    if isinstance(error, ConnectionRefusedError):
+        return fail(_NAME, f"Nothing listens on {at.proxy.address}.", _START)
+    if isinstance(error, TimeoutError):
+        what = f"{at.proxy.address} says nothing for {at.patience:g} s{_who(at)}."
+        return fail(_NAME, what, f"see what runs there; {_START}")
+    what = f"{at.proxy.address} cannot be asked ({error.strerror or error})."
+    return fail(_NAME, what, f"check the address; {_START}")
 
 
 def _certificate(at: Circumstances) -> bytes | None:

@@ -4,16 +4,18 @@ import http.client
 import socket
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from typing import Final
 
 from recorder.clients.proxy_url import ProxyUrl
 
+AGENT: Final = "llm-metrics-doctor"
 _LONGEST_BODY = 1 << 20  # bytes
 _LONGEST_QUOTE = 80  # characters of what a stranger says
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said; `status` is None where it was no HTTP, and `said` then is its first line."""
+    """What was said; `status` is None where it was no HTTP, and `said` then what it was."""
 
     status: int | None
     said: str
@@ -27,19 +29,18 @@ def get(proxy: ProxyUrl, url: str, seconds: float) -> Answer:
         OSError: it cannot be reached, or says nothing for so many seconds.
     """
     with closing(http.client.HTTPConnection(proxy.host, proxy.port, timeout=seconds)) as connection:
+        connection.connect()
         try:
-            connection.request("GET", url, headers={"User-Agent": "llm-metrics-doctor", **proxy.authorization})
+            connection.request("GET", url, headers={"User-Agent": AGENT, **proxy.authorization})
             response = connection.getresponse()
             said = f"HTTP {response.status} {response.reason}"
             if server := response.headers.get("server"):
                 said += f", Server: {server}"
             return Answer(response.status, said[:_LONGEST_QUOTE], response.read(_LONGEST_BODY))
-        except http.client.BadStatusLine as error:
-            if isinstance(error, ConnectionError):
-                raise
-            return Answer(None, error.line.strip()[:_LONGEST_QUOTE])
-        except http.client.HTTPException as error:
-            return Answer(None, type(error).__name__)
+        except ConnectionError:
+            return Answer(None, "")
+        except http.client.HTTPException as error:  # a status line that is none says itself what it was
+            return Answer(None, str(error).strip()[:_LONGEST_QUOTE])
 
 
 def connected(proxy: ProxyUrl, host: str, port: int, seconds: float) -> tuple[Answer, socket.socket]:
@@ -51,7 +52,7 @@ def connected(proxy: ProxyUrl, host: str, port: int, seconds: float) -> tuple[An
     name = f"[{host}]" if ":" in host else host
     connection = socket.create_connection((proxy.host, proxy.port), timeout=seconds)
     try:
-        lines = [f"CONNECT {name}:{port} HTTP/1.1", f"Host: {name}:{port}", "User-Agent: llm-metrics-doctor"]
+        lines = [f"CONNECT {name}:{port} HTTP/1.1", f"Host: {name}:{port}", f"User-Agent: {AGENT}"]
         lines += [f"{header}: {value}" for header, value in proxy.authorization.items()]
         connection.sendall("\r\n".join([*lines, "", ""]).encode())
         head, body = _head(connection)

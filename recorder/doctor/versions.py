@@ -1,4 +1,4 @@
-"""Versions with known defects, of what is installed beside this program. The proxy's may differ if it runs elsewhere."""
+"""Versions with known defects, of what is installed beside this program. A proxy elsewhere may have others."""
 
 import sqlite3
 from collections.abc import Iterator
