@@ -167,6 +167,8 @@ class LLMMetrics:
     def tls_failed_client(self, data: tls.TlsData) -> None:
         """Tell once for each host what to do about a client that does not trust the proxy's CA."""
         address = data.context.server.address
+        if address and address[0] == STATUS_HOST:
+            return  # who asks that wants to know just this
         host = data.conn.sni or (address[0] if address else None) or "?"
         self.calls.count("client_tls_failed")
         self._complaints.once(

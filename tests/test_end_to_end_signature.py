@@ -1,6 +1,7 @@
 """Whoever asks the reserved host learns that the addon runs, over HTTP and TLS, and nothing of it goes anywhere."""
 
 import http.client
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from demo import openai_answers
+from demo.certificates import Authority
 from recorder import presence
 from recorder.clients.signature import STATUS_HOST, STATUS_PATH, fingerprint, read
 from tests.rig import ANTHROPIC, CHAT, MESSAGES, Reply, Rig, question, started
@@ -20,13 +22,14 @@ WAYS = pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.fixture
 def quiet(rig: Rig) -> Iterator[Rig]:
     """The shared proxy: neither its provider nor its database may hear of what a test asks, and other calls pass."""
-    served, received = len(rig.upstream.served), rig.counter("received")
+    served, received, refused = len(rig.upstream.served), rig.counter("received"), rig.counter("client_tls_failed")
     yield rig
     rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
     assert rig.ask(question()).status == 200
     assert rig.row()["host"] == "api.openai.com:443"
     assert len(rig.upstream.served) == served + 1
     assert rig.counter("received") == received + 1
+    assert rig.counter("client_tls_failed") == refused
     assert STATUS_HOST not in rig.proxy.log
     assert "Traceback" not in rig.proxy.log
 
@@ -84,6 +87,12 @@ def test_http2_is_not_offered_for_it(quiet: Rig) -> None:
     end = connect(quiet.proxy.port, quiet.proxy.ca, STATUS_HOST, (HTTP2, HTTP1))
     assert getattr(end.socket, "selected_alpn_protocol", lambda: None)() == HTTP1
     end.socket.close()
+
+
+def test_a_client_that_does_not_trust_it_is_not_counted_among_those_that_miss_rows(quiet: Rig, tmp_path: Path) -> None:
+    other = Authority().write(tmp_path / "other.pem")
+    with pytest.raises(ssl.SSLCertVerificationError):
+        connect(quiet.proxy.port, other, STATUS_HOST)
 
 
 @pytest.mark.parametrize(

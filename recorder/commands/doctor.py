@@ -15,10 +15,10 @@ from recorder.clients.bundle import CA_NAME
 from recorder.commands.check import SOMETHING_FOUND
 from recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from recorder.database import get_db_path
-from recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
+from recorder.doctor import proxy_variables
+from recorder.doctor.circumstances import Circumstances
 from recorder.doctor.examination import examine
 from recorder.doctor.result import Check
-from recorder.errors import BadProxyUrl
 
 _MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "untried": "-"}
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "untried": None}
@@ -56,7 +56,7 @@ def doctor(  # noqa: PLR0913 - the options
     every failed call does, of the origin llm-metrics-doctor.
     """
     name, port = _host(host)
-    url = proxy or _from_environment() or proxy_url.DEFAULT
+    url = proxy or proxy_variables.guess(os.environ) or proxy_url.DEFAULT
     at = Circumstances(
         environment=dict(os.environ),
         url=url if "://" in url else f"http://{url}",
@@ -71,17 +71,6 @@ def doctor(  # noqa: PLR0913 - the options
     checks = list(_as_json(at) if as_json else _as_text(examine(at)))
     if any(check.level == "fail" for check in checks):
         sys.exit(SOMETHING_FOUND)
-
-
-def _from_environment() -> str | None:
-    """Return the first variable that can be a proxy's URL: one that cannot is found out by its check."""
-    for value in (os.environ.get(name) for name in HTTPS_VARIABLES):
-        try:
-            if value and proxy_url.parse(value):
-                return value
-        except BadProxyUrl:
-            continue
-    return None
 
 
 def _host(text: str | None) -> tuple[str | None, int]:

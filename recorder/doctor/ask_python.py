@@ -81,14 +81,14 @@ def version_of(name: str) -> str | None:
         return None
 
 
-def words(error: BaseException | None) -> str:
-    """Return what an error and those behind it say."""
+def words(error: BaseException | None) -> list[str]:
+    """Return what an error and those behind it say, the innermost last."""
     said: list[str] = []
     while error is not None and len(said) < 10:  # noqa: PLR2004 - a circle ends, too
         said.append(str(error))
         reason = getattr(error, "reason", None)
         error = error.__cause__ or error.__context__ or (reason if isinstance(reason, BaseException) else None)
-    return " / ".join(dict.fromkeys(said))
+    return said
 
 
 def asked(name: str, url: str) -> dict[str, Any]:
@@ -101,7 +101,8 @@ def asked(name: str, url: str) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever a client of another version raises
         said = words(error)
         missing = isinstance(error, FileNotFoundError) and bool(error.args)
-        answer.update(said=said[-300:], untrusted=missing or any(mark in said for mark in _MARKS))
+        untrusted = missing or any(mark in one for one in said for mark in _MARKS)
+        answer.update(said=said[-1][:1000], untrusted=untrusted)
     return answer
 
 

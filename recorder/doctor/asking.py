@@ -22,6 +22,7 @@ from recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
 
 URL: Final = f"https://{STATUS_HOST}{STATUS_PATH}"
 PYTHON_CLIENTS: Final = ("urllib", "requests", "httpx", "httpx2", "boto3")
+_LEADING = ("https_proxy", "all_proxy")  # Python takes them in any spelling
 _HERE = Path(__file__).parent
 _PATIENCE_SECONDS = 30  # for a program that imports much, and waits for a name server
 _CURL_SECONDS = "10"
@@ -134,7 +135,7 @@ def _went_astray(answer: Answer) -> bool:
 
 def _names_a_proxy(at: Circumstances) -> bool:
     """Tell whether anybody would go through a proxy: the others would wait for a name server in vain."""
-    return at.first_set((*HTTPS_VARIABLES, "all_proxy", "ALL_PROXY")) is not None
+    return any(value and name.lower() in _LEADING for name, value in at.environment.items())
 
 
 def _showing(at: Circumstances) -> dict[str, str]:

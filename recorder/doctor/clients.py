@@ -1,5 +1,6 @@
 """Whether clients go through the proxy and trust its CA, each as it decides that itself."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -9,10 +10,11 @@ from typing import Final, NamedTuple
 from recorder.clients.variables import ADDING, NODE_SWITCH, sh_line
 from recorder.doctor import asking
 from recorder.doctor.asking import Asked
-from recorder.doctor.circumstances import Circumstances
+from recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
 from recorder.doctor.port import Found
 from recorder.doctor.result import Check, fail, ok, untried, warn
 
+_VERIFYING = re.compile(r"certificate verify failed: ([^()\[\]/']+)")
 _LONGEST = 160  # characters of what a client says
 
 
@@ -30,9 +32,7 @@ CLIENTS: Final = {
     "requests": _Client("requests", ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), "certifi's roots"),
     "httpx": _Client("httpx", ("SSL_CERT_FILE", "SSL_CERT_DIR"), "certifi's roots", is_expected=False),
     "httpx2": _Client("httpx2", ("SSL_CERT_FILE", "SSL_CERT_DIR"), "its own roots", is_expected=False),
-    "boto3": _Client(
-        "boto3", ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), "ca_bundle in ~/.aws/config, or else its own roots"
-    ),
+    "boto3": _Client("boto3", ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"), "ca_bundle in ~/.aws/config, or its own roots"),
     "curl": _Client("curl", ("CURL_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"), "the roots that it was built with"),
     "node": _Client("Node", (ADDING,), "its own roots"),
 }
@@ -79,30 +79,32 @@ def _judged(at: Circumstances, asked: Asked, where: str) -> Check:
     client, last = CLIENTS[asked.client], asked.last
     if last.version is None:
         return untried(client.title, f"It is not installed for {where}. {_deciding(at, asked.client)}")
+    version = f"Version {last.version}"
     if last.untrusted:
-        what = f"{last.version} does not trust the proxy's CA ({_short(last.said)}). {_deciding(at, asked.client)}"
+        what = f"{version} does not trust the proxy's CA ({_reason(last.said)}). {_deciding(at, asked.client)}"
         return fail(client.title, what, _trusting(at, asked.client))
     if not last.proved:
-        what = f"{last.version} does not get through the proxy ({_short(last.said or last.body or 'no answer')})."
+        what = f"{version} does not get through the proxy ({_short(last.said or last.body or 'no answer')})."
         return fail(client.title, what, f"see what {where} is told of proxies elsewhere, such as in a file of its own")
     if asked.shown is None:
-        return ok(client.title, f"{last.version} goes through the proxy and trusts its CA.")
+        return ok(client.title, f"{version} goes through the proxy and trusts its CA.")
     if asked.client == "node":
         return warn(client.title, *_around_of_node(at, last.version))
-    what = f"{last.version} trusts the proxy's CA, but goes around the proxy"
-    if asked.as_it_is is not None and asked.as_it_is.said:
-        what += f" ({_short(asked.as_it_is.said)})"
-    return fail(client.title, f"{what}.", sh_line("HTTPS_PROXY", at.url))
+    what = f"{version} trusts the proxy's CA, but no variable leads it there"
+    if asked.as_it_is is not None:
+        why = _short(asked.as_it_is.said or "another answered")
+        what = f"{version} trusts the proxy's CA, but does not get to the proxy ({why})"
+    return fail(client.title, f"{what}.", _leading(at))
 
 
 def _around_of_node(at: Circumstances, version: str) -> tuple[str, str]:
-    what = f"{version} trusts the proxy's CA, but goes around the proxy"
+    what = f"Version {version} trusts the proxy's CA, but goes around the proxy"
     if not _reads_variables(version):
         fix = "use Node 22.21, 24.5 or newer, or undici's EnvHttpProxyAgent in the program"
         return f"{what}: this version does not read HTTPS_PROXY.", fix
     if at.environment.get(NODE_SWITCH) != "1":
         return f"{what}: it reads HTTPS_PROXY only if {NODE_SWITCH} is 1.", sh_line(NODE_SWITCH, "1")
-    return f"{what}.", sh_line("HTTPS_PROXY", at.url)
+    return f"{what}.", _leading(at)
 
 
 def _reads_variables(version: str) -> bool:
@@ -115,13 +117,25 @@ def _deciding(at: Circumstances, name: str) -> str:
     client = CLIENTS[name]
     if (variable := at.first_set(client.decides_by)) is not None:
         return f"It decides by {variable}, which is {at.environment[variable]}."
-    return f"It decides by {' or '.join(client.decides_by)}, else by {client.otherwise}; none is set."
+    return f"It decides by {' or '.join(client.decides_by)}, and as that is not set by {client.otherwise}."
+
+
+def _leading(at: Circumstances) -> str:
+    if at.names_the_proxy(at.environment.get(at.first_set(HTTPS_VARIABLES) or "", "")):
+        return "unset NO_PROXY no_proxy, or take out of it what hits more than it should"
+    return sh_line("HTTPS_PROXY", at.url)
 
 
 def _trusting(at: Circumstances, name: str) -> str:
     client = CLIENTS[name]
     file = at.authority if name == "node" else at.trusted
     return sh_line(client.decides_by[0], str(file))
+
+
+def _reason(said: str) -> str:
+    """Return OpenSSL's words out of what a client has wrapped around them."""
+    found = _VERIFYING.search(said)
+    return found.group(1).strip() if found else _short(said)
 
 
 def _short(what: object) -> str:

@@ -40,7 +40,7 @@ def look(at: Circumstances, found: Found) -> Check:
 
 def _by_signer(at: Circumstances, found: Found, where: str) -> Check:
     if _refused(at, _proxys_context(at, found)) is None:
-        return ok(_NAME, f"{where} can be reached, and the proxy reads what goes there: its CA signed the certificate.")
+        return ok(_NAME, f"The proxy connects to {where} and reads what goes there: its CA signed the certificate.")
     if (reason := _refused(at, _own_context(at))) is not None:
         what = f"The certificate of {where} is neither the proxy's nor one that is trusted here ({reason})."
         return warn(

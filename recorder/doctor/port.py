@@ -41,7 +41,7 @@ def ask(at: Circumstances) -> Found:
         return Found(ok(_NAME, f"{at.proxy.address} is mitmproxy with this addon."), signed, certificate)
     if certificate is not None:
         what = f"{at.proxy.address} is mitmproxy, but without this addon{_who(at)}."
-        return Found(fail(_NAME, what, "stop it, and start it with -s addon/main.py"))
+        return Found(fail(_NAME, what, "stop it, and start it with -s addon/main.py"), certificate=certificate)
     return Found(_stranger(at, answer))
 
 

@@ -1,10 +1,12 @@
 """Whether the environment sends calls to the proxy: which of the many spellings is set, and who reads it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from recorder.clients import proxy_url
 from recorder.clients.variables import sh_line
 from recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
 from recorder.doctor.result import Check, fail, ok, warn
+from recorder.errors import BadProxyUrl
 
 _NAME = "HTTPS_PROXY"
 _HTTP = ("http_proxy", "HTTP_PROXY")
@@ -23,6 +25,9 @@ def look(at: Circumstances) -> Iterator[Check]:
     if not at.names_the_proxy(value):
         fix = right if name == _NAME else f"unset {name}; {right}"
         yield fail(_NAME, f"{name} is {value}, which is not the proxy at {at.url}{_hidden(at, name)}.", fix)
+    elif (other := _hidden(at, name)) and not at.names_the_proxy(at.environment[_NAME]):
+        fix = f"unset {name}, if the proxy is the other one"
+        yield fail(_NAME, f"{name} is {value}{other}.", fix)
     else:
         yield ok(_NAME, f"{name} is {value}.")
     if odd:
@@ -36,6 +41,18 @@ def look(at: Circumstances) -> Iterator[Check]:
         yield warn("HTTP_PROXY", what, sh_line(plain, at.url))
     else:
         yield ok("HTTP_PROXY", f"{plain} is {at.environment[plain]}.")
+
+
+def guess(environment: Mapping[str, str]) -> str | None:
+    """Return the best guess of the proxy's URL: what clients take, else what was meant for them by somebody."""
+    spellings = [name for name in environment if name.upper() == _NAME]
+    for name in (*HTTPS_VARIABLES, *spellings, *_ALL, *_HTTP):
+        try:
+            if (value := environment.get(name)) and proxy_url.parse(value):
+                return value
+        except BadProxyUrl:
+            continue  # its check says so
+    return None
 
 
 def _hidden(at: Circumstances, name: str) -> str:

@@ -32,7 +32,7 @@ def look(at: Circumstances, found: Found) -> Iterator[Check]:
     else:
         yield _writable(at, status)
         yield from _rows(status)
-        yield from _losses(status)
+        yield from _losses(status, found)
     yield _recorder(at, found)
     yield _disk(at)
     folder = spill_folder.folder_of(path.resolve())
@@ -67,7 +67,7 @@ def _rows(status: Status) -> Iterator[Check]:
         )
 
 
-def _losses(status: Status) -> Iterator[Check]:
+def _losses(status: Status, found: Found) -> Iterator[Check]:
     if lost := {cause: n for cause, n in status.dropped.items() if n}:
         causes = ", ".join(f"{cause} {n:,}" for cause, n in lost.items())
         yield warn(
@@ -75,12 +75,11 @@ def _losses(status: Status) -> Iterator[Check]:
         )
     else:
         yield ok("dropped", "No event was lost.")
-    if refused := status.counters.get("client_tls_failed", 0):
-        what = f"Clients refused the proxy's certificate {refused:,} times since the database was begun."
-        yield warn("refused", what, "the proxy's log names the hosts; set the variables of llm-metrics env there")
-    if status.unrecognised.requests:
-        what = f"{status.unrecognised.requests:,} requests to LLM hosts were none that this program understands."
-        yield warn("not understood", what, "llm-metrics status lists their paths")
+    names = {found.signature.recorder} if found.signature else set()
+    own = [one.counters for one in status.recent_processes if fingerprint(one.process) in names]
+    if refused := sum(counters.get("client_tls_failed", 0) for counters in own):
+        what = f"Since the proxy was started, clients have refused its certificate {refused:,} times."
+        yield warn("refused", what, "the proxy's log names the hosts; those clients need the lines of llm-metrics env")
 
 
 def _recorder(at: Circumstances, found: Found) -> Check:
