@@ -334,7 +334,7 @@ def _said(text: bytes) -> Callable[[socket.socket], None]:
         (b"SSH-2.0-OpenSSH_9.2\r\n", "SSH-2.0-OpenSSH_9.2"),
         (b"HTTP/1.1 200 OK\r\nServer: nginx\r\nContent-Length: 2\r\n\r\nok", "HTTP 200 OK, Server: nginx"),
         (b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n{"a"', "HTTP 200 OK"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 23\r\n\r\n" + b'{"llm_metrics_proxy": 2}'[:23], "HTTP 200 OK"),
+        (b'HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{"llm_metrics_proxy": 2}', "HTTP 200 OK"),
         (b"HTTP/1.1 502 Bad\x1b[31m Gateway\r\nContent-Length: 0\r\n\r\n", "HTTP 502 Bad"),
     ],
     ids=["ssh", "nginx", "half", "almost", "escape"],
@@ -468,6 +468,12 @@ def test_every_way_to_set_the_variable_is_told(env: dict[str, str], level: str, 
     check = _only(proxy_variables.look(at(tmp_path, env)))
     assert check.level == level
     assert says in check.what
+
+
+def test_what_steers_a_terminal_is_shown_as_an_escape(tmp_path: Path) -> None:
+    check = _only(proxy_variables.look(at(tmp_path, {"HTTPS_PROXY": "http://\x1b]0;owned\x07h:1"})))
+    assert r"\x1b]0;owned\x07h:1" in check.what
+    assert check.what.isprintable()
 
 
 @pytest.mark.parametrize(
