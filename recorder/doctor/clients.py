@@ -117,7 +117,8 @@ def _deciding(at: Circumstances, name: str) -> str:
     client = CLIENTS[name]
     if (variable := at.first_set(client.decides_by)) is not None:
         return f"It decides by {variable}, which is {at.environment[variable]}."
-    return f"It decides by {' or '.join(client.decides_by)}, and as that is not set by {client.otherwise}."
+    unset = "which is not set" if len(client.decides_by) == 1 else "which are not set"
+    return f"It decides by {' or '.join(client.decides_by)}, {unset}, so by {client.otherwise}."
 
 
 def _leading(at: Circumstances) -> str:
