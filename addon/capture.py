@@ -18,6 +18,7 @@ from mitmproxy.proxy import mode_specs, server_hooks
 
 from addon import start
 from addon.complaints import Complaints
+from addon.decoding import LIMIT
 from addon.exchange import Exchange
 from addon.headers import Headers, basic_user, plain
 from addon.include_usage import filter_for, is_asked, with_usage
@@ -40,6 +41,7 @@ _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
+_MOST_DIGITS = 9  # of a length that is worth a look
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
@@ -182,8 +184,10 @@ class LLMMetrics:
     @_guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Stream the request, and begin an exchange if it may be an LLM's."""
-        refused = flow.response is not None  # by mitmproxy, for want of a password
-        flow.request.stream = not refused  # it cannot stream what has an answer already: the client would hang
+        if flow.response is not None:  # for want of a password: it reaches no provider, and cannot be streamed to one
+            _keep_small(flow)
+            return
+        flow.request.stream = True
         at, wall = time.monotonic_ns(), time.time_ns()
         headers = plain(flow.request.headers.fields)
         for private in (LABEL_HEADER, _CREDENTIALS):  # first of all: whatever fails below, these do not leave
@@ -191,11 +195,11 @@ class LLMMetrics:
                 del flow.request.headers[private]
         label = headers.pop(LABEL_HEADER, None)
         own_user = _proxy_user(flow, headers)
-        answered = refused or (flow.request.host == STATUS_HOST and self._answers(flow, headers))
-        if answered or not flow.live or self._closed:
+        if flow.request.host == STATUS_HOST:
+            self._answer(flow, headers)
             return
         is_websocket = headers.get("upgrade", "").lower() == "websocket"
-        if flow.request.method != ("GET" if is_websocket else "POST"):
+        if not flow.live or self._closed or flow.request.method != ("GET" if is_websocket else "POST"):
             return
         # The tunnel's address comes before the request's, which is where mitmproxy goes, not what was asked for.
         tunnel = self._tunnels.get(flow.client_conn.id) or _tunnel(flow)
@@ -303,7 +307,7 @@ class LLMMetrics:
 
     # --- within
 
-    def _answers(self, flow: http.HTTPFlow, headers: Headers) -> bool:
+    def _answer(self, flow: http.HTTPFlow, headers: Headers) -> None:
         """Answer who asks whether this is us. mitmproxy would gather a body first, however long: cut those."""
         flow.request.stream = False
         if flow.request.is_http2 or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
@@ -312,7 +316,6 @@ class LLMMetrics:
             recorder = self.calls.recorder
             body = answer(recorder.process if recorder is not None else None)
             flow.response = http.Response.make(200, body, {"content-type": "application/json"})
-        return True
 
     def _ask_for_usage(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         body = flow.request.raw_content or b""
@@ -347,6 +350,13 @@ class LLMMetrics:
 
 def _later(seconds: float, do: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, do)
+
+
+def _keep_small(flow: http.HTTPFlow) -> None:
+    """Cut the connection of a refused request that may be large: mitmproxy takes in all of it before it answers."""
+    length = flow.request.headers.get("content-length", "" if "transfer-encoding" in flow.request.headers else "0")
+    if not (length.isascii() and length.isdigit() and len(length) <= _MOST_DIGITS and int(length) <= LIMIT):
+        flow.kill()
 
 
 def _tunnel(flow: http.HTTPFlow) -> _Tunnel:
