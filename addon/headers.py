@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
@@ -98,10 +100,14 @@ _RESPONSE = _table(
     ),
 )
 
-_SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)  # of a query's field
+_SUBPROTOCOLS, _KEY_AS_PROTOCOL = "sec-websocket-protocol", "openai-insecure-api-key."
+_SCHEMES = ("bearer", "basic", "token", "apikey", "key", "aws4-hmac-sha256")  # their names are no secrets
+_SECRET_HEADER = re.compile(r"key|token|secret|signature|auth(?!or(?!i[sz]))|passw|cookie|credential|-protocol$")
 
 _SERVER_TIMING = ("openai-processing-ms", "x-amzn-bedrock-invocation-latency", "x-envoy-upstream-service-time")
-_CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
+_LONGEST_JOINED = 64 * 1024  # characters of one name's values: with ten thousand of them, joining all takes seconds
+_LONGEST_SECRET, _MOST_SECRETS = 8192, 256  # what is looked for; no message that is kept is longer
 
 
 def plain(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -112,7 +118,10 @@ def plain(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for field, content in fields:
         name, value = field.decode("latin-1").lower(), content.decode("utf-8", "surrogateescape")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if (known := headers.get(name)) is None:
+            headers[name] = value
+        elif len(known) < _LONGEST_JOINED:
+            headers[name] = f"{known}, {value}"
     return headers
 
 
@@ -142,21 +151,41 @@ def error_type(headers: Headers) -> str | None:
 
 
 def credentials(headers: Headers, query: str) -> list[str]:
-    """Return every secret that a request carries in its headers and query, to be masked in what is stored."""
+    """Return every secret that a request carries in its headers and query, to be masked in what is stored.
+
+    The user of the proxy's URL is none: it is the origin.
+    """
     secrets: list[str] = []
-    for name in _CREDENTIALS:
-        if not (value := headers.get(name)):
-            continue
-        scheme, _, rest = value.partition(" ")
-        secrets += [value, rest]
-        if scheme.lower() == "basic":
-            secrets += _basic(rest)
-        if name == "cookie":
-            secrets += [cookie.partition("=")[2].strip() for cookie in value.split(";")]
-    for pair in query.split("&") if query else ():
+    for name, value in headers.items():
+        if len(secrets) < _MOST_SECRETS and _may_be_secret(name):
+            secrets += _secrets_in(name, value[:_LONGEST_JOINED])
+    for pair in query[:_LONGEST_JOINED].split("&") if query else ():
         name, _, value = pair.partition("=")
         if _SECRET_NAME.search(name):
             secrets += [value, unquote(value)]
+    return [secret[:_LONGEST_SECRET] for secret in islice(filter(None, secrets), _MOST_SECRETS)]
+
+
+@lru_cache(maxsize=1024)  # clients send the same few names all day
+def _may_be_secret(name: str) -> bool:
+    return _SECRET_HEADER.search(name) is not None
+
+
+def _secrets_in(name: str, value: str) -> list[str]:
+    """Return what is secret in a header: its whole value, and each part that is a secret by itself."""
+    if name == "cookie":
+        return [value, *(cookie.partition("=")[2].strip() for cookie in value.split(";"))]
+    secrets: list[str] = []
+    for part in value.split(", "):  # several headers of one name are one value by now
+        scheme, _, rest = part.partition(" ")
+        if name == _SUBPROTOCOLS:  # where a browser puts the key of a WebSocket, since it can set no other header
+            secrets += [part.removeprefix(_KEY_AS_PROTOCOL)] if part.startswith(_KEY_AS_PROTOCOL) else []
+        elif scheme.lower() in _SCHEMES:
+            secrets.append(rest)
+        else:
+            secrets += [part, rest]
+        if scheme.lower() == "basic":
+            secrets += _basic(rest)[1 if name.startswith("proxy-") else 0 :]
     return secrets
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from addon.headers import Columns, Headers, credentials, request_columns
-from addon.masking import masked
+from addon.masking import MASK, masked
 from addon.providers.errors import LONGEST_MESSAGE, ProviderError
 from addon.providers.format import Answer, Request
 from addon.providers.route import Route
@@ -18,6 +18,20 @@ from recorder.events import CompletionRequest, new_event_id, timestamp_of
 
 _LONGEST_JSON = 8192
 _LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded
+_LONGEST_LOOKED_AT = 2048  # characters of a path: the search for keys may take the square of that
+_LONG_SECRET = 16  # characters; shorter ones are often no secrets ("ollama", "not-needed") and parts of other words
+# Columns that others fill as they like, besides those of errors.
+_OTHERS_WORDS = (
+    "model",
+    "response_model",
+    "origin",
+    "user_agent",
+    "session_id",
+    "provider_request_id",
+    "finish_reason",
+    "host",
+)
+_OTHERS_JSON = ("usage", "server_timing")
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -102,7 +116,20 @@ class Row:
                 "error_code": self._clean(error.code, call),
                 "error_message": self._clean(error.message, call),
             }
+        self._mask(columns)
         return CompletionRequest(**columns)
+
+    def _mask(self, columns: Columns) -> None:
+        """Mask the request's credentials wherever the client or the provider repeats them."""
+        secrets = [secret for secret in self._secrets if len(secret) >= _LONG_SECRET]
+        if not secrets:
+            return
+        for name in (*_OTHERS_WORDS, *_OTHERS_JSON):
+            said = columns.get(name)
+            if said is not None and any(secret in said for secret in secrets):
+                for secret in secrets:
+                    said = said.replace(secret, MASK)
+                columns[name] = said if name in _OTHERS_WORDS else None  # it may be JSON no longer
 
     def _clean(self, said: str | None, call: Ending) -> str | None:
         """Return what a provider said about a failure, without secrets and without words of the request."""
@@ -111,8 +138,8 @@ class Row:
 
 
 def _endpoint(path: str, secrets: list[str]) -> str | None:
-    if len(path) > _LONGEST_REMEMBERED or any(secret and secret in path for secret in secrets):
-        return text(masked(path, secrets))
+    if len(path) > _LONGEST_REMEMBERED or "%" in path or any(secret in path for secret in secrets):
+        return text(masked(path[:_LONGEST_LOOKED_AT], secrets))
     return _without_secrets(path)
 
 

@@ -5,6 +5,7 @@ What is known and not recorded on purpose (model lists, token counting, files, b
 
 import re
 
+from addon.masking import masked
 from addon.providers.values import text
 from recorder.events import Unrecognised
 
@@ -20,15 +21,18 @@ _NOT_RECORDED = re.compile(
 )
 
 # A segment that names one thing rather than a kind of things: numbers, UUIDs, and words of letters with digits.
-_ID = re.compile(r"\d+ | [0-9a-fA-F-]{16,} | [a-zA-Z]+[-_][a-zA-Z0-9_-]*\d[a-zA-Z0-9_-]{7,} | .{41,}", re.VERBOSE)
+_ID = re.compile(r".{41,} | \d+ | [0-9a-fA-F-]{16,} | [a-zA-Z]+[-_][a-zA-Z0-9_-]*\d[a-zA-Z0-9_-]{7,}", re.VERBOSE)
+
+
+_LONGEST = 2048  # characters of a path that are looked at
 
 
 def is_gap(path: str) -> bool:
     """Tell whether a request to a provider's `path` that no format understood should have been understood."""
-    return _NOT_RECORDED.search(path) is None
+    return _NOT_RECORDED.search(path[:_LONGEST]) is None
 
 
 def unrecognised(host: str, path: str, timestamp: str) -> Unrecognised:
     """Make the event; ids in the path become `{id}`."""
-    folded = "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in path.split("/"))
-    return Unrecognised(host=text(host) or "?", path=text(folded) or "/", at=timestamp)
+    folded = "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in path[:_LONGEST].split("/"))
+    return Unrecognised(host=text(host) or "?", path=text(masked(folded)) or "/", at=timestamp)

@@ -168,4 +168,4 @@ def test_any_header_is_read_or_unknown(value: str, date: str) -> None:
 @pytest.mark.parametrize("value", ["Basic é", "Basic \udcff", "Basic", "Basic =", "Basic /w==", "Bearer é"])
 def test_credentials_that_are_no_base64_cost_no_row(value: str) -> None:
     assert basic_user(value) is None
-    assert value in credentials({"authorization": value}, "")
+    assert value.partition(" ")[2] in [*credentials({"authorization": value}, ""), ""]

@@ -1,6 +1,8 @@
 """No key reaches what is stored, and what is no key stays readable."""
 
 import base64
+import json
+import time
 from urllib.parse import quote
 
 import pytest
@@ -110,6 +112,85 @@ def test_the_own_credentials_are_masked_whatever_their_shape(headers: dict[str, 
     for pair in query.split("&")[-1:] if query else ():
         value = pair.partition("=")[2]
         assert len(value) < 6 or value not in masked(f"You sent {value}", secrets)
+
+
+_SPELT = {
+    "in a URL": quote(_OWN, safe=""),
+    "in a URL, in small letters": quote(_OWN, safe="").lower(),
+    "in a URL in a URL": quote(quote(_OWN, safe=""), safe=""),
+    "in JSON": _OWN.replace("/", "\\/"),
+    "in JSON in JSON": json.dumps(_OWN.replace("/", "\\/"))[1:-1],
+    "in JSON, as numbers": "".join(f"\\u{ord(sign):04x}" for sign in _OWN),
+    "in a page": _OWN.replace("+", "&#43;").replace("/", "&#x2F;"),
+    "in a page in JSON": _OWN.replace("/", "\\u0026#47;"),
+    "for Basic, as the user": base64.b64encode(f"{_OWN}:".encode()).decode(),
+    "for Basic, as the password": base64.b64encode(f":{_OWN}".encode()).decode(),
+    "in base64": base64.b64encode(_OWN.encode()).decode().rstrip("="),
+}
+
+
+@pytest.mark.parametrize("spelling", _SPELT)
+def test_a_credential_is_masked_in_every_spelling(spelling: str) -> None:
+    said = masked(f"You sent {_SPELT[spelling]} and no key", [_OWN])
+    assert said.startswith(f"You sent {MASK}")
+    assert said.endswith(" and no key")
+
+
+def test_a_key_of_a_known_shape_is_masked_in_other_spellings_too() -> None:
+    assert masked("token%20was%20sk%2Dproj%2DAb3dEf6hIj9k") == f"token was {MASK}"
+    assert masked(r"the key \u0041KIAIOSFODNN7EXAMPLE") == f"the key {MASK}"
+
+
+def test_other_spellings_stay_as_they_are_where_they_hide_nothing() -> None:
+    said = r"100% of C:\new\table & more: see https://example.org/a%20b?c=1&d=2"
+    assert masked(said, [_OWN]) == said
+
+
+def test_undoing_a_spelling_steers_no_terminal() -> None:
+    said = masked(f"%1b[31m%0a\\u202e{quote(_OWN, safe='')}", [_OWN])
+    assert said.endswith(MASK)
+    assert said.isprintable()
+
+
+@pytest.mark.parametrize("length", [6, 10, len(_OWN)])
+def test_a_credential_that_the_end_cuts_is_masked(length: int) -> None:
+    assert masked(f"You sent {_OWN[:length]}", [_OWN]) == f"You sent {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "secret"),
+    [
+        ("x-amz-security-token", _OWN, _OWN),
+        ("ocp-apim-subscription-key", _OWN, _OWN),
+        ("helicone-auth", f"Bearer {_OWN}", _OWN),
+        ("x-auth-token", _OWN, _OWN),
+        ("x-some-secret-of-ours", _OWN, _OWN),
+        ("authorization", f"Bearer first-one, Bearer {_OWN}", _OWN),
+        ("sec-websocket-protocol", f"realtime, openai-insecure-api-key.{_OWN}, openai-beta.realtime-v1", _OWN),
+    ],
+)
+def test_a_header_that_is_named_like_a_secret_is_one(name: str, value: str, secret: str) -> None:
+    secrets = credentials({name: value}, "")
+    assert masked(f"The value {secret} is no key", secrets) == f"The value {MASK} is no key"
+
+
+def test_names_of_schemes_and_of_protocols_are_no_secrets() -> None:
+    headers = {"authorization": f"Bearer {_OWN}", "sec-websocket-protocol": "realtime", "x-author": "somebody"}
+    said = "Bearer authentication is needed for realtime, somebody said"
+    assert masked(said, credentials(headers, "")) == said
+
+
+def test_the_user_of_the_proxys_url_is_no_secret() -> None:
+    given = base64.b64encode(b"billing-service:pass-word").decode()
+    secrets = credentials({"proxy-authorization": f"Basic {given}"}, "")
+    assert masked("billing-service has pass-word", secrets) == f"billing-service has {MASK}"
+
+
+def test_many_and_long_secrets_take_no_time_that_anyone_notices() -> None:
+    headers = {f"x-key-{number}": f"{number}-" + "k%" * 4000 for number in range(100)}
+    began = time.perf_counter()
+    masked("k%6b\\u006b&#107;" * 100, credentials(headers, ""))
+    assert time.perf_counter() - began < 0.2
 
 
 def test_a_longer_credential_is_masked_before_one_that_it_contains() -> None:

@@ -25,7 +25,7 @@ from addon.providers import (
 )
 from addon.providers.format import WireFormat
 from addon.providers.hosts import name_of, provider_of
-from addon.providers.route import Route, normalised
+from addon.providers.route import LONGEST_PATH, Route, normalised
 from addon.providers.values import text
 
 # The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
@@ -80,6 +80,8 @@ def match(host: str, port: int, path: str, *, named: bool = False) -> Route[Wire
 
     `named` says that somebody named the host as an LLM's.
     """
+    if len(path) > LONGEST_PATH:
+        return None
     look_up = _match if len(path) <= _LONGEST_REMEMBERED else _match.__wrapped__
     return look_up(host, port, normalised(path), named)
 

@@ -20,6 +20,10 @@ class Route[T]:
     speaks: T
 
 
+LONGEST_PATH = 8192
+"""Characters of a path, and of a query, that are looked at: no API has longer ones, and a client may send megabytes."""
+
+
 def normalised(path: str) -> str:
     """Return `path` as servers take it: without doubled slashes and without one at the end."""
     return (re.sub(r"/{2,}", "/", path) if "//" in path else path).rstrip("/") or "/"

@@ -4,7 +4,7 @@ import re
 from urllib.parse import parse_qs
 
 from addon.providers.hosts import name_of, provider_of
-from addon.providers.route import Route, normalised
+from addon.providers.route import LONGEST_PATH, Route, normalised
 from addon.providers.usage import UsageReader
 from addon.providers.values import text
 from addon.row import Opening
@@ -24,10 +24,12 @@ def match_session(host: str, port: int, path: str, query: str, *, named: bool = 
 
     `named` says that somebody named the host as an LLM's.
     """
+    if len(path) > LONGEST_PATH:
+        return None
     path = normalised(path)
     for pattern, session, usage in _SESSIONS:
         if re.search(pattern, path):
-            asked = parse_qs(query)
+            asked = parse_qs(query[:LONGEST_PATH])
             model = asked.get("model") or asked.get("deployment")  # Azure's word
             return Route(
                 provider=name_of(host, port),
