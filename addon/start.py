@@ -12,6 +12,7 @@ from typing import Any, NoReturn, Protocol
 
 import certifi
 
+from addon.authority import guard
 from addon.complaints import Complaints
 from addon.greeting import greeting, public_addresses
 from addon.quiet import quote_no_bytes
@@ -22,6 +23,7 @@ from recorder.errors import RecorderError
 from recorder.worker import Recorder
 
 _FOR_CLIENTS = ("regular", "upstream")  # modes of mitmproxy that HTTPS_PROXY can name
+_NO_PASSWORD = (None, "", "any")  # values of proxyauth that let everybody in
 
 
 class Loader(Protocol):
@@ -86,12 +88,14 @@ def authority(options: Any) -> Path:  # noqa: ANN401 - mitmproxy's
 def greet(options: Any, servers: Iterable[Server], database: Path, complaints: Complaints) -> None:  # noqa: ANN401 - mitmproxy's
     """Say where the rows go and what to type, and warn about an address that others can reach."""
     listening = [(server.mode.type_name, address[:2]) for server in servers for address in server.listen_addrs]
-    if (public := public_addresses(address for _, address in listening)) and not options.proxyauth:
+    if (public := public_addresses(address for _, address in listening)) and options.proxyauth in _NO_PASSWORD:
         complaints.once(
             "public",
             f"The proxy listens on {', '.join(public)}, where others can reach it: add --listen-host 127.0.0.1, "
             "or --set proxyauth=USER:PASSWORD.",
         )
+    for sentence in guard(authority(options).parent):
+        complaints.once(sentence, sentence)
     bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
     if bundle == authority(options):
         complaints.once(

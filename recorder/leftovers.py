@@ -38,7 +38,7 @@ def beside(path: Path) -> Iterator[Finding]:
         yield Finding(f"{found.name} holds rows of a database that was removed", "read them in with llm-metrics import")
     for found in sorted(path.parent.glob("corrupt-*/")):
         yield Finding(f"{found.name} holds a database that was moved away since it was damaged", _LOOK_AND_REMOVE)
-    for folder in (path.parent / "backups", Path("~/.llm_metrics_proxy/backups").expanduser()):
+    for folder in _backup_folders(path):
         for found in sorted(folder.glob(f"{name}.*.backup.tmp")):
             if time.time() - found.stat().st_mtime > STALE_SECONDS:
                 yield Finding(f"{found} is a backup that was never finished", "remove it")
@@ -52,13 +52,29 @@ def _orphaned_wal(path: Path) -> Iterator[Finding]:
 
 
 def _open_to_others(path: Path) -> Iterator[Finding]:
-    folder = path.parent / "backups"
-    name = glob.escape(path.name)
-    files = [path, _beside(path, "-wal"), _beside(path, "-shm"), *sorted(folder.glob(f"{name}.*.backup"))]
-    for file in (*files, *spill.files(spill_folder.folder_of(path))):
-        if file.exists() and stat.S_IMODE(file.stat().st_mode) & _OTHERS:
-            mode = stat.S_IMODE(file.stat().st_mode)
+    name, aside = glob.escape(path.name), spill_folder.folder_of(path)
+    places = [folder for folder in _backup_folders(path) if folder.is_dir()]
+    backups = [file for folder in places for file in sorted(folder.glob(f"{name}.*.backup"))]
+    salvaged = sorted(path.parent.glob(f"{name}*.salvaged*"))
+    kept_aside = [*spill.files(aside), *sorted(aside.glob("*.damaged")), aside / rejected.FILE_NAME]
+    for file in (path, _beside(path, "-wal"), _beside(path, "-shm"), *backups, *salvaged, *kept_aside):
+        if (mode := _mode(file)) & _OTHERS:
             yield Finding(f"{file} has mode {mode:04o}, so that other users have access", f"chmod 600 {file}")
+    for folder in (*places, aside):
+        if (mode := _mode(folder)) & _OTHERS:
+            yield Finding(f"{folder} has mode {mode:04o}, so that other users have access", f"chmod 700 {folder}")
+    if (mode := _mode(path.parent)) & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+        what = f"{path.parent} has mode {mode:04o}, so that every user can put other files in the place of ours"
+        yield Finding(what, f"chmod o-w {path.parent}, or put the database into a folder of its own")
+
+
+def _backup_folders(path: Path) -> tuple[Path, Path]:
+    return path.parent / "backups", Path("~/.llm_metrics_proxy/backups").expanduser()
+
+
+def _mode(path: Path) -> int:
+    """The mode of what stands there; 0 if nothing does."""
+    return stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
 
 
 def _spilled(path: Path) -> Iterator[Finding]:

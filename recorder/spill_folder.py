@@ -20,6 +20,7 @@ from pathlib import Path
 
 from recorder.errors import DatabaseRefused
 
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _CURE = "remove what stands there, or set metrics_db to another path"
 
 
@@ -29,7 +30,7 @@ def folder_of(database: Path) -> Path:
 
 
 def make(database: Path) -> Path:
-    """Make the folder 0700 unless it is there, and return it.
+    """Make the folder 0700, or what is there already, and return it.
 
     Raises:
         DatabaseRefused: it cannot be made, or is a symbolic link, no folder, or another user's.
@@ -46,7 +47,18 @@ def make(database: Path) -> Path:
         raise DatabaseRefused(what=f"{folder} cannot be used ({error.strerror})", cure=_CURE) from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise DatabaseRefused(what=f"{folder} is a symbolic link or another user's folder", cure=_CURE)
+    if stat.S_IMODE(status.st_mode) & _OTHERS:  # who can write there can forge calls
+        with suppress(FileNotFoundError):  # removed by one that ended just now
+            _make_private(folder)
     return folder
+
+
+def _make_private(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
 
 
 def create(path: Path) -> int:

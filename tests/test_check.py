@@ -65,6 +65,27 @@ def open_backup(path: Path) -> None:
     (path.parent / name).chmod(0o640)
 
 
+def folder_with(mode: int, name: str) -> Callable[[Path], None]:
+    """Let others into a folder beside the database, in which something lies."""
+
+    def let_in(path: Path) -> None:
+        beside(f"{name}/something")(path)
+        (path.parent / name).chmod(mode)
+
+    return let_in
+
+
+def events_for_all(path: Path) -> None:
+    name = "metrics.db.spill/host-1-1-1.jsonl"
+    beside(name)(path)
+    (path.parent / name).chmod(0o644)
+
+
+def wal_for_all(path: Path) -> None:
+    beside("metrics.db-wal", "")(path)
+    path.with_name("metrics.db-wal").chmod(0o666)
+
+
 def not_adding_up(path: Path) -> None:
     for name, value in (("received", 5), ("replayed", 1), ("written", 3), ("spilled", 3), ("dropped_shutdown", 1)):
         execute(path, f"INSERT INTO recorder_counters VALUES ('host-1-1', '{name}', {value}, '')")  # noqa: S608 - above
@@ -108,6 +129,11 @@ FOUND: dict[str, tuple[Callable[[Path], object], str]] = {
     "wal without its database": (orphan_wal, "is gone while metrics.db-wal still holds rows"),
     "readable by others": (lambda path: path.chmod(0o644), "has mode 0644"),
     "backup readable by others": (open_backup, "has mode 0640"),
+    "events readable by others": (events_for_all, "has mode 0644"),
+    "wal writable by others": (wal_for_all, "metrics.db-wal has mode 0666"),
+    "folder of backups open to others": (folder_with(0o755, "backups"), "backups has mode 0755"),
+    "spill folder open to others": (folder_with(0o777, "metrics.db.spill"), "metrics.db.spill has mode 0777"),
+    "folder that everybody can write": (lambda path: path.parent.chmod(0o777), "can put other files in the place of"),
     "counters": (not_adding_up, "of host-1-1 do not add up: 6 events came, and 7 were"),
 }
 
