@@ -11,6 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from recorder.regular import open_regular
+
 _MOST_BYTES = 65_536
 _COMMENT = "# of "
 
@@ -46,7 +48,7 @@ def write(unfinished: Path, final: Path, origin: Path) -> None:
 def read(backup: Path) -> Digest | None:
     """What stands beside `backup`; None if nothing that can be read does."""
     try:
-        descriptor = os.open(path_of(backup), os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = open_regular(path_of(backup))
         with os.fdopen(descriptor, "rb") as stream:
             lines = stream.read(_MOST_BYTES).decode(errors="replace").splitlines()
     except OSError:

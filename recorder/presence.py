@@ -13,6 +13,7 @@ from pathlib import Path
 
 from recorder import spill_folder
 from recorder.errors import DatabaseRefused
+from recorder.regular import open_regular
 from recorder.reserve import RESERVE
 
 _ALIVE = ".alive"
@@ -93,7 +94,7 @@ def living(database: Path) -> set[str]:
     found = set()
     for mark in spill_folder.folder_of(database).glob(f"*{_ALIVE}"):
         with suppress(OSError):
-            descriptor = os.open(mark, os.O_RDONLY | os.O_NOFOLLOW)
+            descriptor = open_regular(mark)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 mark.unlink()
@@ -112,7 +113,7 @@ def alone(database: Path, work: str) -> Iterator[bool]:
         OSError, DatabaseRefused: the spill folder cannot be used.
     """
     file = spill_folder.make(database) / f"{work}.lock"
-    descriptor = os.open(file, os.O_CREAT | os.O_NOFOLLOW | os.O_RDWR, 0o600)
+    descriptor = open_regular(file, os.O_CREAT | os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 
 from recorder import spill, timestamps
 from recorder.events import Event
+from recorder.regular import open_regular
 
 FILE_NAME: Final = "rejected.jsonl"
 MOST_BYTES: Final = 16 << 20
@@ -34,7 +35,7 @@ def keep(folder: Path, rejected: Sequence[Rejected]) -> None:
         OSError: the disk refuses, or the file is full.
     """
     lines = "".join(map(_line, rejected)).encode()
-    descriptor = os.open(folder / FILE_NAME, os.O_CREAT | os.O_NOFOLLOW | os.O_APPEND | os.O_WRONLY, 0o600)
+    descriptor = open_regular(folder / FILE_NAME, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     try:
         if os.fstat(descriptor).st_size + len(lines) > MOST_BYTES:
             raise OSError(errno.ENOSPC, "the file of rejected events is full")

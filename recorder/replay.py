@@ -15,6 +15,7 @@ from typing import NamedTuple
 from recorder import spill, timestamps
 from recorder.counters import Counters
 from recorder.durable import sync_folder
+from recorder.regular import open_regular
 from recorder.reporting import Reporter
 from recorder.spill import Record
 
@@ -99,7 +100,7 @@ class Replay:
             return False
         for path in spill.files(self._folder):
             try:
-                reader = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+                reader = os.fdopen(open_regular(path), "rb")
             except FileNotFoundError:
                 continue
             except OSError as error:  # of another user, for example: it must not keep the other files from being read

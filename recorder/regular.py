@@ -1,0 +1,20 @@
+"""Opening a file that somebody else may have put there: a link is not followed, and a pipe hangs nobody."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """A descriptor of the regular file at `path`; one that `flags` create is 0600.
+
+    Raises:
+        OSError: it is a link, no regular file, not there, or cannot be opened.
+    """
+    # Without O_NONBLOCK the open itself waits for the other end of a pipe. Regular files know no such thing.
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return descriptor
