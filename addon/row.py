@@ -1,5 +1,6 @@
 """The row of one call: what was known at its beginning, and all that was learnt, under the names of the columns."""
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -31,6 +32,9 @@ _OTHERS_WORDS = (
     "finish_reason",
     "host",
 )
+_WORD = re.compile(r"[\w.:/ -]{0,64}", re.ASCII)
+_NO_WORD = re.compile(r'[^\w.:/ \-+{}\[\],"]|"[^"]{65}', re.ASCII)  # in JSON of words and numbers
+_NO_TIMES_OF_TOKENS = {"time_to_first_token_ms": None, "time_to_last_token_ms": None}
 _OTHERS_JSON = ("usage", "server_timing")
 
 
@@ -110,6 +114,8 @@ class Row:
             "output_events": call.timing.outputs.events if call.streamed else None,
             **call.columns,
         }
+        if not columns["is_streaming"]:  # a provider that streams unasked: nobody waits for its first token
+            columns |= _NO_TIMES_OF_TOKENS
         if (error := call.error) is not None:
             columns |= {
                 "error_type": self._clean(error.type, call),
@@ -121,15 +127,15 @@ class Row:
 
     def _mask(self, columns: Columns) -> None:
         """Mask the request's credentials wherever the client or the provider repeats them."""
-        secrets = [secret for secret in self._secrets if len(secret) >= _LONG_SECRET]
-        if not secrets:
-            return
-        for name in (*_OTHERS_WORDS, *_OTHERS_JSON):
-            said = columns.get(name)
-            if said is not None and any(secret in said for secret in secrets):
-                for secret in secrets:
-                    said = said.replace(secret, MASK)
-                columns[name] = said if name in _OTHERS_WORDS else None  # it may be JSON no longer
+        for secret in self._secrets:
+            if len(secret) < _LONG_SECRET:
+                continue
+            for name in _OTHERS_WORDS:
+                if (said := columns.get(name)) is not None and secret in said:
+                    columns[name] = said.replace(secret, MASK)
+            for name in _OTHERS_JSON:
+                if (said := columns[name]) is not None and secret in said:
+                    columns[name] = None
 
     def _clean(self, said: str | None, call: Ending) -> str | None:
         """Return what a provider said about a failure, without secrets and without words of the request."""
@@ -156,8 +162,19 @@ def _source(call: Ending) -> str | None:
 
 
 def _json(said: Usage) -> str | None:
+    """Return numbers under their names as JSON: a provider may call a text anything, so only words are kept."""
     try:
         encoded = msgspec.json.encode(said).decode() if said else ""
+        if _NO_WORD.search(encoded):
+            encoded = msgspec.json.encode(_without_texts(said)).decode()
     except RecursionError:
         return None
     return encoded if 0 < len(encoded) <= _LONGEST_JSON else None
+
+
+def _without_texts(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: _without_texts(inner) for name, inner in value.items() if _WORD.fullmatch(str(name))}
+    if isinstance(value, list):
+        return [_without_texts(inner) for inner in value]
+    return value if not isinstance(value, str) or _WORD.fullmatch(value) else None

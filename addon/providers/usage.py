@@ -66,7 +66,7 @@ class UsageKeys:
         prompt, completion = _sum(usage, self.prompt), _sum(usage, self.completion)
         total = _first(usage, self.total)
         if total is None and prompt is not None and completion is not None:
-            total = prompt + completion
+            total = integer(prompt + completion)
         return Tokens(
             prompt_tokens=prompt,
             completion_tokens=completion,
@@ -133,7 +133,7 @@ def _sum(usage: Usage, keys: tuple[Key, ...]) -> int | None:
         return None
     for key in keys[1:]:
         total += integer(_value_at(usage, key)) or 0
-    return total
+    return integer(total)
 
 
 # Where a provider states what the call cost: OpenRouter, Perplexity, xAI (whose ticks are 1e-10 dollars). Azure sends
@@ -145,12 +145,17 @@ _COSTS: tuple[tuple[Key, float], ...] = (
 )
 
 
+_LARGEST_COST = 1e6  # dollars: a call of more is a mistake, which would be the sum of all others too
+
+
 def cost_in(usage: Usage) -> float | None:
     """Return what the provider says that the call cost, in US dollars."""
     for key, dollars in _COSTS:
         stated = number(_value_at(usage, key)) if key[0] in usage else None
-        if stated is not None and stated >= 0 and not (key == ("cost_in_usd_ticks",) and stated == 0):
-            return stated * dollars
+        if stated is None or (key == ("cost_in_usd_ticks",) and stated == 0):
+            continue
+        if 0 <= (cost := stated * dollars) <= _LARGEST_COST:
+            return cost
     return None
 
 

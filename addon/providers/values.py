@@ -6,8 +6,13 @@ import re
 import msgspec
 
 _LONGEST = 256
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_LARGEST = 2**63 - 1
+# Control characters, half characters, and what has no width or turns the direction of a line, so that it hides or
+# moves what stands beside it.
+_UNPRINTABLE = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff"
+    r"\U000e0000-\U000e007f]"
+)
+_LARGEST = 10**12  # no call counts more of anything, and a million such counts can still be added up in 64 bits
 _NOTHING = (b"", b'""', b"null")
 _LONGEST_NOTHING = 4
 
@@ -21,7 +26,7 @@ def text(value: object, longest: int = _LONGEST) -> str | None:
 
 
 def integer(value: object) -> int | None:
-    """Return a whole number that SQLite can hold and that is not negative."""
+    """Return a whole number that is not negative, and not larger than anything that can be counted in a call."""
     if type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value <= _LARGEST else None  # a bool is none: its type is another
