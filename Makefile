@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARK := .venv/setup
 DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo dashboard test fuzz torture bench soak check lock clean FORCE
+.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -65,6 +65,9 @@ bench: $(MARK) ## measure what the proxy costs, about 30 minutes; ARGS="--quick"
 # SECONDS has a default for fuzz: only a value that somebody gave counts here, too.
 soak: $(MARK) ## mixed traffic for 20 minutes: nothing leaks, every call leaves its rows; SECONDS=60, ARGS="--rate 50 --json FILE"
 	@exec $(BIN)/python -m soak $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+
+hostile: $(MARK) ## 100,000 exchanges with hostile clients and providers: nobody is harmed, no secret is kept; EXCHANGES=1000, ARGS="--seed 2"
+	@exec $(BIN)/python -m hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(ARGS)
 
 check: $(MARK) ## linters, formatting, types, who may import whom
 	$(BIN)/ruff check .
