@@ -63,7 +63,8 @@ def _forms(secret: str) -> Iterator[str]:
         return
     yield secret
     for pair in (secret, f"{secret}:", f":{secret}"):
-        yield b64encode(pair.encode("utf-8", "replace")).decode().rstrip("=")
+        encoded = b64encode(pair.encode("utf-8", "replace")).decode()
+        yield from (encoded, encoded.rstrip("="))
 
 
 def _plain(text: str) -> str:
