@@ -18,6 +18,7 @@ from mitmproxy.proxy import mode_specs, server_hooks
 
 from addon import start
 from addon.complaints import Complaints
+from addon.connections import Connections, Tunnel
 from addon.decoding import LIMIT
 from addon.exchange import Exchange
 from addon.headers import Headers, basic_user, plain
@@ -45,14 +46,14 @@ _MOST_DIGITS = 9  # of a length that is worth a look
 _PROXY_AUTHENTICATION_REQUIRED = 407
 
 
-class _Tunnel(NamedTuple):
-    """What a CONNECT said: the requests that come through it do not repeat it."""
+class _Arrived(NamedTuple):
+    """A request whose headers have come, as far as they say who sent it and when; no provider sees what is in here."""
 
-    user: str | None
-    host: str
-    port: int
     at: int
     wall: int
+    headers: Headers
+    label: str | None
+    user: str | None
 
 
 def _guarded[T](hook: Callable[["LLMMetrics", T], None]) -> Callable[["LLMMetrics", T], None]:
@@ -78,8 +79,7 @@ class LLMMetrics:
         self.calls = InFlight(self._complaints, _later, time.monotonic_ns)
         self._settings: Settings | None = None
         self._database = Path()
-        self._tunnels: dict[str, _Tunnel] = {}  # by the id of the client's connection
-        self._paid: set[str] = set()  # ids of connections whose first request has waited for them
+        self._connections = Connections()
         self._closed = False
 
     # --- life cycle
@@ -113,14 +113,14 @@ class LLMMetrics:
     @_guarded
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Keep what the client says of itself and of where it wants to go."""
-        self._tunnels[flow.client_conn.id] = _tunnel(flow)
+        self._connections.tunnelled(flow.client_conn.id, _tunnel(flow))
         if flow.request.host == STATUS_HOST and flow.response is None:
             flow.response = http.Response(b"HTTP/1.1", 200, b"Connection established", http.Headers(), b"", None, 0, 0)
 
     @_guarded
     def http_connect_error(self, flow: http.HTTPFlow) -> None:
         """Record a provider that could not be reached: no request will follow."""
-        tunnel = self._tunnels.get(flow.client_conn.id) or _tunnel(flow)
+        tunnel = self._connections.tunnel_of(flow.client_conn.id) or _tunnel(flow)
         host = tunnel.host
         provider = provider_of(host)
         refused = flow.response is not None and flow.response.status_code == _PROXY_AUTHENTICATION_REQUIRED
@@ -144,12 +144,12 @@ class LLMMetrics:
     @_guarded
     def client_disconnected(self, client: connection.Client) -> None:
         """Forget a client's connection."""
-        self._tunnels.pop(client.id, None)
+        self._connections.client_left(client.id)
 
     @_guarded
     def server_disconnected(self, data: server_hooks.ServerConnectionHookData) -> None:
         """Forget a provider's connection."""
-        self._paid.discard(data.server.id)
+        self._connections.server_left(data.server.id)
 
     @_guarded
     def tls_clienthello(self, data: tls.ClientHelloData) -> None:
@@ -194,15 +194,18 @@ class LLMMetrics:
             if private in headers:
                 del flow.request.headers[private]
         label = headers.pop(LABEL_HEADER, None)
-        own_user = _proxy_user(flow, headers)
         if flow.request.host == STATUS_HOST:
             self._answer(flow, headers)
-            return
+        elif flow.live and not self._closed:
+            self._begin(flow, _Arrived(at, wall, headers, label, _proxy_user(flow, headers)))
+
+    def _begin(self, flow: http.HTTPFlow, arrived: _Arrived) -> None:
+        headers = arrived.headers
         is_websocket = headers.get("upgrade", "").lower() == "websocket"
-        if not flow.live or self._closed or flow.request.method != ("GET" if is_websocket else "POST"):
+        if flow.request.method != ("GET" if is_websocket else "POST"):
             return
         # The tunnel's address comes before the request's, which is where mitmproxy goes, not what was asked for.
-        tunnel = self._tunnels.get(flow.client_conn.id) or _tunnel(flow)
+        tunnel = self._connections.tunnel_of(flow.client_conn.id) or _tunnel(flow)
         host = host_asked_for(tunnel.host, None if _is_reverse(flow) else flow.client_conn.sni)
         path, _, query = flow.request.path.partition("?")
         route: Route[Any] | None
@@ -212,18 +215,18 @@ class LLMMetrics:
             route = match(host, tunnel.port, path, named=self._names(host))
         if route is None:
             if (provider_of(host) or self._names(host)) and is_gap(path):
-                self.calls.submit(unrecognised(host, path, timestamp_of(wall)))
+                self.calls.submit(unrecognised(host, path, timestamp_of(arrived.wall)))
             return
         client = _client(flow)
         opening = Opening(
             route=route,
-            at=at,
-            wall=wall,
+            at=arrived.at,
+            wall=arrived.wall,
             host=f"{host}:{tunnel.port}",
             path=path,
             query=query,
             headers=headers,
-            origin=origin_of(own_user or tunnel.user, label, headers, client),
+            origin=origin_of(arrived.user or tunnel.user, arrived.label, headers, client),
             client=client,
             http_version=_version(flow),
         )
@@ -258,7 +261,9 @@ class LLMMetrics:
             flow.response.stream = observing(self.calls, exchange, exchange.answered, time.monotonic_ns)
             headers = plain(flow.response.headers.fields)
             self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, headers, at)
-            exchange.connect_ms = self._connect_ms(flow.server_conn)
+            server = flow.server_conn
+            ready = server.timestamp_tls_setup or server.timestamp_tcp_setup
+            exchange.connect_ms = self._connections.connect_ms(server.id, server.timestamp_start, ready)
             if flow.metadata.get(_ASKED_FOR_USAGE) and (
                 usage_filter := filter_for(flow.response.headers, http1=not flow.response.is_http2)
             ):
@@ -337,16 +342,6 @@ class LLMMetrics:
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)
 
-    def _connect_ms(self, server: connection.Server) -> float | None:
-        """Return what TCP and TLS to the provider took, for the first request that uses the connection."""
-        if server.id in self._paid:
-            return None
-        self._paid.add(server.id)
-        ready = server.timestamp_tls_setup or server.timestamp_tcp_setup
-        if ready is None or server.timestamp_start is None:
-            return None
-        return (ready - server.timestamp_start) * 1000
-
 
 def _later(seconds: float, do: Callable[[], None]) -> None:
     asyncio.get_running_loop().call_later(seconds, do)
@@ -359,9 +354,9 @@ def _keep_small(flow: http.HTTPFlow) -> None:
         flow.kill()
 
 
-def _tunnel(flow: http.HTTPFlow) -> _Tunnel:
+def _tunnel(flow: http.HTTPFlow) -> Tunnel:
     user = _proxy_user(flow, plain(flow.request.headers.fields))
-    return _Tunnel(user, flow.request.host, flow.request.port, time.monotonic_ns(), time.time_ns())
+    return Tunnel(user, flow.request.host, flow.request.port, time.monotonic_ns(), time.time_ns())
 
 
 def _is_reverse(flow: http.HTTPFlow) -> bool:

@@ -17,7 +17,7 @@ from mitmproxy import ctx
 
 def done():
     ours = ctx.master.addons.get("llm_metrics")
-    kept = [len(ours._tunnels), len(ours._paid), len(ours.calls._exchanges), len(ours.calls._ended)]
+    kept = [len(ours._connections._tunnels), len(ours._connections._waited_for), len(ours.calls._exchanges), len(ours.calls._ended)]
     Path(os.environ["TEST_KEPT"]).write_text(json.dumps(kept))
 """
 

@@ -1,0 +1,48 @@
+"""What is known of connections that requests share: where a tunnel leads, and who has waited for a provider's.
+
+Both are forgotten when the connection ends. No mitmproxy here: connections are known by their ids.
+"""
+
+from typing import NamedTuple
+
+
+class Tunnel(NamedTuple):
+    """What a CONNECT said: the requests that come through it do not repeat it."""
+
+    user: str | None
+    host: str
+    port: int
+    at: int
+    wall: int
+
+
+class Connections:
+    """Of clients their tunnels, of providers whether somebody has waited for them."""
+
+    def __init__(self) -> None:
+        """None is open."""
+        self._tunnels: dict[str, Tunnel] = {}
+        self._waited_for: set[str] = set()
+
+    def tunnelled(self, client: str, tunnel: Tunnel) -> None:
+        """The client's connection is a tunnel from now on."""
+        self._tunnels[client] = tunnel
+
+    def tunnel_of(self, client: str) -> Tunnel | None:
+        """Where the client's connection leads; None if it is no tunnel."""
+        return self._tunnels.get(client)
+
+    def connect_ms(self, server: str, start: float | None, ready: float | None) -> float | None:
+        """What it took to connect, from `start` to `ready` in seconds, for the first request that uses `server`."""
+        if server in self._waited_for:
+            return None
+        self._waited_for.add(server)
+        return None if start is None or ready is None else (ready - start) * 1000
+
+    def client_left(self, client: str) -> None:
+        """Forget a client's connection."""
+        self._tunnels.pop(client, None)
+
+    def server_left(self, server: str) -> None:
+        """Forget a provider's connection."""
+        self._waited_for.discard(server)
