@@ -17,7 +17,8 @@ from mitmproxy import ctx
 
 def done():
     ours = ctx.master.addons.get("llm_metrics")
-    kept = [len(ours._connections._tunnels), len(ours._connections._waited_for), len(ours.calls._exchanges), len(ours.calls._ended)]
+    known, calls = ours._connections, ours.calls
+    kept = [len(known._tunnels), len(known._waited_for), len(calls._exchanges), len(calls._ended)]
     Path(os.environ["TEST_KEPT"]).write_text(json.dumps(kept))
 """
 
