@@ -86,7 +86,8 @@ class LLMMetrics:
 
     def load(self, loader: addonmanager.Loader) -> None:
         """Declare the options; a bad one ends the start."""
-        start.declare(loader, ctx.options)
+        termlog = ctx.master.addons.get("termlog")
+        start.declare(loader, ctx.options, termlog.logger if termlog else None)
 
     def configure(self, updated: set[str]) -> None:
         """Open the database; whatever is wrong with it ends the start."""
@@ -174,9 +175,10 @@ class LLMMetrics:
         host = data.conn.sni or (address[0] if address else None) or "?"
         self.calls.count("client_tls_failed")
         self._complaints.once(
-            f"certificate {host}",
+            "certificate_refused",
             f"A client refused the proxy's certificate for {host}: let SSL_CERT_FILE, or the variable that it reads, "
             "name the file that was printed at the start.",
+            about=host,
         )
 
     # --- exchanges
@@ -337,7 +339,9 @@ class LLMMetrics:
         if attempts and not start.authority(ctx.options).is_file():
             asyncio.get_running_loop().call_later(_ATTEMPT_SECONDS, self._greet, attempts - 1)
         else:
-            start.greet(ctx.options, ctx.master.addons.get("proxyserver").servers, self._database, self._complaints)
+            published = self._settings.published if self._settings else None
+            servers = ctx.master.addons.get("proxyserver").servers
+            start.greet(ctx.options, servers, self._database, self._complaints, published)
 
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)

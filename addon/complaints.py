@@ -3,10 +3,11 @@
 import logging
 from contextlib import suppress
 
+from addon.json_lines import PREFIX
 from addon.providers.values import text
 
 _logger = logging.getLogger("llm_metrics")
-_MOST = 1000
+_MOST = 100
 _LONGEST = 500
 
 
@@ -14,11 +15,19 @@ class Complaints:
     """Remembers what has been said."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
 
-    def once(self, kind: str, sentence: str) -> None:
-        """Log `sentence` as a warning, unless something of this kind was logged before."""
-        if kind not in self._said and len(self._said) < _MOST:
-            self._said.add(kind)
-            with suppress(Exception, SystemExit):  # mitmproxy's handler exits when nobody reads what it prints any more
-                _logger.warning("LLM metrics: %s", text(sentence, _LONGEST))
+    def once(self, event: str, sentence: str, *, about: str = "", **fields: object) -> None:
+        """Log `sentence` as a warning, unless `event` was logged before, of the same thing if it is `about` one.
+
+        `event` is a name that stays, and `fields` what the sentence speaks of: JSON lines have both.
+        """
+        if (event, about) in self._said or len(self._said) > _MOST:
+            return
+        self._said.add((event, about))
+        if len(self._said) > _MOST:
+            event, about, fields = "enough", "", {}
+            sentence = f"{_MOST} different warnings were logged, and no more are: act on those, then start anew."
+        with suppress(Exception, SystemExit):  # mitmproxy's handler exits when nobody reads what it prints any more
+            extra = {"event": event, "fields": ({"about": about} if about else {}) | fields}
+            _logger.warning("%s%s", PREFIX, text(sentence, _LONGEST), extra=extra)

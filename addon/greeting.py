@@ -11,13 +11,18 @@ from recorder.clients.variables import sh_line, variables
 _IPV6 = 6
 
 
-def export_lines(address: tuple[str, int], bundle: Path, authority: Path) -> list[str]:
-    """Return the shell lines that send a program's calls through the proxy."""
+def environment(address: tuple[str, int], bundle: Path, authority: Path) -> dict[str, str]:
+    """Return the variables that send a program's calls through the proxy."""
     host, port = address
     if not host or ipaddress.ip_address(host).is_unspecified:
         host = "127.0.0.1"
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    return [sh_line(name, value) for name, value in variables(url, bundle, authority).items()]
+    return variables(url, bundle, authority)
+
+
+def export_lines(address: tuple[str, int], bundle: Path, authority: Path) -> list[str]:
+    """Return the same as shell lines."""
+    return [sh_line(name, value) for name, value in environment(address, bundle, authority).items()]
 
 
 def greeting(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path, authority: Path) -> str:
@@ -27,6 +32,15 @@ def greeting(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path,
         lines += ["In the other terminal:", *(f"  {line}" for line in export_lines(address, bundle, authority))]
     lines.append(f"Then: sqlite-utils rows {shlex.quote(_short(database))} completion_requests -t")
     return "\n".join(lines)
+
+
+def facts(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path, authority: Path) -> dict[str, object]:
+    """Return what the greeting says, for programs."""
+    shown = list(addresses)[:1]
+    return {
+        "database": str(database),
+        "environment": environment(shown[0], bundle, authority) if shown else {},
+    }
 
 
 def public_addresses(addresses: Iterable[tuple[str, int]]) -> list[str]:

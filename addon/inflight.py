@@ -133,7 +133,8 @@ class InFlight:
         """Count a fault of ours; log the first of its kind, without anything that passed."""
         self.count("addon_errors")
         kind = f"{where}: {type(error).__name__}"
-        self._complaints.once(kind, f"A fault in {kind}: the traffic is not affected, numbers may be missing.")
+        sentence = f"A fault in {kind}: the traffic is not affected, numbers may be missing. Please report it."
+        self._complaints.once("fault", sentence, about=kind)
 
     def _record(self, rows: Iterable[CompletionRequest], faults: Iterable[str] = ()) -> None:
         if self.recorder is not None:

@@ -7,6 +7,7 @@ twice, it serves without the addon and says nothing.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ OPTIONS: Mapping[str, str] = {
     "metrics_retention": "How old calls may become, such as 90d, before they are deleted. Default: all are kept.",
     "metrics_prices": "A file of own prices. Default: prices.toml beside the database, if it is there.",
     "metrics_on_database_error": "At a start with a database that cannot be used: exit or spill. Default: exit.",
+    "metrics_log_format": "Log lines as text or json. Default: text.",
+    "metrics_published": "HOST:PORT where clients reach the proxy, if that is not where it listens. For containers.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
 """Name and help of every option."""
 
 _QUEUE_SIZES = range(1, 10_000_001)
+_PORTS = range(1, 65_536)
 _MOST_DIGITS = 8
 _BOOLEANS = {"true": True, "false": False}
 
@@ -48,6 +52,7 @@ class Settings:
     retention: str | None
     prices: Path | None
     spills: bool
+    published: tuple[str, int] | None
     queue_size: int
 
     def names(self, host: str) -> bool:
@@ -89,6 +94,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
     Raises:
         BadOption: a value is not what the option takes.
     """
+    _choice("metrics_log_format", values["metrics_log_format"], ("text", "json"))  # read by json_lines.py, much earlier
     return Settings(
         database=values["metrics_db"],
         hosts=_pattern("metrics_hosts", values["metrics_hosts"]),
@@ -99,6 +105,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         retention=values["metrics_retention"],
         prices=_path("metrics_prices", values["metrics_prices"]),
         spills=_choice("metrics_on_database_error", values["metrics_on_database_error"], ("exit", "spill")) == "spill",
+        published=_address("metrics_published", values["metrics_published"]),
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
 
@@ -136,11 +143,31 @@ def _unless_off(value: str) -> str | None:
 def _queue_size(name: str, value: str | None) -> int:
     if value is None:
         return 10_000
-    digits = value.strip()
-    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS and int(digits) in _QUEUE_SIZES):
+    number = _whole(value.strip())
+    if number is None or number not in _QUEUE_SIZES:
         message = f"{name} must be a whole number from {_QUEUE_SIZES[0]} to {_QUEUE_SIZES[-1]}, not {_shown(value)}."
         raise BadOption(message)
-    return int(digits)
+    return number
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else None
+
+
+def _address(name: str, value: str | None) -> tuple[str, int] | None:
+    if value is None:
+        return None
+    host, _, port = value.strip().rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    try:
+        ip_address(host)
+    except ValueError:
+        port = ""
+    number = _whole(port)
+    if number is None or number not in _PORTS:
+        message = f"{name} must be an address and a port, such as 127.0.0.1:8080, not {_shown(value)}."
+        raise BadOption(message)
+    return host, number
 
 
 def _path(name: str, value: str | None) -> Path | None:

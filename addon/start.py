@@ -4,6 +4,7 @@ What it needs of mitmproxy is handed to it. A start that cannot go on ends the p
 """
 
 import io
+import logging
 import os
 import sys
 from collections.abc import Iterable
@@ -12,9 +13,10 @@ from typing import Any, NoReturn, Protocol
 
 import certifi
 
+from addon import json_lines
 from addon.authority import guard
 from addon.complaints import Complaints
-from addon.greeting import greeting, public_addresses
+from addon.greeting import facts, greeting, public_addresses
 from addon.quiet import quote_no_bytes
 from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
 from recorder.clients.bundle import CA_NAME, write_bundle
@@ -45,15 +47,17 @@ class Server(Protocol):
         """Host, port, and more for IPv6."""
 
 
-def declare(loader: Loader, options: Any) -> None:  # noqa: ANN401 - mitmproxy's
-    """Declare the options, after a look at what was typed."""
+def declare(loader: Loader, options: Any, terminal: logging.Handler | None) -> None:  # noqa: ANN401 - mitmproxy's
+    """Declare the options, after a look at what was typed; `terminal` is what prints mitmproxy's log, and ours."""
     quote_no_bytes()
+    if terminal is not None and json_lines.wanted(options):
+        terminal.setFormatter(json_lines.JsonLines())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # or warnings are not seen before the end, in a pipe or a file
     try:
         check_given(options.deferred)
     except BadOption as error:
-        _refuse(error)
+        _refuse(error, options)
     for name, meaning in OPTIONS.items():
         loader.add_option(name, str | None, None, meaning)
     if not options.has_changed("flow_detail"):
@@ -74,9 +78,10 @@ def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path,
             prices=settings.prices,
         )
         if refused := recorder.open(or_spill=settings.spills):
-            complaints.once("database", f"Events are kept aside until the database can be used. {refused}")
+            sentence = f"Events are kept aside until the database can be used. {refused}"
+            complaints.once("database_refused", sentence, database=str(database))
     except (BadOption, RecorderError) as error:
-        _refuse(error)
+        _refuse(error, options)
     return settings, database, recorder
 
 
@@ -85,29 +90,51 @@ def authority(options: Any) -> Path:  # noqa: ANN401 - mitmproxy's
     return Path(options.confdir).expanduser().absolute() / CA_NAME
 
 
-def greet(options: Any, servers: Iterable[Server], database: Path, complaints: Complaints) -> None:  # noqa: ANN401 - mitmproxy's
-    """Say where the rows go and what to type, and warn about an address that others can reach."""
+def greet(
+    options: Any,  # noqa: ANN401 - mitmproxy's
+    servers: Iterable[Server],
+    database: Path,
+    complaints: Complaints,
+    published: tuple[str, int] | None = None,
+) -> None:
+    """Say where the rows go and what to type, and warn about an address that others can reach.
+
+    Where `published` is given clients reach the first server there, whatever it listens on: in a container that has to
+    be every address, and what counts is the port outside.
+    """
     listening = [(server.mode.type_name, address[:2]) for server in servers for address in server.listen_addrs]
+    if published is not None:
+        listening = [(mode, published) for mode, _ in listening[:1]]
     if (public := public_addresses(address for _, address in listening)) and options.proxyauth in _NO_PASSWORD:
+        cure = "publish it on 127.0.0.1" if published else "add --listen-host 127.0.0.1"
         complaints.once(
-            "public",
-            f"The proxy listens on {', '.join(public)}, where others can reach it: add --listen-host 127.0.0.1, "
+            "public_address",
+            f"The proxy listens on {', '.join(public)}, where others can reach it: {cure}, "
             "or --set proxyauth=USER:PASSWORD.",
+            addresses=public,
         )
     for sentence in guard(authority(options).parent):
-        complaints.once(sentence, sentence)
+        complaints.once("ca_open_to_others", sentence, about=sentence)
     bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
     if bundle == authority(options):
         complaints.once(
-            "bundle",
+            "bundle_not_written",
             f"{bundle.parent} cannot be written: SSL_CERT_FILE and the like name the proxy's CA alone, so clients that "
             "also call other hosts need a file with the public roots in it as well.",
+            folder=str(bundle.parent),
         )
     addresses = [address for mode, address in listening if mode in _FOR_CLIENTS]
-    print(greeting(database, addresses, bundle, authority(options)), flush=True)  # noqa: T201 - the one thing that a start says
+    said = greeting(database, addresses, bundle, authority(options))
+    if json_lines.wanted(options):
+        fields = facts(database, addresses, bundle, authority(options))
+        said = json_lines.line("info", "started", f"Recording to {database}.", fields)
+    print(said, flush=True)  # noqa: T201 - the one thing that a start says
 
 
-def _refuse(error: Exception) -> NoReturn:
+def _refuse(error: Exception, options: Any) -> NoReturn:  # noqa: ANN401 - mitmproxy's
+    said = f"llm-metrics: {error}"
+    if json_lines.wanted(options):
+        said = json_lines.line("error", "start_refused", str(error), {})
     sys.stdout.flush()
-    print(f"llm-metrics: {error}", file=sys.stderr, flush=True)  # noqa: T201
+    print(said, file=sys.stderr, flush=True)  # noqa: T201
     os._exit(1)  # mitmproxy listens already: unwinding its loop would serve whoever waits, and print tracebacks

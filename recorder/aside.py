@@ -61,8 +61,12 @@ class Aside:
         except OSError:
             for _ in events:  # their own timestamps may be what is wrong with them
                 self._counters.dropped("rejected", timestamps.now())
-        sentence = "%d events hold values that cannot be stored; what could be kept of them is in %s."
-        self._reporter.warn("rejected", sentence, len(events), self._folder / rejected.FILE_NAME)
+        sentence = (
+            "%(events)d events hold values that cannot be stored; what could be kept of them is in %(file)s: "
+            "please report what it says."
+        )
+        file = self._folder / rejected.FILE_NAME
+        self._reporter.warn("events_rejected", sentence, events=len(events), file=file)
 
     def close(self) -> None:
         """Keep the counters and gaps that the database does not have, and leave nothing that is not needed."""
@@ -82,7 +86,11 @@ class Aside:
                     raise
                 self._spill.write(lines)
         except (OSError, DatabaseRefused) as error:
-            sentence = "What waits stays in memory, and when that is full new events are dropped. %s"
-            self._reporter.warn("spill", sentence, error)
+            sentence = (
+                "Neither the database nor %(folder)s takes events (%(error)s): make one of them writable. What waits "
+                "stays in memory, and when that is full new events are dropped."
+            )
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
+            self._reporter.warn("spill_failed", sentence, folder=self._folder, error=why)
             return False
         return True

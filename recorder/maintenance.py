@@ -12,14 +12,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from recorder import backup, backup_retention, backups, database, presence, prune, rollup, timestamps
+from recorder import backup, backup_retention, backups, database, identity, presence, prune, rollup, timestamps
 from recorder.account import ledger_of_this_process
 from recorder.errors import RecorderError
-from recorder.reporting import Reporter, say
+from recorder.reporting import Reporter, own_fault, say
 
 FIRST_LOOK: Final = 60.0  # seconds after the start
 NEXT_LOOK: Final = 3600.0
 
+_NO_BACKUP: Final = "The daily backup failed, and is tried again in an hour. %(error)s"
+_NOT_DELETED: Final = "Calls that are older than the retention stay for now; it is tried again in an hour. %(error)s"
 _BORN = "SELECT min(applied_at) FROM schema_version"
 
 
@@ -48,15 +50,24 @@ class Maintenance:
 
     def look(self) -> None:
         """Do what is due now, unless another recorder is at it."""
-        for work in (self._back_up, self._delete):
+        backup_and_deletion = (
+            (self._back_up, "backup_failed", _NO_BACKUP),
+            (self._delete, "deletion_failed", _NOT_DELETED),
+        )
+        for work, event, sentence in backup_and_deletion:
             try:
                 with presence.alone(self._path, "maintenance") as alone:
                     if alone:
                         work()
-            except (OSError, sqlite3.Error, RecorderError) as error:
-                self._reporter.warn(work.__name__, "%s", error)
             except Exception as error:  # noqa: BLE001 - the thread goes on
-                self._reporter.warn(work.__name__, "An error of the recorder's own: %s.", type(error).__name__)
+                self._reporter.warn(event, sentence, error=self._sentence(error))
+
+    def _sentence(self, error: Exception) -> str:
+        if isinstance(error, sqlite3.Error):
+            return str(identity.refusal(self._path, error))
+        if isinstance(error, OSError):
+            return f"{error.filename or self._path}: {error.strerror}."
+        return str(error) if isinstance(error, RecorderError) else own_fault(error)
 
     def _run(self) -> None:
         pause = FIRST_LOOK
@@ -68,7 +79,7 @@ class Maintenance:
         if self._backup_interval is None or not self._is_due(self._backup_interval):
             return
         made = backup.create(self._path, backup_dir=self._backup_dir)
-        say(logging.INFO, "Backed up %s as %s.", self._path, made)
+        say(logging.INFO, "backed_up", "Backed up %(path)s as %(backup)s.", path=self._path, backup=made)
         backup_retention.apply(self._path, self._backup_dir)
         with closing(database.open_writer(self._path)) as connection:
             ledger_of_this_process(connection).note_event("backup", str(made))
@@ -90,4 +101,4 @@ class Maintenance:
         # Adding up more would hold up the proxy, whose process this is; the upkeep's own does it.
         done = prune.prune(self._path, before, stop=self._stop, most_added=rollup.A_MOMENTS_ROWS)
         if done.rows:
-            say(logging.INFO, "Deleted %d calls that were older than the retention.", done.rows)
+            say(logging.INFO, "deleted", "Deleted %(calls)d calls that were older than the retention.", calls=done.rows)

@@ -21,8 +21,11 @@ from recorder.errors import DatabaseRefused, MigrationFailed, RecorderError
 from recorder.identity import changes, claimed_version, refusal, version_of
 from recorder.migration_plan import check_room
 from recorder.page_copy import copy_pages
+from recorder.reporting import say
 
-logger = logging.getLogger(__name__)
+_BACKED_UP = "Backed up %(path)s as %(backup)s before its migration."
+_MIGRATED = "Migrated %(path)s from schema version %(before)d to %(after)d."
+_WAITING = "Waiting for another process that has locked %(path)s, perhaps to migrate it."
 
 _QUIET_WAIT_MS = 1_000  # for the lock, before a line says that there is a wait
 _CHECK_SECONDS = 30.0
@@ -52,11 +55,11 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
     try:
         version = version_of(connection, path)  # again: another process may have migrated while we waited
         if version == CURRENT_SCHEMA_VERSION:
-            logger.info("Another process has migrated %s.", path)
+            say(logging.INFO, "migrated_by_another", "Another process has migrated %(path)s.", path=path)
             return None
         if version > 0:
             saved = backup.create(path, backup_dir=backup_dir)
-            logger.info("Backed up %s as %s before its migration.", path, saved)
+            say(logging.INFO, "backed_up", _BACKED_UP, path=path, backup=saved)
         _migrate(connection, path, version, saved)
         connection.execute("COMMIT")
     except RecorderError:
@@ -68,7 +71,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
             connection.execute("ROLLBACK")
     if saved is not None:
         _look_again(path, saved)
-        logger.info("Migrated %s from schema version %d to %d.", path, version, CURRENT_SCHEMA_VERSION)
+        say(logging.INFO, "migrated", _MIGRATED, path=path, before=version, after=CURRENT_SCHEMA_VERSION)
     return saved
 
 
@@ -79,7 +82,7 @@ def _lock(connection: sqlite3.Connection, path: Path) -> None:
         if _locked_within(connection, min(patience_ms, _QUIET_WAIT_MS)):
             return
         if patience_ms > _QUIET_WAIT_MS:
-            logger.info("Waiting for another process that has locked %s, perhaps to migrate it.", path)
+            say(logging.INFO, "waiting_for_lock", _WAITING, path=path)
             if _locked_within(connection, patience_ms - _QUIET_WAIT_MS):
                 return
     except sqlite3.Error as error:

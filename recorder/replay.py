@@ -104,7 +104,9 @@ class Replay:
             except FileNotFoundError:
                 continue
             except OSError as error:  # of another user, for example: it must not keep the other files from being read
-                self._reporter.warn(path.name, "%s cannot be read (%s): make it readable.", path, error.strerror)
+                sentence = "%(path)s cannot be read (%(error)s): make it readable, its events are written then."
+                about, why = path.name, error.strerror
+                self._reporter.warn("spill_file_unreadable", sentence, about=about, path=path, error=why)
                 continue
             try:
                 fcntl.flock(reader, fcntl.LOCK_EX | fcntl.LOCK_NB)

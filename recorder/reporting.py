@@ -1,6 +1,7 @@
 """The recorder's log lines: from its thread, seldom, and never the end of anything.
 
-Lines hold sentences and numbers, never what is in an event.
+Lines hold sentences and numbers, never what is in an event. A sentence says what to do wherever somebody can do
+something, and has its values as `%(name)s`, so that log lines in JSON have them as fields. `event` is its name there.
 """
 
 import logging
@@ -13,22 +14,27 @@ _INTERVAL = 60.0  # seconds between two lines about the same
 
 
 class Reporter:
-    """Logs each subject at most once a minute. For one thread."""
+    """Logs each event at most once a minute. For one thread."""
 
     def __init__(self) -> None:
         """Nothing has been said yet."""
-        self._last: dict[str, float] = {}
+        self._last: dict[tuple[str, str], float] = {}
 
-    def warn(self, subject: str, message: str, *arguments: object) -> None:
-        """Log a warning, unless there was one about `subject` less than a minute ago."""
+    def warn(self, event: str, message: str, *, about: str = "", **values: object) -> None:
+        """Log a warning, unless there was one of this `event`, and `about` the same thing, less than a minute ago."""
         now = time.monotonic()
-        if now - self._last.get(subject, -_INTERVAL) >= _INTERVAL:
-            self._last[subject] = now
-            say(logging.WARNING, message, *arguments)
+        if now - self._last.get((event, about), -_INTERVAL) >= _INTERVAL:
+            self._last[event, about] = now
+            say(logging.WARNING, event, message, **values)
 
 
-def say(level: int, message: str, *arguments: object) -> None:
+def own_fault(error: Exception) -> str:
+    """The sentence for an error that nobody expected; without its text, which may quote an event."""
+    return f"An error of the recorder's own: {type(error).__name__}. Please report it."
+
+
+def say(level: int, event: str, message: str, **values: object) -> None:
     """Log, whatever the handlers do."""
     # mitmproxy's handlers raise when its event loop is closed, and exit when nobody reads what it prints any more.
     with suppress(Exception, SystemExit):
-        logger.log(level, message, *arguments)
+        logger.log(level, message, *([values] if values else []), extra={"event": event})

@@ -24,6 +24,17 @@ SUFFIX: Final = ".salvaged"
 _BUSY_SECONDS = 0.5
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_OURS = (*_DAMAGED, sqlite3.SQLITE_ERROR)  # which says that there is no such table
+_LOST: Final = (
+    "%(path)s was moved or removed, and is damaged: nothing of it could be saved, so run llm-metrics restore latest."
+)
+_RESTORED: Final = (
+    "%(path)s was moved or removed; everything in it is back. End the proxy before you take its database away."
+)
+_REPLACED: Final = (
+    "%(path)s was replaced by another file; what it held is in %(copy)s. To put a file in its place, use "
+    "llm-metrics restore."
+)
+_KEPT: Final = "The -wal or -shm of %(path)s was removed; everything in it is saved. Leave those files to the proxy."
 _IS_NOTED = "SELECT 1 FROM recorder_events WHERE kind = ? AND detail = ?"
 
 
@@ -57,13 +68,13 @@ def _save_elsewhere(connection: sqlite3.Connection, path: Path, ours: Files, pro
     except sqlite3.Error as error:
         if error.sqlite_errorcode & 0xFF not in _DAMAGED:
             raise
-        say(logging.ERROR, "%s was moved or removed, and is damaged: nothing of it could be saved.", path)
+        say(logging.ERROR, "database_lost", _LOST, path=path)
         return None
     if not path.exists():
         _put_back(copy, path)
-        say(logging.WARNING, "%s was moved or removed; everything in it is back.", path)
+        say(logging.WARNING, "database_restored", _RESTORED, path=path)
         return None
-    say(logging.WARNING, "%s was replaced by another file; what it held is in %s.", path, copy.name)
+    say(logging.WARNING, "database_replaced", _REPLACED, path=path, copy=copy.name)
     return copy.name
 
 
@@ -74,7 +85,7 @@ def _save_in_place(connection: sqlite3.Connection, path: Path, ours: Files, proc
     if busy:
         what = f"The -wal or -shm of {path} was removed, and a reader keeps the rows from being saved"
         raise DatabaseRefused(what=what, cure="end the programs that read it")
-    say(logging.WARNING, "The -wal or -shm of %s was removed; everything in it is saved.", path)
+    say(logging.WARNING, "database_restored", _KEPT, path=path)
 
 
 def _copy(connection: sqlite3.Connection, path: Path, ours: Files, process: str) -> Path:

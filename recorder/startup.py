@@ -8,8 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from recorder import backup, database, identity, location, migrator, table_protection
-
-logger = logging.getLogger(__name__)
+from recorder.reporting import say
 
 _CHECKED_BYTES = 256 << 20  # larger files are not read through at each start: it would take seconds
 
@@ -31,7 +30,8 @@ def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float, checked
         raise identity.refusal(path, error) from error
     try:
         if restored := table_protection.recover(connection):
-            logger.warning("A step on %s was killed; put back as it was before: %s.", path, ", ".join(restored))
+            sentence = "A step on %(path)s was killed; put back as it was before: %(tables)s."
+            say(logging.WARNING, "step_undone", sentence, path=path, tables=", ".join(restored))
         identity.version_of(connection, path)
         if path.stat().st_size <= checked_bytes:
             identity.check_pages(connection, path)

@@ -20,6 +20,7 @@ from recorder import identity, price_file, rollup
 from recorder.background import open_background
 from recorder.errors import RecorderError
 from recorder.priority import wait_for_others
+from recorder.reporting import own_fault
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,7 +48,7 @@ def main() -> int:
                 sys.stderr.write(f"{otherwise} {error}\n")
                 failed = True
             except Exception as error:  # noqa: BLE001 - its text may quote what a client wrote
-                sys.stderr.write(f"{otherwise} An error of the recorder's own: {type(error).__name__}.\n")
+                sys.stderr.write(f"{otherwise} {own_fault(error)}\n")
                 failed = True
     return int(failed)
 

@@ -18,12 +18,13 @@ from typing import IO, Final
 from recorder import database, presence, watermarks
 from recorder.errors import RecorderError
 from recorder.printable import printable
-from recorder.reporting import Reporter
+from recorder.reporting import Reporter, own_fault
 
 INTERVAL: Final = 45.0  # seconds between two looks, so that a cost is there within a minute
 
 _LONGEST_PAUSE: Final = 3600.0
 _TIMEOUT: Final = 300.0  # seconds; it ends by itself after less
+_CURE: Final = ", and is tried again: run llm-metrics recost to see why."
 _POLL: Final = 0.05
 _LONGEST_REASON: Final = 500  # characters
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -76,7 +77,7 @@ class UpkeepProcess:
         except (OSError, RecorderError) as error:
             failure = printable(str(error))
         if failure is not None and not self._stop.is_set():
-            self._reporter.warn("upkeep", "%s", failure)
+            self._reporter.warn("upkeep_failed", "%(error)s", error=failure)
         return failure is None
 
     def _run(self) -> None:
@@ -85,7 +86,7 @@ class UpkeepProcess:
             try:
                 went_well = self.look()
             except Exception as error:  # noqa: BLE001 - the thread goes on
-                self._reporter.warn("upkeep", "An error of the recorder's own: %s.", type(error).__name__)
+                self._reporter.warn("upkeep_failed", "%(error)s", error=own_fault(error))
                 went_well = False
             pause = self._interval if went_well else min(pause * 2, _LONGEST_PAUSE)
 
@@ -108,7 +109,7 @@ class UpkeepProcess:
             code = self._end_of(process)
             if code == 0:
                 return None
-            return _reason(said) or f"The process that prices calls and adds them up ended with {code}."
+            return _reason(said) or f"The process that prices calls and adds them up ended with {code}{_CURE}"
 
     def _end_of(self, process: subprocess.Popen[bytes]) -> int:
         ends = time.monotonic() + self._timeout

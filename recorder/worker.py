@@ -161,7 +161,8 @@ class Recorder:
             self._loop.give_up()
             self._thread.join(max(ends - time.monotonic(), 0))
         if lost := self.counters().get("dropped_shutdown"):
-            say(logging.WARNING, "%d events could not be recorded before the end.", lost)
+            sentence = "%(events)d events could not be recorded before the end: see what llm-metrics check says."
+            say(logging.WARNING, "events_lost", sentence, events=lost)
 
 
 def _duration(name: str, text: str | None) -> timedelta | None:

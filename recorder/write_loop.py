@@ -23,7 +23,7 @@ from recorder.live_file import LiveFile
 from recorder.presence import Presence
 from recorder.rejected import Rejected
 from recorder.replay import Replay
-from recorder.reporting import Reporter, say
+from recorder.reporting import Reporter, own_fault, say
 from recorder.writer import Writer
 
 _BATCH_EVENTS = 500
@@ -89,8 +89,8 @@ class WriteLoop:
         try:
             self._live.look()
         except _EXPECTED as error:
-            what = "%s was moved or removed, and what it held could not be saved: %s"
-            say(logging.ERROR, what, self._path, self._sentence(error))
+            sentence = "%(path)s was moved or removed, and what it held could not be saved. %(error)s"
+            say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=self._sentence(error))
         with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
             self._add_up()
             self._live.checkpoint()
@@ -113,7 +113,8 @@ class WriteLoop:
         try:
             self._presence.appear()
         except (OSError, RecorderError) as error:
-            self._reporter.warn("spill", "Events cannot be kept aside. %s", self._sentence(error))
+            sentence = "Events cannot be kept aside. %(error)s"
+            self._reporter.warn("spill_failed", sentence, error=self._sentence(error))
         if not self._refusing:
             self._aside.ready()
 
@@ -183,7 +184,8 @@ class WriteLoop:
             if piece is not None and self._attempt(lambda: self._writer.replay(piece)):
                 self._replay.done()
         except OSError as error:  # a fault of that file, and no reason to keep the next events from the database
-            self._reporter.warn("replay", "What was kept aside waits in %s (%s).", self._folder, error.strerror)
+            sentence = "What was kept aside waits in %(folder)s (%(error)s): make its files readable."
+            self._reporter.warn("replay_failed", sentence, folder=self._folder, error=error.strerror)
             self._replay.stop()
 
     def _attempt(self, write: Callable[[], list[Rejected]]) -> bool:
@@ -202,7 +204,7 @@ class WriteLoop:
             self._pause = _FIRST_PAUSE
             self._aside.ready()
             self._replay.look_now()
-            say(logging.INFO, "%s is being written again.", self._path)
+            say(logging.INFO, "database_back", "%(path)s is being written again.", path=self._path)
 
     def _refused(self, error: Exception) -> None:
         """Say why once in a while, and set the time of the next attempt."""
@@ -212,7 +214,8 @@ class WriteLoop:
         self._retry_at = time.monotonic() + self._pause
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _LOCKED:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        self._reporter.warn("refused", "Events are kept aside in %s. %s", self._folder, self._sentence(error))
+        sentence = "Events are kept aside in %(folder)s. %(error)s"
+        self._reporter.warn("database_refused", sentence, folder=self._folder, error=self._sentence(error))
 
     def _sentence(self, error: Exception) -> str:
         if isinstance(error, RecorderError):
@@ -221,7 +224,7 @@ class WriteLoop:
             return str(identity.refusal(self._path, error))
         if isinstance(error, OSError):
             return f"{self._path}: {error.strerror}."
-        return f"An error of the recorder's own: {type(error).__name__}."  # its text may quote an event
+        return own_fault(error)
 
     # --- the end
 

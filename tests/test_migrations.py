@@ -407,7 +407,7 @@ def test_too_little_space_is_said_before_anything_is_done(
 def test_a_long_wait_for_the_lock_is_said_once_and_its_end_says_how_long_it_was(
     version_1: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "recorder.migrator")
+    caplog.set_level(logging.INFO, "recorder")
     with closing(sqlite3.connect(version_1, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseRefused, match=r"perhaps one that is migrating it; waited 1\.[3-9] s"):
