@@ -82,6 +82,7 @@ lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes new
 	$(LOCK) $(ARGS) -o requirements.txt pyproject.toml
 	$(LOCK) $(ARGS) --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(LOCK) $(ARGS) -o dashboard/requirements.txt dashboard/requirements.in
+	echo hatchling | $(LOCK) $(ARGS) -c requirements-dev.txt -o requirements-build.txt -
 
 clean: ## remove venvs and caches, but no database
 	rm -rf .venv .venv-dashboard .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

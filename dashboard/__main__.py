@@ -35,11 +35,12 @@ _NEEDED = "SELECT event_id, cached_tokens, cost_usd FROM completion_requests LIM
 
 @click.command()
 @click.argument("database", default="")
-@click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="On 127.0.0.1; 0: any.")
-def main(database: str, port: int) -> None:
+@click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True, help="0: any.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Another one only in a container.")
+def main(database: str, port: int, host: str) -> None:
     """Show the calls of DATABASE (else LLM_METRICS_DB, else metrics.db) as a live page, until Ctrl-C."""
     path = _locate(database)
-    with _listen(port) as listener:
+    with _listen(host, port) as listener:
         datasette = Datasette(metadata=metadata(), settings=_SETTINGS, static_mounts=[STATIC])
         datasette.remove_database("_memory")
         datasette.add_database(Database(datasette, path=str(path)), name=DATABASE_NAME)
@@ -71,12 +72,12 @@ def _locate(database: str) -> Path:
     return path
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server(("127.0.0.1", port))
+        return socket.create_server((host, port))
     except OSError as error:
         why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        _end(f"Port {port} of 127.0.0.1 {why}: choose another (make dashboard PORT=8002).")
+        _end(f"Port {port} of {host} {why}: choose another (make dashboard PORT=8002).")
 
 
 def _end(sentence: str) -> NoReturn:
