@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARK := .venv/setup
 DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile check lock clean FORCE
+.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile clients check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -69,6 +69,9 @@ soak: $(MARK) ## mixed traffic for 20 minutes: nothing leaks, every call leaves 
 hostile: $(MARK) ## 100,000 exchanges with hostile clients and providers: nobody is harmed, no secret is kept; EXCHANGES=1000, ARGS="--seed 2"
 	@exec $(BIN)/python -m hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(ARGS)
 
+clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
+	@exec $(BIN)/python -m clients $(ARGS)
+
 check: $(MARK) ## linters, formatting, types, who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -84,5 +87,5 @@ lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes new
 	$(LOCK) $(ARGS) -o dashboard/requirements.txt dashboard/requirements.in
 	echo hatchling | $(LOCK) $(ARGS) -c requirements-dev.txt -o requirements-build.txt -
 
-clean: ## remove venvs and caches, but no database
-	rm -rf .venv .venv-dashboard .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove venvs, .clients and caches, but no database
+	rm -rf .venv .venv-dashboard .clients .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

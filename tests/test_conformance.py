@@ -12,8 +12,6 @@ encoding (no response: none came), and `expected.json`:
 
 import json
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,41 +19,27 @@ import pytest
 from addon import providers
 from addon.outcomes import Cause
 from recorder.events import CompletionRequest
+from tests.fixture import FIXTURES, Message
 from tests.wire import CODINGS, MS, begun, cut_anyhow, encoded, events_of, route_of
 
-_FIXTURES = Path(__file__).parent / "fixtures"
-_CASES = sorted(path.parent.relative_to(_FIXTURES).as_posix() for path in _FIXTURES.glob("*/*/expected.json"))
+_CASES = sorted(path.parent.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*/expected.json"))
 _JSON_COLUMNS = ("usage", "server_timing")
 _EVENT = 100 * MS  # what lies between two events
 
 type _Timed = list[tuple[bytes, int]]
 
 
-@dataclass(frozen=True)
-class _Message:
-    first_line: str
-    headers: dict[str, str]
-    body: bytes
-
-    @classmethod
-    def read(cls, path: Path) -> "_Message":
-        head, _, body = path.read_bytes().partition(b"\n\n")
-        first_line, *lines = head.decode().split("\n")
-        fields = (line.partition(": ") for line in lines)
-        return cls(first_line, {name.lower(): value for name, _, value in fields}, body)
-
-
 class _Case:
     def __init__(self, name: str) -> None:
-        folder = _FIXTURES / name
+        folder = FIXTURES / name
         expected = json.loads((folder / "expected.json").read_text())
         self.row: dict[str, Any] = expected["row"]
         self.stream: dict[str, int] = expected.get("stream", {})
         self.cause = Cause(expected.get("cause", "complete"))
         self.faults = set(expected.get("faults", ()))
-        self.request = _Message.read(folder / "request.http")
+        self.request = Message.read(folder / "request.http")
         answered = (folder / "response.http").is_file()
-        self.response = _Message.read(folder / "response.http") if answered else None
+        self.response = Message.read(folder / "response.http") if answered else None
 
     @property
     def events(self) -> list[bytes]:
@@ -65,8 +49,7 @@ class _Case:
         return encoded(coding, self.events, ended=self.cause is Cause.COMPLETE)
 
     def run(self, coding: str, asked: Iterable[bytes], answered: _Timed) -> tuple[CompletionRequest, set[str]]:
-        _, path, _ = self.request.first_line.split(" ")
-        exchange = begun(path, host=self.request.headers["host"], headers=self.request.headers)
+        exchange = begun(self.request.path, host=self.request.headers["host"], headers=self.request.headers)
         for piece in asked:
             exchange.request_chunk(piece, 1)
         exchange.request_end(2)
@@ -74,7 +57,7 @@ class _Case:
             headers = dict(self.response.headers)
             if coding != "identity":
                 headers["content-encoding"] = CODINGS[coding][0]
-            exchange.answer_head(int(self.response.first_line.split(" ")[1]), headers, 3)
+            exchange.answer_head(self.response.status, headers, 3)
         for piece, at in answered:
             exchange.chunk(piece, at)
         row = exchange.finish(self.cause, answered[-1][1] + _EVENT if answered else _EVENT)
@@ -161,12 +144,12 @@ def test_an_encoded_request_is_read(name: str, coding: str) -> None:
 
 def test_every_registered_format_has_a_case() -> None:
     requests = [_Case(name).request for name in _CASES]
-    covered = {id(route_of(one.first_line.split(" ")[1], one.headers["host"]).speaks) for one in requests}
+    covered = {id(route_of(one.path, one.headers["host"]).speaks) for one in requests}
     registered = providers._FORMATS  # noqa: SLF001 - what is registered
     assert [pattern for pattern, wire_format, *_ in registered if id(wire_format) not in covered] == []
 
 
-@pytest.mark.parametrize("folder", sorted(path.relative_to(_FIXTURES).as_posix() for path in _FIXTURES.glob("*/*")))
+@pytest.mark.parametrize("folder", sorted(path.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*")))
 def test_every_folder_of_fixtures_is_a_case_with_known_columns(folder: str) -> None:
     assert folder in _CASES
     assert set(_Case(folder).row) <= set(CompletionRequest.__struct_fields__)

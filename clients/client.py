@@ -1,0 +1,56 @@
+"""What is known of a client before it is tried."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+CERTIFICATES: Final = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "NODE_EXTRA_CA_CERTS",
+)
+"""The variables that a start prints by which a client may find the proxy's CA."""
+
+type Kind = Literal["python", "node", "sh"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a program, which is answered as a folder of tests/fixtures tells."""
+
+    case: str
+    says: str | None  # the line that the program prints of the answer; None: it prints the answer's bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """A program and what it needs."""
+
+    id: str
+    kind: Kind = "python"
+    program: str  # below programs/
+    packages: tuple[str, ...] = ()
+    node: str = ""  # its major version
+    calls: tuple[Call, ...]
+    agent: str  # how `origin` begins, which comes from the User-Agent
+    needs: tuple[str, ...] = ("HTTPS_PROXY",)  # variables, all of them
+    trusts: tuple[str, ...] = ("SSL_CERT_FILE",)  # each of them does alone; () where there is no TLS
+    keys: Mapping[str, str] = field(default_factory=dict)  # variables that it needs without a proxy as well
+    note: str = ""  # what of the packages is tried
+    code: str = ""  # what the program itself has to say
+    mode: str = "regular"  # mitmdump's
+    passes: bool = True  # False: it goes past the proxy, whatever its environment says
+
+    @property
+    def environment(self) -> str:
+        """The name of its environment, which clients of the same packages share."""
+        packages = re.sub(r"\W+", "-", " ".join(self.packages)).strip("-")
+        return f"{self.kind}{self.node}-{packages}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """What is set when it is tried."""
+        return (*self.needs, *self.trusts[:1])
