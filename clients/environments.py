@@ -80,8 +80,9 @@ def _commands(client: Client, place: Path) -> list[list[str]]:
         return [venv, [*pip, "--disable-pip-version-check", *client.packages]]
     if client.kind == "node":
         (place / "package.json").write_text('{"private": true}\n')
-        node = f"{_node_package()}@{client.node}"
-        return [["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *client.packages, node]]
+        # npm takes the newest package that says it runs on npm's own Node, so it has to run on the one that is tried.
+        npm = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock"]
+        return [[*npm, f"{_node_package()}@{client.node}"], [*npm, *client.packages]]
     return [_CURL]
 
 
@@ -89,7 +90,10 @@ def _run(line: list[str], place: Path) -> None:
     log = place / "install.log"
     try:
         with log.open("ab") as out:
-            subprocess.run(line, cwd=place, stdout=out, stderr=out, check=True, timeout=_INSTALL_SECONDS)
+            environment = os.environ | {"PATH": f"{place}/node_modules/.bin{os.pathsep}{os.environ['PATH']}"}
+            subprocess.run(
+                line, cwd=place, env=environment, stdout=out, stderr=out, check=True, timeout=_INSTALL_SECONDS
+            )
     except subprocess.TimeoutExpired:
         msg = f"{line[0]} took more than {_INSTALL_SECONDS} s; see {os.path.relpath(log)}"
         raise NotInstalledError(msg) from None

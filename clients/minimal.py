@@ -23,7 +23,7 @@ class Finding:
         if self.trial.recorded:
             return "recorded"
         rows = f"{self.trial.rows} rows, " if self.trial.rows else "not recorded, "
-        return rows + ("; ".join(self.trial.problems) if self.trial.rows else self.trial.last_words[:120] or "silent")
+        return rows + ("; ".join(self.trial.problems) if self.trial.rows else self.trial.last_words or "silent")
 
 
 def findings(client: Client, values: Mapping[str, str], attempts: Attempts) -> Iterator[Finding]:
@@ -40,6 +40,8 @@ def findings(client: Client, values: Mapping[str, str], attempts: Attempts) -> I
         needed = {name: values[name] for name in client.needs}
         yield _not_recorded("without a CA", attempts.run(needed, client.agent))
         for name in CERTIFICATES:
+            if name == client.trusts[0]:
+                continue  # with which it was tried
             trial = attempts.run(needed | {name: values[name]}, client.agent)
             what = f"the CA in {name} alone"
             yield Finding(what, trial, trial.recorded) if name in client.trusts else _not_recorded(what, trial)

@@ -13,6 +13,7 @@ README = ROOT / "README.md"
 _HEAD = ("client", "on", "environment", "the CA, any one of", "in the program")
 _TABLE = re.compile(rf"^\| {re.escape(' | '.join(_HEAD))} \|\n(?:\|.*\n)+", re.MULTILINE)
 _RUNTIMES = ("Python", "Node")
+_MOST = 200  # characters of what is wrong
 
 
 @dataclass
@@ -51,7 +52,7 @@ def line(result: Result) -> list[str]:
     runtime = " ".join(f"{name} {version}" for name, version in result.versions.items() if name in _RUNTIMES)
     about = [", ".join(filter(None, (names or " ".join(result.client.packages), result.client.note))), runtime]
     if result.wrong:
-        return [*about, *cells(result.client)[:2], f"**fails**: {'; '.join(result.wrong)}"]
+        return [*about, *cells(result.client)[:2], f"**fails**: {'; '.join(result.wrong)[:_MOST].replace('|', '/')}"]
     return [*about, *cells(result.client)]
 
 

@@ -1,6 +1,7 @@
 """One run of a client's program, and whether the recorder tells of it what is true."""
 
 import os
+import re
 import signal
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from clients.client import Client
 from clients.provider import Case, Provider
 from demo.proxy import clean_environment
 from demo.scenario import Served
+from recorder.printable import printable
 from tests.rig import Rig, Row, eventually
 
 PROGRAM_SECONDS = 60
@@ -27,7 +29,7 @@ class Trial:
 
     rows: int
     problems: tuple[str, ...]  # why this is not a client that works and is recorded
-    last_words: str  # the last line on its standard error
+    last_words: str  # the last line on its standard error that names an error
 
     @property
     def recorded(self) -> bool:
@@ -53,15 +55,14 @@ class Attempts:
         rows = _rows(self.rig, len(self.client.calls) if code == 0 else 0)
         problems = [
             *([] if code == 0 else [f"its program ended with {code}" if code else "its program took too long"]),
-            *([] if said == b"".join(map(_said, provider.cases)) else ["its program printed something else"]),
+            *([] if said == b"".join(map(_said, provider.cases)) else [f"its program printed {said[-200:]!r}"]),
             *([] if len(rows) == len(self.client.calls) else [f"{len(rows)} rows instead of {len(self.client.calls)}"]),
             *(f"it asked for {request}" for request in provider.unexpected),
         ]
         for case, row in zip(provider.cases, rows, strict=False):
             served = next((one for one in self.rig.upstream.served if one.request is case.request), None)
             problems += _wrong(case, served, row, origin)
-        lines = complaints.decode(errors="replace").strip().splitlines()
-        return Trial(len(rows), tuple(problems), lines[-1].strip() if lines else "")
+        return Trial(len(rows), tuple(problems), _last_words(complaints.decode(errors="replace")))
 
 
 def _run(command: list[str], environment: Mapping[str, str], home: Path) -> tuple[int | None, bytes, bytes]:
@@ -91,6 +92,12 @@ def _rows(rig: Rig, expected: int) -> list[Row]:
     eventually(lambda: len(rig.new_rows()) >= expected, within=_ROW_SECONDS)
     time.sleep(_SETTLE_SECONDS)
     return rig.rows(len(rig.new_rows()))
+
+
+def _last_words(complaints: str) -> str:
+    lines = [printable(line.strip()) for line in complaints.splitlines() if line.strip()]
+    errors = [line for line in lines if re.match(r"curl: |[\w.]*(?:Error|Exception)\b.*:", line)]
+    return next(iter(errors[-1:] or lines[-1:]), "")[:160]
 
 
 def _said(case: Case) -> bytes:

@@ -4,6 +4,7 @@ import asyncio
 
 import litellm
 
+litellm.suppress_debug_info = True  # or it prints a list of providers between the answers
 question = {"role": "user", "content": "Name three rivers."}
 
 
@@ -16,7 +17,7 @@ async def main() -> None:
         chunks = await litellm.acompletion(
             model=model, messages=[question], stream=True, stream_options={"include_usage": True}
         )
-        print("".join([chunk.choices[0].delta.content or "" async for chunk in chunks]))
+        print("".join([chunk.choices[0].delta.content or "" async for chunk in chunks if chunk.choices]))
 
 
 asyncio.run(main())
