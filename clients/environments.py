@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 from clients.client import Client
@@ -75,9 +76,11 @@ def versions(client: Client) -> dict[str, str]:
 
 def _commands(client: Client, place: Path) -> list[list[str]]:
     if client.kind == "python":
-        venv = [sys.executable, "-m", "venv", "--without-pip", str(place)]
-        pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "install", "--quiet"]
-        return [venv, [*pip, "--disable-pip-version-check", *client.packages]]
+        python = str(place / "bin" / "python")
+        pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
+        if find_spec("pip") is None:  # .venv was made by uv
+            pip = ["uv", "pip", "install", "--quiet", "--python", python]
+        return [[sys.executable, "-m", "venv", "--without-pip", str(place)], [*pip, *client.packages]]
     if client.kind == "node":
         (place / "package.json").write_text('{"private": true}\n')
         # npm takes the newest package that says it runs on npm's own Node, so it has to run on the one that is tried.

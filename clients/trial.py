@@ -91,7 +91,8 @@ def _rows(rig: Rig, expected: int) -> list[Row]:
     """Take the rows that came, and wait a moment for one too many."""
     eventually(lambda: len(rig.new_rows()) >= expected, within=_ROW_SECONDS)
     time.sleep(_SETTLE_SECONDS)
-    return rig.rows(len(rig.new_rows()))
+    found = len(rig.new_rows())
+    return rig.rows(found) if found else []
 
 
 def _last_words(complaints: str) -> str:
