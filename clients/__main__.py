@@ -92,7 +92,7 @@ def _tell(result: Result) -> None:
     trial = result.trial
     outcome = "goes past the proxy" if not result.client.passes else f"recorded, {trial.rows if trial else 0} rows"
     print(f"{versions}: {'; '.join(result.wrong) or outcome}", flush=True)
-    if result.wrong and trial and trial.last_words:
+    if trial and trial.last_words and (result.wrong or not result.client.passes):
         print(f"{'':22} it says: {trial.last_words}", flush=True)
 
 

@@ -36,6 +36,9 @@ def findings(client: Client, values: Mapping[str, str], attempts: Attempts) -> I
     every = {name: values[name] for name in client.variables}
     for name in client.needs:
         yield _not_recorded(f"without {name}", attempts.run(_without(every, name), client.agent))
+        if name.islower():
+            capitals = _without(every, name) | {name.upper(): values[name.upper()]}
+            yield _not_recorded(f"with {name.upper()} instead", attempts.run(capitals, client.agent))
     if client.trusts:
         needed = {name: values[name] for name in client.needs}
         yield _not_recorded("without a CA", attempts.run(needed, client.agent))
