@@ -121,7 +121,7 @@ class Reading:
             "request_bytes": self._asked.size,
             "response_bytes": body.size if body is not None else None,
         }
-        if call.streamed and call.request.model is None:  # a request that could not be read may have asked for it
+        if call.streamed and not call.request.recognised:  # a request that could not be read may have asked for it
             call.columns["is_streaming"] = True
         return self._row.make(call, at)
 
