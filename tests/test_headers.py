@@ -1,12 +1,13 @@
 """The headers that columns name are read, and odd values are none."""
 
+import time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.headers import basic_user, credentials, error_type, request_columns, response_columns, server_timing
+from addon.headers import basic_user, credentials, error_type, plain, request_columns, response_columns, server_timing
 
 _TRACE, _SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 _DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
@@ -169,3 +170,17 @@ def test_any_header_is_read_or_unknown(value: str, date: str) -> None:
 def test_credentials_that_are_no_base64_cost_no_row(value: str) -> None:
     assert basic_user(value) is None
     assert value.partition(" ")[2] in [*credentials({"authorization": value}, ""), ""]
+
+
+def test_thousands_of_values_of_one_name_are_cut_instead_of_copied_again_and_again() -> None:
+    fields = [(b"x-same", b"v" * 1000)] * 20_000
+    began = time.perf_counter()
+    (value,) = plain(fields).values()
+    assert time.perf_counter() - began < 0.5
+    assert 64 * 1024 <= len(value) < 66 * 1024
+
+
+def test_of_thousands_of_secrets_the_first_are_looked_for() -> None:
+    headers = {f"x-key-{number}": f"secret-{number}" for number in range(20_000)}
+    assert credentials(headers, "")[:2] == ["secret-0", "secret-1"]
+    assert len(credentials(headers, "")) == 256
