@@ -33,7 +33,9 @@ _OTHERS_WORDS = (
     "host",
 )
 _WORD = re.compile(r"[\w.:/ -]{0,64}", re.ASCII)
-_NO_WORD = re.compile(r'[^\w.:/ \-+{}\[\],"]|"[^"]{65}', re.ASCII)  # in JSON of words and numbers
+# What is not in JSON of words and of numbers that others can read.
+_NO_WORD = re.compile(r'[^\w.:/ \-+{}\[\],"]|"[^"]{65}|\d{19}', re.ASCII)
+_LARGEST_NUMBER = 2**63 - 1
 _NO_TIMES_OF_TOKENS = {"time_to_first_token_ms": None, "time_to_last_token_ms": None}
 _OTHERS_JSON = ("usage", "server_timing")
 
@@ -177,4 +179,6 @@ def _without_texts(value: object) -> object:
         return {name: _without_texts(inner) for name, inner in value.items() if _WORD.fullmatch(str(name))}
     if isinstance(value, list):
         return [_without_texts(inner) for inner in value]
-    return value if not isinstance(value, str) or _WORD.fullmatch(value) else None
+    if isinstance(value, str):
+        return value if _WORD.fullmatch(value) else None
+    return None if isinstance(value, int) and abs(value) > _LARGEST_NUMBER else value

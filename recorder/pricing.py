@@ -10,6 +10,7 @@ from recorder.list_prices import SOURCE, list_cost
 from recorder.price_file import OwnPrices
 
 OWN = "file"
+_LARGEST = 1_000_000  # dollars: a call of more has an absurd usage, and would be the sum of all others too
 
 
 class Cost(NamedTuple):
@@ -31,6 +32,6 @@ def cost_of(call: Call, own: OwnPrices) -> Cost:
     else:
         counts = call.counts()
         dollars, source = None if counts is None else entry.cost(*counts), OWN
-    if dollars is None or not dollars.is_finite():
+    if dollars is None or not dollars.is_finite() or not 0 <= dollars <= _LARGEST:
         return UNKNOWN
     return Cost(float(dollars), source)

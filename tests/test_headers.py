@@ -183,4 +183,4 @@ def test_thousands_of_values_of_one_name_are_cut_instead_of_copied_again_and_aga
 def test_of_thousands_of_secrets_the_first_are_looked_for() -> None:
     headers = {f"x-key-{number}": f"secret-{number}" for number in range(20_000)}
     assert credentials(headers, "")[:2] == ["secret-0", "secret-1"]
-    assert len(credentials(headers, "")) == 256
+    assert len(credentials(headers, "")) <= 256

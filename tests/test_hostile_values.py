@@ -243,6 +243,13 @@ def test_texts_of_a_usage_are_not_kept(rig: Rig) -> None:
     assert json.loads(row["usage"]) == {"prompt_tokens": 1, "service_tier": "standard", "note": None}
 
 
+def test_numbers_of_a_usage_that_nobody_can_read_are_not_kept(rig: Rig) -> None:
+    said = f'{{"usage":{{"prompt_tokens":1,"a":{2**63 - 1},"b":{2**63},"c":1{"0" * 4000},"d":-{2**63},"e":1.5}}}}'
+    row = passed(rig, question(), said.encode())
+    kept = {"prompt_tokens": 1, "a": 2**63 - 1, "b": None, "c": None, "d": None, "e": 1.5}
+    assert json.loads(row["usage"]) == kept
+
+
 def test_a_key_in_a_path_that_nobody_knows_is_not_kept(rig: Rig) -> None:
     rig.answer(at_once(b"{}"))
     rig.ask(question(), path="/v1/odd/AIzaSyAb3dEf6hIj9kLm2nOp5qSt8vYz1/run")

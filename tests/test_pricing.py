@@ -493,3 +493,18 @@ def test_the_proxys_process_never_imports_the_list() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )
     assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("digits", [13, 20, 400, 4000])
+def test_an_absurd_usage_has_no_cost_instead_of_an_infinite_one(digits: int) -> None:
+    said = f'{{"promptTokenCount":1{"0" * digits}}}'
+    asked = call(
+        provider="openai", model="gpt-5.5", host="api.openai.com:443", endpoint="/v1/chat/completions", usage=said
+    )
+    assert cost_of(asked, OwnPrices()) == UNKNOWN
+
+
+def test_an_own_price_cannot_make_a_cost_that_spoils_all_sums(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "*"\ninput = 1000\noutput = 0\n')
+    own = price_file.load(None, tmp_path / "metrics.db")
+    assert cost_of(call(model="m", prompt_tokens=10**12, completion_tokens=0), own) == UNKNOWN
