@@ -438,9 +438,15 @@ def test_a_file_of_prices_that_became_bad_is_said_once_and_nothing_ends(
 @pytest.mark.parametrize(
     ("code", "sentence"),
     [
-        ("raise SystemExit(7)", "The process that prices calls and adds them up ended with 7."),
-        ("import os; os.kill(os.getpid(), 9)", "The process that prices calls and adds them up ended with -9."),
-        ("import time; time.sleep(60)", "The process that prices calls and adds them up ended with -9."),
+        ("raise SystemExit(7)", "The process that prices calls and adds them up ended with 7, and is tried again: "),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "The process that prices calls and adds them up ended with -9, and is tried again: ",
+        ),
+        (
+            "import time; time.sleep(60)",
+            "The process that prices calls and adds them up ended with -9, and is tried again: ",
+        ),
         ("import sys; sys.exit('\\x1b[2J' + 'x' * 9999)", r"\x1b[2J" + "x" * 400),
     ],
 )
