@@ -30,7 +30,7 @@ def greeting(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path,
     lines = [f"LLM metrics: recording to {database}"]
     for address in list(addresses)[:1]:
         lines += ["In the other terminal:", *(f"  {line}" for line in export_lines(address, bundle, authority))]
-    lines.append(f"Then: sqlite-utils rows {shlex.quote(_short(database))} completion_requests -t")
+    lines.append(f"Then: sqlite-utils llm-top {shlex.quote(_short(database))}")
     return "\n".join(lines)
 
 

@@ -66,7 +66,7 @@ def test_the_greeting_names_the_database_and_the_first_address(tmp_path: Path, m
     text = greeting(tmp_path / "my metrics.db", addresses, Path("/b"), Path("/a"))
     assert f"recording to {tmp_path}/my metrics.db" in text
     assert text.count("HTTPS_PROXY") == 1
-    assert text.endswith("sqlite-utils rows 'my metrics.db' completion_requests -t")
+    assert text.endswith("sqlite-utils llm-top 'my metrics.db'")
 
 
 def test_without_a_regular_proxy_there_is_nothing_to_export() -> None:

@@ -51,6 +51,7 @@ http.server.HTTPServer(("127.0.0.1", 8080), Friendly).serve_forever()
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(container.missing()), reason=f"no container can be made: {container.missing()}"),
+    pytest.mark.xdist_group("image"),  # which takes half a minute to make
 ]
 
 
