@@ -43,6 +43,7 @@ _TOO_LONG_TEXT, _TOO_LONG_NUMBER = b"a" * 65, b"0" * 19
 _LARGEST_NUMBER = 2**63 - 1
 _NO_TIMES_OF_TOKENS = {"time_to_first_token_ms": None, "time_to_last_token_ms": None}
 _OTHERS_JSON = ("usage", "server_timing")
+_OTHERS_COLUMNS = _OTHERS_WORDS + _OTHERS_JSON
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -134,8 +135,10 @@ class Row:
 
     def _mask(self, columns: Columns) -> None:
         """Mask the request's credentials wherever the client or the provider repeats them."""
-        for secret in self._secrets:
-            if len(secret) < _LONG_SECRET:
+        secrets = [secret for secret in self._secrets if len(secret) >= _LONG_SECRET]
+        said_at_all = "\n".join([columns.get(name) or "" for name in _OTHERS_COLUMNS])
+        for secret in secrets:
+            if secret not in said_at_all:
                 continue
             for name in _OTHERS_WORDS:
                 if (said := columns.get(name)) is not None and secret in said:
@@ -170,13 +173,15 @@ def _source(call: Ending) -> str | None:
 
 def _json(said: Usage) -> str | None:
     """Return numbers under their names as JSON: a provider may call a text anything, so only words are kept."""
+    if not said:
+        return None
     try:
-        encoded = msgspec.json.encode(said) if said else b""
+        encoded = msgspec.json.encode(said)
         if not _is_plain(encoded):
             encoded = msgspec.json.encode(_without_texts(said))
     except RecursionError:
         return None
-    return encoded.decode() if 0 < len(encoded) <= _LONGEST_JSON else None
+    return encoded.decode() if len(encoded) <= _LONGEST_JSON else None
 
 
 def _is_plain(encoded: bytes) -> bool:

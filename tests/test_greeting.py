@@ -76,7 +76,7 @@ def test_without_a_regular_proxy_there_is_nothing_to_export() -> None:
 def test_a_database_elsewhere_is_named_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
-    assert f"rows {tmp_path}/metrics.db " in greeting(tmp_path / "metrics.db", [], Path("/b"), Path("/a"))
+    assert f"llm-top {tmp_path}/metrics.db" in greeting(tmp_path / "metrics.db", [], Path("/b"), Path("/a"))
 
 
 @pytest.mark.parametrize(
