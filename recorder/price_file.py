@@ -23,8 +23,7 @@ from typing import Final
 import msgspec
 
 from recorder.errors import BadPrices
-
-DEFAULT_NAME: Final = "prices.toml"
+from recorder.price_place import place
 
 _MILLION: Final = 1_000_000
 _TABLE: Final = "price"
@@ -83,13 +82,8 @@ def load(chosen: Path | None, database: Path) -> OwnPrices:
     Raises:
         BadPrices: the file cannot be read, or something in it is no price.
     """
-    if chosen is not None:
-        return _read(chosen, database)
-    try:
-        beside = database.resolve().parent / DEFAULT_NAME
-    except (OSError, ValueError):  # it can be no path, which the start says better
-        return OwnPrices()
-    return _read(beside, database) if beside.is_file() else OwnPrices()
+    path = place(chosen, database)
+    return OwnPrices() if path is None else _read(path, database)
 
 
 def _read(path: Path, database: Path) -> OwnPrices:

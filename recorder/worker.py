@@ -14,12 +14,13 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from recorder import presence, price_file, startup
+from recorder import presence, startup
 from recorder.counters import Counters
 from recorder.duration import parse_duration
 from recorder.errors import RecorderError
 from recorder.events import Event
 from recorder.maintenance import Maintenance
+from recorder.price_place import place
 from recorder.reporting import say
 from recorder.upkeep_process import INTERVAL, UpkeepProcess
 from recorder.write_loop import WriteLoop, timestamp_of
@@ -87,7 +88,10 @@ class Recorder:
         """
         backup_interval = _duration("metrics_backup_interval", self._backup_interval)
         retention = _duration("metrics_retention", self._retention)
-        price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
+        if place(self._prices, self._path) is not None:
+            from recorder import price_file  # noqa: PLC0415 - 0.7 MB that most proxies do not need
+
+            price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
         try:
             self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
         except RecorderError as error:

@@ -13,6 +13,7 @@ import msgspec
 from recorder import price_file, timestamps
 from recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from recorder.database import get_db_path
+from recorder.price_place import DEFAULT_NAME
 from recorder.printable import printable
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _lines(found: "Recosted", *, dry_run: bool) -> list[str]:
             for one in found.without_price[:_MOST_SHOWN]
         ]
         lines += _more(len(found.without_price))
-        lines.append(f"Write prices of your own into {price_file.DEFAULT_NAME} beside the database; README says how.")
+        lines.append(f"Write prices of your own into {DEFAULT_NAME} beside the database; README says how.")
     return lines
 
 
