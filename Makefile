@@ -42,11 +42,9 @@ demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic:
 dashboard: $(DASHBOARD_MARK) ## the live page of a database, on 127.0.0.1; DB=metrics.db, PORT=8001
 	@exec .venv-dashboard/bin/python -m dashboard $(if $(filter command environment,$(origin PORT)),--port $(PORT)) -- "$(DB)"
 
-# One worker more than there are cores: the tests wait half of their time.
-WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 test: $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
 	@sh scripts/install-chromium
-	@exec $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 # atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
 SECONDS ?= 60
