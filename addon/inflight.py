@@ -20,7 +20,12 @@ type Clock = Callable[[], int]
 """Nanoseconds of the exchanges' clock."""
 
 _SETTLE_SECONDS = 0.05  # from the end of a call to its row; the recorder takes 0.1 more, and 0.25 are promised
-_SLICE_NS = 2_000_000  # how long the rows of one turn may take; a large body can take longer by itself
+# How long the rows of one turn may take; a large body can take longer by itself. Turns are cheaper when they are long,
+# which counts where many calls are in flight. Where few are, each waits for a whole turn, and for no other one.
+_TURN_NS, _PAUSE_SECONDS = 2_000_000, 0
+_SHORT_TURN_NS, _LONG_PAUSE_SECONDS = 500_000, 0.002
+_FEW = 4  # calls in flight
+_LATE_NS = 100_000_000  # after its end: from then on turns are long, or the row would not be durable in time
 
 
 class InFlight:
@@ -88,11 +93,14 @@ class InFlight:
     def _settle(self) -> None:
         """Make rows for as long as a turn may take."""
         self._turn_is_due = False
-        ends = self._now() + _SLICE_NS
+        now = self._now()
+        is_late = bool(self._ended) and now - self._ended[0][2] > _LATE_NS
+        hurry = is_late or len(self._exchanges) >= _FEW
+        ends = now + (_TURN_NS if hurry else _SHORT_TURN_NS)
         while self._ended and self._now() < ends:
             self._settle_one()
         if self._ended:
-            self._later(0, self._settle)
+            self._later(_PAUSE_SECONDS if hurry else _LONG_PAUSE_SECONDS, self._settle)
             self._turn_is_due = True
 
     def _settle_one(self) -> None:

@@ -1,5 +1,6 @@
 """Calls that have ended get their rows later, in turns that hold nobody up, and none is forgotten."""
 
+import itertools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,11 +79,33 @@ def test_many_calls_are_settled_in_short_turns_one_after_the_other(
     assert recorder.counters()["received"] == 400
 
 
+@pytest.mark.parametrize(("in_flight", "late", "settled", "pause"), [(0, 0, 2, 0.002), (4, 0, 9, 0), (0, 101, 9, 0)])
+def test_turns_are_short_where_few_calls_are_in_flight_and_none_is_late(
+    in_flight: int, late: int, settled: int, pause: float, loop: _Loop, recorder: Recorder
+) -> None:
+    clock = itertools.count((900 + late) * MS, MS // 5)  # each look at it is 0.2 ms later
+    calls = InFlight(Complaints(), loop.later, lambda: next(clock))
+    calls.recorder = recorder
+    _end(calls, 40)
+    for number in range(in_flight):
+        calls.begin(f"open {number}", exchange())
+    loop.turn()
+    assert recorder.counters()["received"] == settled
+    assert [seconds for seconds, _ in loop.asked] == [pause]
+
+
 def test_the_end_settles_all_at_once(calls: InFlight, recorder: Recorder) -> None:
     _end(calls, 40)
     calls.begin("open", exchange())
     calls.end_all(Cause.PROXY_SHUTDOWN, 900 * MS)
     assert recorder.counters()["received"] == 41
+
+
+def test_a_turn_that_finds_nothing_is_no_fault(calls: InFlight, loop: _Loop, recorder: Recorder) -> None:
+    _end(calls, 1)
+    calls.end_all(Cause.PROXY_SHUTDOWN, 900 * MS)
+    loop.turn()
+    assert recorder.counters() == {"received": 1}
 
 
 def test_a_call_that_cannot_be_settled_keeps_no_other_from_it(
