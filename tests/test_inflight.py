@@ -79,10 +79,11 @@ def test_many_calls_are_settled_in_short_turns_one_after_the_other(
     assert recorder.counters()["received"] == 400
 
 
-@pytest.mark.parametrize(("in_flight", "late", "settled", "pause"), [(0, 0, 2, 0.002), (4, 0, 9, 0), (0, 101, 9, 0)])
+@pytest.mark.parametrize("turn", [(0, 0, 2, 0.002), (4, 0, 9, 0), (0, 101, 9, 0)])
 def test_turns_are_short_where_few_calls_are_in_flight_and_none_is_late(
-    in_flight: int, late: int, settled: int, pause: float, loop: _Loop, recorder: Recorder
+    turn: tuple[int, int, int, float], loop: _Loop, recorder: Recorder
 ) -> None:
+    in_flight, late, settled, pause = turn
     clock = itertools.count((900 + late) * MS, MS // 5)  # each look at it is 0.2 ms later
     calls = InFlight(Complaints(), loop.later, lambda: next(clock))
     calls.recorder = recorder
