@@ -14,11 +14,16 @@ _STEPS = 50_000  # of SQLite's machine, about a millisecond: between two looks a
 
 @contextmanager
 def reader(
-    path: Path, *, patience: float = _PATIENCE_SECONDS, is_over: Callable[[], bool] = lambda: False
+    path: Path,
+    *,
+    patience: float = _PATIENCE_SECONDS,
+    is_over: Callable[[], bool] = lambda: False,
+    look: Callable[[sqlite3.Connection, Path], object] = identity.claimed_version,
 ) -> Iterator[sqlite3.Connection]:
     """A connection to the database at `path` that waits up to `patience` seconds for locks.
 
-    A statement ends early once `is_over`, which is asked about each millisecond, or when Ctrl-C is typed.
+    First `look` sees what the file is, and refuses it with a sentence if that is not for us. A statement ends early
+    once `is_over`, which is asked about each millisecond, or when Ctrl-C is typed.
 
     Raises:
         DatabaseRefused: there is no database of ours at `path`, none of the present version, or it cannot be read. What
@@ -26,7 +31,7 @@ def reader(
         KeyboardInterrupt: a statement was ended early.
     """
     try:
-        with closing(_open(path.absolute(), patience)) as connection:
+        with closing(_open(path.absolute(), patience, look)) as connection:
             # Texts came from others: what is no UTF-8 is shown as far as it goes.
             connection.text_factory = lambda text: text.decode(errors="replace")
             # Without it Python would hear of Ctrl-C when SQLite has the first row, of a large database much later. What
@@ -41,10 +46,10 @@ def reader(
         raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error
 
 
-def _open(path: Path, patience: float) -> sqlite3.Connection:
+def _open(path: Path, patience: float, look: Callable[[sqlite3.Connection, Path], object]) -> sqlite3.Connection:
     if path.is_file() and path.stat().st_size:
-        # First the sentences that name what the file is; open_reader, which is for our own, looks at one number.
+        # Before open_reader, which is for our own and looks at one number.
         with closing(database.connect(path, timeout=patience, mode="ro")) as connection:
             connection.execute("PRAGMA trusted_schema=OFF")
-            identity.claimed_version(connection, path)
+            look(connection, path)
     return database.open_reader(path, timeout=patience)

@@ -8,7 +8,6 @@ could steer a terminal is printed as an escape.
 import json
 import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -16,9 +15,10 @@ from typing import Final
 import msgspec
 
 from migrations import CURRENT_SCHEMA_VERSION
-from recorder import database, identity, ledger, table_backup, timestamps
+from recorder import identity, ledger, table_backup, timestamps
 from recorder.errors import DatabaseRefused
 from recorder.printable import printable
+from recorder.reader import reader
 from recorder.sqlite_defects import defects
 from recorder.surroundings import Surroundings, around
 
@@ -28,7 +28,6 @@ _EVENTS_SHOWN = 10
 _ADDRESSES_SHOWN = 20
 _LONGEST_TEXT = 80  # characters of a host or path
 _DROPPED = "dropped_"
-_PATIENCE_SECONDS = 5.0  # for locks, which in WAL only a recovery takes
 
 # Each is one search in an index. In one SELECT without subqueries they would read the whole table.
 _ENDS = """
@@ -88,8 +87,7 @@ def collect(path: Path) -> Status:
     try:
         path = path.resolve()  # the WAL stands beside the real file
         bytes_, wal_bytes = _size(path), _size(path.with_name(f"{path.name}-wal"))  # before SQLite makes an empty one
-        with closing(_open(path)) as connection:
-            connection.text_factory = lambda text: text.decode(errors="replace")
+        with reader(path, look=identity.version_of) as connection:
             connection.execute("BEGIN")
             counters = ledger.total_counters(connection)
             since = timestamps.bound(now - RECENT)
@@ -113,8 +111,6 @@ def collect(path: Path) -> Status:
                 events=ledger.last_events(connection, _EVENTS_SHOWN),
                 unrecognised=ledger.unrecognised_traffic(connection, _ADDRESSES_SHOWN),
             )
-    except sqlite3.Error as error:
-        raise identity.refusal(path, error) from error
     except OSError as error:
         raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error
 
@@ -152,15 +148,6 @@ def as_text(status: Status) -> str:
         _section(gaps, addresses, _ADDRESS_HEADER),
     ]
     return "\n\n".join(sections)
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    if path.is_file() and path.stat().st_size:
-        # First the sentences that name what the file is; open_reader, which is for our own, looks at one number.
-        with closing(database.connect(path, timeout=_PATIENCE_SECONDS, mode="ro")) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
-            identity.version_of(connection, path)
-    return database.open_reader(path)
 
 
 def _size(path: Path) -> int | None:
