@@ -62,7 +62,7 @@ class _Fresh(NamedTuple):
     above: int  # ids
     up_to: int
     changes: int
-    hours: Sums
+    by_span: dict[str, Sums]
 
 
 type _Gather = Callable[[int], _Fresh | None]
@@ -115,15 +115,12 @@ def _gathering(connection: sqlite3.Connection, path: Path, aside: Executor | Non
 
 
 def add(connection: sqlite3.Connection, span: str, sums: Sums) -> None:
-    """Add the sums to periods of `span`, which are not shorter than theirs; in the caller's transaction."""
-    longer = sums.by(SPANS[span])
+    """Add the sums, whose periods are of that `span`; in the caller's transaction."""
     since = oldest_hour() if span == "hour" else ""
-    connection.executemany(
-        _ADD_CALLS, ((span, *key, *of_key) for key, of_key in longer.calls.items() if key[0] >= since)
-    )
+    connection.executemany(_ADD_CALLS, ((span, *key, *of_key) for key, of_key in sums.calls.items() if key[0] >= since))
     connection.executemany(
         _SET_TIMES,
-        [_times(connection, (span, *series), counts) for series, counts in longer.times.items() if series[0] >= since],
+        [_times(connection, (span, *series), counts) for series, counts in sums.times.items() if series[0] >= since],
     )
 
 
@@ -141,7 +138,8 @@ def _gather(connection: sqlite3.Connection, at_once: int) -> _Fresh | None:
         if up_to <= above:
             return None
         changes = watermarks.get(connection, watermarks.CHANGES)
-        return _Fresh(above, up_to, changes, sums_of(connection, _NEXT, (above, up_to)))
+        hours = sums_of(connection, _NEXT, (above, up_to))
+        return _Fresh(above, up_to, changes, {span: hours.by(length) for span, length in SPANS.items()})
     finally:
         connection.execute("COMMIT")
 
@@ -151,8 +149,8 @@ def _add(connection: sqlite3.Connection, fresh: _Fresh) -> int:
     now = watermarks.get(connection, watermarks.ROLLUP), watermarks.get(connection, watermarks.CHANGES)
     if now != (fresh.above, fresh.changes):
         return 0
-    for span in SPANS:
-        add(connection, span, fresh.hours)
+    for span, sums in fresh.by_span.items():
+        add(connection, span, sums)
     watermarks.move(connection, watermarks.ROLLUP, fresh.up_to)
     return fresh.up_to - fresh.above
 

@@ -61,13 +61,13 @@ def recount(connection: sqlite3.Connection, path: Path) -> list[str]:
             for statement in _FORGET_DAY:
                 connection.execute(statement, (day,))
             for span in ("hour", "day"):
-                rollup.add(connection, span, of_rows)
+                rollup.add(connection, span, of_rows.by(SPANS[span]))
     with Slices(connection, path).hold():
         months = connection.execute(_MONTHS).fetchall()
         for statement in _FORGET_MONTHS:
             connection.execute(statement)
         for (month,) in months:
-            rollup.add(connection, "month", _of_rollup(connection, "day", month))
+            rollup.add(connection, "month", _of_rollup(connection, "day", month).by(SPANS["month"]))
     return days
 
 

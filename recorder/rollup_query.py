@@ -42,11 +42,8 @@ def _sums(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sum
         sums.add(sums_of(connection, _REST, (begin, until, mark)).by(0))
     for period in covered.periods:
         for row in connection.execute(_CALLS, period):
-            of_key = sums.calls["", *row[: len(KEYS)]]
-            for at, value in enumerate(row[len(KEYS) :]):
-                of_key[at] += value
+            model, origin, provider, streaming, success, error_type, *of_key = row
+            sums.add_calls(("", model, origin, provider, streaming, success, error_type), of_key)
         for measure, dimension, value, text in connection.execute(_TIMES, period):
-            counts = sums.times["", measure, dimension, value]
-            for bucket, calls in rollup.counts_of(text).items():
-                counts[bucket] += calls
+            sums.add_times(("", measure, dimension, value), rollup.counts_of(text))
     return sums

@@ -5,7 +5,7 @@ The roll-up is made of these, and `CompletionRequestsDAO.get_metrics` is. In key
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from migrations.m0003_rollup import SUMMED
@@ -57,28 +57,32 @@ class Sums:
                     self.times[hour, measure, "origin", origin][bucket] += 1
                     self.times[hour, measure, "provider", provider][bucket] += 1
 
+    def add_calls(self, key: Key, sums: Iterable[float]) -> None:
+        """Add numbers in the order of `SUMS` to a key."""
+        known = self.calls[key]
+        for at, value in enumerate(sums):
+            known[at] += value
+
+    def add_times(self, series: Series, counts: Mapping[int, int]) -> None:
+        """Add numbers of calls by bucket to a series."""
+        known = self.times[series]
+        for bucket, calls in counts.items():
+            known[bucket] += calls
+
     def add(self, other: "Sums") -> None:
         """Add all that the other has."""
         for key, sums in other.calls.items():
-            known = self.calls[key]
-            for at, value in enumerate(sums):
-                known[at] += value
+            self.add_calls(key, sums)
         for series, counts in other.times.items():
-            buckets = self.times[series]
-            for bucket, calls in counts.items():
-                buckets[bucket] += calls
+            self.add_times(series, counts)
 
     def by(self, length: int) -> "Sums":
         """The same by longer periods, named by the first `length` characters of an hour."""
         longer = Sums()
         for (hour, model, origin, provider, streaming, success, error_type), sums in self.calls.items():
-            known = longer.calls[hour[:length], model, origin, provider, streaming, success, error_type]
-            for at, value in enumerate(sums):
-                known[at] += value
-        for (hour, measure, dimension, of), counts in self.times.items():
-            buckets = longer.times[hour[:length], measure, dimension, of]
-            for bucket, calls in counts.items():
-                buckets[bucket] += calls
+            longer.add_calls((hour[:length], model, origin, provider, streaming, success, error_type), sums)
+        for (hour, measure, dimension, value), counts in self.times.items():
+            longer.add_times((hour[:length], measure, dimension, value), counts)
         return longer
 
 
