@@ -7,7 +7,7 @@ from typing import Final
 from recorder.timestamps import bound
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
-END: Final = datetime(9999, 12, 31, tzinfo=UTC)
+END: Final = datetime(9999, 1, 1, tzinfo=UTC)  # so that there is a next one to each unit before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,8 @@ class Cover:
 def cover(start: datetime, end: datetime, *, hours_since: datetime) -> Cover:
     """Cover start <= t < end; hours are used only from `hours_since` on. All times are aware."""
     found = Cover()
-    _cover(found, start.astimezone(UTC), end.astimezone(UTC), list(_UNITS), hours_since.astimezone(UTC))
+    first, last = (min(moment.astimezone(UTC), END) for moment in (start, end))
+    _cover(found, first, last, list(_UNITS), hours_since.astimezone(UTC))
     return found
 
 

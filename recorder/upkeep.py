@@ -31,10 +31,6 @@ LONGEST_RUN: Final = 120.0  # seconds
 def main() -> int:
     """Price and add up what waits; the exit code."""
     path, *chosen = map(Path, sys.argv[1:])
-    enough = threading.Event()
-    timer = threading.Timer(LONGEST_RUN, enough.set)
-    timer.daemon = True
-    timer.start()
     works = {
         "Calls get no cost for now.": partial(_price, path, chosen),
         "The roll-up stays behind for now.": partial(_add_up, path),
@@ -42,6 +38,10 @@ def main() -> int:
     failed = False
     with ThreadPoolExecutor(1, initializer=wait_for_others) as aside:
         for otherwise, work in works.items():
+            enough = threading.Event()
+            timer = threading.Timer(LONGEST_RUN / len(works), enough.set)  # much of the one must not keep out the other
+            timer.daemon = True
+            timer.start()
             try:
                 work(enough, aside)
             except RecorderError as error:
@@ -50,6 +50,8 @@ def main() -> int:
             except Exception as error:  # noqa: BLE001 - its text may quote what a client wrote
                 sys.stderr.write(f"{otherwise} {own_fault(error)}\n")
                 failed = True
+            finally:
+                timer.cancel()
     return int(failed)
 
 

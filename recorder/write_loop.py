@@ -91,8 +91,8 @@ class WriteLoop:
         except _EXPECTED as error:
             sentence = "%(path)s was moved or removed, and what it held could not be saved. %(error)s"
             say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=self._sentence(error))
+        self._add_up()
         with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
-            self._add_up()
             self._live.checkpoint()
         with suppress(*_EXPECTED):
             self._live.close()
@@ -100,9 +100,16 @@ class WriteLoop:
 
     def _add_up(self) -> None:
         """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""
-        connection = self._live.connection()
-        if not self._refusing and watermarks.waiting(connection, watermarks.ROLLUP) <= rollup.A_MOMENTS_ROWS:
-            rollup.bring_up_to_date(connection, self._path, stop=self._given_up)
+        if self._refusing:
+            return
+        try:
+            connection = self._live.connection()
+            if watermarks.waiting(connection, watermarks.ROLLUP) <= rollup.A_MOMENTS_ROWS:
+                rollup.bring_up_to_date(connection, self._path, stop=self._given_up)
+        except Exception as error:  # noqa: BLE001 - the end goes on; the upkeep of the next start does it
+            if not self._given_up.is_set():
+                sentence = "The last calls are not in the roll-up yet, the next start adds them. %(error)s"
+                say(logging.WARNING, "rollup_behind", sentence, error=self._sentence(error))
 
     def give_up(self) -> None:
         """The shutdown's deadline has come: keep aside what is left, and end."""

@@ -181,6 +181,15 @@ def test_metrics_of_a_period_add_up(dao: CompletionRequestsDAO, make_event: Make
     assert {origin: tally.requests for origin, tally in metrics.by_origin.items()} == {"billing": 3, "search": 1}
 
 
+@pytest.mark.parametrize("moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, tzinfo=UTC)])
+def test_metrics_at_the_ends_of_time_are_those_of_nothing_or_all(
+    moment: datetime, dao: CompletionRequestsDAO, make_event: MakeEvent
+) -> None:
+    dao.insert_completion_request(make_event())
+    found = dao.get_metrics(moment).overall.requests, dao.get_metrics(None, moment).overall.requests
+    assert sorted(found) == [0, 1]
+
+
 def test_metrics_of_what_nobody_knows_are_none_and_not_zero(dao: CompletionRequestsDAO, make_event: MakeEvent) -> None:
     nothing = dao.get_metrics().overall
     assert nothing.requests == 0

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import presence, price_file, recost_report, rollup, rollup_check, upkeep_process, watermarks
+from recorder import presence, price_file, recost_report, rollup, rollup_check, upkeep, upkeep_process, watermarks
 from recorder.background import open_background
 from recorder.commands.recost import recost as recost_command
 from recorder.dao import CompletionRequestsDAO
@@ -508,6 +508,16 @@ def test_a_recorder_with_bad_prices_does_not_start(db_path: Path, tmp_path: Path
     with pytest.raises(BadPrices, match="has no 'model'"):
         Recorder(db_path).open()
     assert not db_path.exists()
+
+
+def test_prices_that_take_long_leave_time_for_the_roll_up(fill: Fill, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = fill(*[{}] * 20_000)
+    monkeypatch.setattr(upkeep, "LONGEST_RUN", 1.0)
+    monkeypatch.setattr(sys, "argv", ["upkeep", str(path)])
+    assert upkeep.main() == 0
+    with closing(open_background(path)) as connection:
+        assert 0 < watermarks.get(connection, watermarks.PRICING) < 20_000
+        assert watermarks.get(connection, watermarks.ROLLUP) > 0
 
 
 def test_a_cost_is_there_within_a_minute() -> None:

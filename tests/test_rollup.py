@@ -1,5 +1,6 @@
 """The roll-up: whatever is asked of it is what the rows say, however far it has come, and after rows were pruned."""
 
+import logging
 import math
 import random
 import sqlite3
@@ -332,6 +333,24 @@ def test_a_recorder_that_ends_leaves_no_call_out(current_db: Path, make_events: 
     with closing(open_reader(current_db)) as reader:
         assert watermarks.waiting(reader, watermarks.ROLLUP) == 0
         assert_metrics(CompletionRequestsDAO(reader).get_metrics(), events)
+
+
+def test_an_end_that_cannot_add_up_says_so_and_leaves_a_sound_file(
+    connection: sqlite3.Connection, current_db: Path, make_events: MakeEvents, caplog: pytest.LogCaptureFixture
+) -> None:
+    trigger = "CREATE TRIGGER mine BEFORE INSERT ON rollup_calls BEGIN SELECT RAISE(ABORT, 'not here'); END"
+    connection.execute(trigger)
+    recorder = Recorder(current_db)
+    recorder.open()
+    recorder.start()
+    for event in make_events(30):
+        recorder.submit(event)
+    with caplog.at_level(logging.WARNING, "recorder"):
+        recorder.close()
+    assert ["roll-up" in record.getMessage() for record in caplog.records] == [True]
+    connection.execute("DROP TRIGGER mine")
+    assert rollup.bring_up_to_date(connection, current_db) == 30
+    assert check(current_db) == ()
 
 
 def test_the_command_adds_what_waits_and_refuses_what_is_no_database(
