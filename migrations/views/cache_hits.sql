@@ -5,7 +5,7 @@ SELECT model, count(cached_tokens) AS requests, sum(cached_tokens > 0) AS hits,
     sum(cache_write_tokens) AS cache_write_tokens,
     round(100.0 * sum(cached_tokens) / sum(prompt_tokens) FILTER (WHERE cached_tokens IS NOT NULL), 1) AS cached_percent
 FROM completion_requests
-WHERE timestamp >= {since}
+WHERE timestamp >= {window}
 GROUP BY model
 HAVING count(cached_tokens) > 0
 ORDER BY prompt_tokens DESC

@@ -8,22 +8,13 @@ SELECT span, period, model, origin, provider, is_streaming, success, error_type,
     tokens_per_second, tokens_per_second_known
 FROM rollup_calls
 UNION ALL
-SELECT 'day', substr(timestamp, 1, 10), ifnull(model, ''), ifnull(origin, ''), ifnull(provider, ''), is_streaming,
+SELECT span, substr(timestamp, 1, length), ifnull(model, ''), ifnull(origin, ''), ifnull(provider, ''), is_streaming,
     success, ifnull(error_type, ''), count(*),
     total(prompt_tokens), count(prompt_tokens), total(completion_tokens), count(completion_tokens),
     total(total_tokens), count(total_tokens), total(cached_tokens), count(cached_tokens), total(cache_write_tokens),
     count(cache_write_tokens), total(reasoning_tokens), count(reasoning_tokens), total(cost_usd), count(cost_usd),
     total(response_time_ms), count(response_time_ms), total(time_to_first_token_ms), count(time_to_first_token_ms),
     total(time_to_last_token_ms), count(time_to_last_token_ms), total(tokens_per_second), count(tokens_per_second)
-FROM completion_requests WHERE id > ifnull((SELECT row_id FROM watermarks WHERE name = 'rollup'), 0)
-GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
-UNION ALL
-SELECT 'month', substr(timestamp, 1, 7), ifnull(model, ''), ifnull(origin, ''), ifnull(provider, ''), is_streaming,
-    success, ifnull(error_type, ''), count(*),
-    total(prompt_tokens), count(prompt_tokens), total(completion_tokens), count(completion_tokens),
-    total(total_tokens), count(total_tokens), total(cached_tokens), count(cached_tokens), total(cache_write_tokens),
-    count(cache_write_tokens), total(reasoning_tokens), count(reasoning_tokens), total(cost_usd), count(cost_usd),
-    total(response_time_ms), count(response_time_ms), total(time_to_first_token_ms), count(time_to_first_token_ms),
-    total(time_to_last_token_ms), count(time_to_last_token_ms), total(tokens_per_second), count(tokens_per_second)
-FROM completion_requests WHERE id > ifnull((SELECT row_id FROM watermarks WHERE name = 'rollup'), 0)
+FROM (SELECT 'day' AS span, 10 AS length UNION ALL SELECT 'month', 7) CROSS JOIN completion_requests
+WHERE id > ifnull((SELECT row_id FROM watermarks WHERE name = 'rollup'), 0)
 GROUP BY 1, 2, 3, 4, 5, 6, 7, 8

@@ -8,6 +8,6 @@ FROM (
         origin, error_message
     FROM (
         SELECT timestamp, error_type, status_code, model, origin, error_message FROM completion_requests
-        WHERE timestamp >= {since} AND NOT success)
+        WHERE timestamp >= {window} AND NOT success)
     GROUP BY error_type)
 ORDER BY calls DESC

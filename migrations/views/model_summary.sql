@@ -4,7 +4,7 @@ WITH calls AS (
     SELECT model, success, prompt_tokens, cached_tokens, completion_tokens, cost_usd, time_to_first_token_ms,
         tokens_per_second
     FROM completion_requests
-    WHERE timestamp >= {since}
+    WHERE timestamp >= {window}
 ), first_token AS (
     SELECT model, time_to_first_token_ms AS ms,
         cume_dist() OVER (PARTITION BY model ORDER BY time_to_first_token_ms) AS share

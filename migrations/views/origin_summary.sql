@@ -4,6 +4,6 @@ SELECT origin, count(*) AS requests, sum(NOT success) AS errors, sum(prompt_toke
     sum(cached_tokens) AS cached_tokens, sum(completion_tokens) AS completion_tokens,
     round(sum(cost_usd), 6) AS cost_usd, count(cost_usd) AS priced, max(timestamp) AS last_at
 FROM completion_requests
-WHERE timestamp >= {since}
+WHERE timestamp >= {window}
 GROUP BY origin
 ORDER BY cost_usd DESC, requests DESC

@@ -12,7 +12,7 @@ WITH stated AS (
             WHEN instr(server_timing, '"total_time":') THEN '"total_time":'
         END AS name
     FROM completion_requests
-    WHERE timestamp >= {since} AND server_timing IS NOT NULL
+    WHERE timestamp >= {window} AND server_timing IS NOT NULL
 ), calls AS (
     SELECT provider, model, upload_ms, connect_ms,
         CASE WHEN name IN ('"latencyMs":', '"total_duration":', '"total_time":') THEN response_time_ms

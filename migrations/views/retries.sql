@@ -6,7 +6,7 @@ SELECT provider, origin, count(*) AS requests, sum(retry_count > 0) AS retries, 
     min(rate_limit_remaining_requests) AS least_remaining_requests,
     min(rate_limit_remaining_tokens) AS least_remaining_tokens
 FROM completion_requests
-WHERE timestamp >= {since}
+WHERE timestamp >= {window}
 GROUP BY provider, origin
 HAVING retries > 0 OR rate_limited > 0
 ORDER BY rate_limited DESC, retries DESC

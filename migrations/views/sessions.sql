@@ -5,6 +5,6 @@ SELECT session_id, origin, count(*) AS requests, sum(NOT success) AS errors, min
     sum(cached_tokens) AS cached_tokens, sum(completion_tokens) AS completion_tokens,
     round(sum(cost_usd), 6) AS cost_usd
 FROM completion_requests
-WHERE timestamp >= {since} AND session_id IS NOT NULL
+WHERE timestamp >= {window} AND session_id IS NOT NULL
 GROUP BY session_id
 ORDER BY last_at DESC
