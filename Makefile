@@ -43,7 +43,7 @@ dashboard: $(DASHBOARD_MARK) ## the live page of a database, on 127.0.0.1; DB=me
 	@exec .venv-dashboard/bin/python -m dashboard $(if $(filter command environment,$(origin PORT)),--port $(PORT)) -- "$(DB)"
 
 test: $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
-	@sh scripts/install-chromium
+	@sh scripts/install-for-tests
 	@exec $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 # atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.

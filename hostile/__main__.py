@@ -19,9 +19,10 @@ from hostile.exchange import Exchange
 from hostile.ordinary import NAMED
 from hostile.provider import Provider
 from hostile.traffic import Traffic
-from hostile.verdict import Promise, promises, secrets
+from hostile.verdict import promises, secrets
 from recorder import backup
 from soak.client import trusting
+from soak.verdict import Promise
 from soak.watch import Watched
 
 _PLAIN = Path(__file__).parent / "scripts" / "plain.py"

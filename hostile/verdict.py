@@ -3,13 +3,13 @@
 import sqlite3
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from addon.providers.errors import LONGEST_MESSAGE
 from hostile import plants
 from hostile.traffic import Traffic
 from recorder.dao import CompletionRequestsDAO
+from soak.verdict import Promise
 from soak.watch import Sample, slope
 
 _LONGEST_TEXT, _LONGEST_JSON = 256, 8192
@@ -21,15 +21,6 @@ _FEWEST_FOR_A_SLOPE = 5_000
 _SHOWN = 5
 # Counts of a provider that contradict each other are kept as it reported them.
 _PROVIDERS_WORD = "a part of the tokens is more than the whole"
-
-
-@dataclass(frozen=True)
-class Promise:
-    """One promise, whether it was kept, and what was found."""
-
-    what: str
-    kept: bool
-    found: str
 
 
 def promises(traffic: Traffic, harmed: list[str], samples: list[Sample], database: Path, log: str) -> list[Promise]:

@@ -1,6 +1,7 @@
 """What `llm-metrics env` prints does in each shell what it says, and sends a real client through a real proxy."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -72,7 +73,7 @@ def test_the_lines_for_sh_do_what_they_say(shell: str, folder: str, tmp_path: Pa
     assert evaluated(shell, lines(place, "sh"), tmp_path) == expected(place)
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish, which only some machines have")
+@pytest.mark.skipif(not (shutil.which("fish") or os.environ.get("CI")), reason="needs fish: apt install fish")
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_the_lines_for_fish_do_what_they_say(folder: str, tmp_path: Path) -> None:
     place = tmp_path / folder
