@@ -82,8 +82,8 @@ LOCK := uv pip compile --quiet --python-version 3.13 --universal --generate-hash
 	--no-emit-index-url --no-emit-find-links
 
 lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes newer versions
-	$(LOCK) $(ARGS) -o requirements.txt pyproject.toml
-	$(LOCK) $(ARGS) --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
+	$(LOCK) $(ARGS) --all-extras -o requirements.txt pyproject.toml
+	$(LOCK) $(ARGS) --all-extras --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
 	$(LOCK) $(ARGS) -o dashboard/requirements.txt dashboard/requirements.in
 	echo hatchling | $(LOCK) $(ARGS) -c requirements-dev.txt -o requirements-build.txt -
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlite_utils import Migrations
 
-from migrations import m0001_completion_requests, m0002_identity_and_detail, m0003_rollup
+from migrations import m0001_completion_requests, m0002_identity_and_detail, m0003_rollup, m0004_exporters
 
 APPLICATION_ID: Final = 0x4C4C4D50  # "LLMP": in the file's header, so that no other program's file is taken for ours
 
@@ -17,6 +17,7 @@ STEPS: Final = {
     "m0001_completion_requests": m0001_completion_requests.apply,
     "m0002_identity_and_detail": m0002_identity_and_detail.apply,
     "m0003_rollup": m0003_rollup.apply,
+    "m0004_exporters": m0004_exporters.apply,
 }
 NAMES: Final = tuple(STEPS)
 CURRENT_SCHEMA_VERSION: Final = len(NAMES)

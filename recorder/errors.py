@@ -6,6 +6,7 @@ RecorderError
   ├─ MigrationFailed   the schema could not be brought up to date; nothing was changed
   ├─ RestoreFailed     a backup could not be put back; the database is what it was
   ├─ ImportFailed      a file could not be read in; what was read in before stays
+  ├─ ExportFailed      rows cannot be brought to a destination before somebody does something about it
   ├─ BadPrices         the file of own prices cannot be used
   ├─ ReportFailed      a report could not be written; what stood there stays
   ├─ NoAuthority       the certificate of the proxy's CA cannot be read
@@ -41,6 +42,10 @@ class RestoreFailed(RecorderError):  # noqa: N818
 
 class ImportFailed(RecorderError):  # noqa: N818
     """A file could not be read in; what was read in before stays."""
+
+
+class ExportFailed(RecorderError):  # noqa: N818
+    """Rows cannot be brought to a destination before somebody does something about it."""
 
 
 class BadPrices(RecorderError):  # noqa: N818

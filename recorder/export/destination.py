@@ -1,0 +1,59 @@
+"""What an exporter brings rows to, and how that may fail."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+type Row = tuple[object, ...]  # values in the order of recorder.export.outbox.COLUMNS, as SQLite has them
+
+
+class Position(NamedTuple):
+    """How far a destination has come: the ids of the newest row and of the newest change that it has; 0 for none."""
+
+    row_id: int
+    change_id: int
+
+
+class Batch(NamedTuple):
+    """Rows that the destination does not have yet, or has with other values."""
+
+    rows: Sequence[Row]
+    position: Position  # of the destination, once it has these
+
+
+class Unavailable(Exception):  # noqa: N818 - read as a sentence
+    """The destination cannot be reached or is busy just now; the text says why, without secrets. It is tried again."""
+
+
+class Unacceptable(Exception):  # noqa: N818
+    """The destination will never take this batch; the text says why, without secrets and without values of rows.
+
+    It is halved until the row is found that is the matter, which is then left out and counted.
+    """
+
+
+class Destination(Protocol):
+    """Where rows go; for one thread. Made without any I/O, so that what is wrong with its arguments shows at once."""
+
+    name: str  # the kind and the place: "postgres db.example:5432/metrics", without secrets
+    wants_changes: bool  # whether rows that changed are to be sent again
+    rows_at_once: int  # in a batch, at most
+
+    def connect(self, source_id: str) -> Position | None:
+        """Be ready to take rows of this source, again after `Unavailable` too; how far it has come, if it knows.
+
+        Raises:
+            Unavailable: not now.
+            ExportFailed: never, before somebody does something about it.
+        """
+
+    def send(self, batch: Batch) -> None:
+        """Take these rows: they stay there, whatever happens after the return. Rows may come a second time.
+
+        Raises:
+            Unavailable: not now; `connect` is called before the next attempt.
+            Unacceptable: never as they are.
+            ExportFailed: never, before somebody does something about it.
+        """
+
+    def close(self) -> None:
+        """Let go of everything."""

@@ -1,0 +1,78 @@
+"""What is to be sent: rows above an id, and rows that changed after they were sent."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from migrations import CURRENT_SCHEMA_VERSION
+from recorder import schema, timestamps, watermarks
+from recorder.export.destination import Row
+
+COLUMNS: Final = schema.columns_of(CURRENT_SCHEMA_VERSION)
+COLUMN: Final = {name: index for index, name in enumerate(COLUMNS)}  # where in a row each stands
+PRICED_WITHIN: Final = timedelta(minutes=2)  # the recorder has calls priced each 45 s while there are any
+
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM completion_requests"  # noqa: S608 - names of our own
+_ROWS = f"{_SELECT} WHERE id > ? AND id <= ? ORDER BY id"
+_LAST_OF_NEXT = """
+    SELECT max(id) FROM (SELECT id FROM completion_requests WHERE id > ? ORDER BY id LIMIT ?)
+"""
+_UNPRICED_SINCE = """
+    SELECT id, timestamp, response_time_ms FROM completion_requests WHERE id > ? AND id <= ? ORDER BY id
+"""
+_CHANGES = "SELECT id, row_id FROM export_changes WHERE id > ? ORDER BY id LIMIT ?"
+_IN_VERSION_1 = tuple(COLUMN[name] for name in schema.columns_of(1))
+
+
+def last_of_next(connection: sqlite3.Connection, above: int, at_most: int, *, priced: bool) -> int:
+    """The id of the last of the next rows above an id; `above` itself if there is none to be sent.
+
+    With `priced`, rows that the recorder will soon give a cost are left for later: those that it has not looked at yet
+    and that ended less than `PRICED_WITHIN` ago.
+    """
+    (last,) = connection.execute(_LAST_OF_NEXT, (above, at_most)).fetchone()
+    if last is None:
+        return above
+    looked_at = max(watermarks.get(connection, watermarks.PRICING), above)
+    if not priced or last <= looked_at:
+        return int(last)
+    before = datetime.now(UTC) - PRICED_WITHIN
+    ready = min(looked_at, last)
+    for row_id, timestamp, ms in connection.execute(_UNPRICED_SINCE, (ready, last)):
+        if timestamp >= timestamps.bound(before - timedelta(milliseconds=ms)):
+            break
+        ready = row_id
+    return int(ready)
+
+
+def rows(connection: sqlite3.Connection, above: int, up_to: int) -> list[Row]:
+    """The rows with ids above one and up to another, in order."""
+    return identified(connection.execute(_ROWS, (above, up_to)))
+
+
+def changed(connection: sqlite3.Connection, above: int, up_to_row: int, at_most: int) -> tuple[list[Row], int]:
+    """Rows that changed after the change `above`, and the number of the last of those changes.
+
+    Each row once, with its present values. Rows with ids above `up_to_row` are left out: they are still to be sent.
+    """
+    changes = connection.execute(_CHANGES, (above, at_most)).fetchall()
+    if not changes:
+        return [], above
+    ids = sorted({row_id for _change, row_id in changes if row_id <= up_to_row})
+    found = connection.execute(f"{_SELECT} WHERE id IN ({', '.join('?' * len(ids))}) ORDER BY id", ids)
+    return identified(found), changes[-1][0]
+
+
+def identified(found: Iterable[Sequence[object]]) -> list[Row]:
+    """Rows of which each has an event_id: those from version 1 of the schema, which have none, get one here.
+
+    It is made from what the row was in version 1, so it is the same each time, and in each copy of the database.
+    """
+    at = COLUMN["event_id"]
+    return [tuple(row) if row[at] is not None else (*row[:at], _derived(row), *row[at + 1 :]) for row in found]
+
+
+def _derived(row: Sequence[object]) -> str:
+    return hashlib.sha256(repr([row[index] for index in _IN_VERSION_1]).encode(errors="replace")).hexdigest()[:32]
