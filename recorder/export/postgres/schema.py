@@ -1,0 +1,86 @@
+"""The server's tables and views, made and brought up to date by whichever exporter comes first.
+
+Step N makes version N: all that are missing run in one transaction, under an advisory lock, so that exporters which
+start at once wait for the first of them.
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+from psycopg import Connection, Cursor
+
+from recorder.errors import ExportFailed
+from recorder.export.postgres import steps, views
+
+_LOCK = "SELECT pg_advisory_xact_lock(5497854253042263408)"
+_IS_THERE = "SELECT to_regclass('llm_metrics_schema') IS NOT NULL"
+_VERSION = "SELECT coalesce(max(version), 0) FROM llm_metrics_schema"
+_TABLE = """
+    CREATE TABLE IF NOT EXISTS llm_metrics_schema (
+        version integer PRIMARY KEY,
+        applied_at timestamptz NOT NULL
+    )
+"""
+_APPLIED = "INSERT INTO llm_metrics_schema VALUES (%s, now())"
+_OLDEST = 14
+_ENCODING = "SHOW server_encoding"
+# Functions keep this path, so that nobody's own tables can stand in for ours in them. A step takes as long as it takes.
+_ALONE = """
+    SELECT set_config('search_path', place || ', pg_temp', true), set_config('statement_timeout', '0', true)
+    FROM (
+        SELECT coalesce((
+            SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('llm_metrics_schema')
+        ), quote_ident(current_schema())) AS place
+    ) AS found
+"""
+
+
+def _step(name: str) -> Sequence[str]:
+    return (files(steps).joinpath(name).read_text(),)
+
+
+STEPS: Final = (_step("0001_calls.sql"), _step("0002_account.sql"), views.statements())
+CURRENT: Final = len(STEPS)
+
+
+def bring_up_to_date(connection: Connection, name: str) -> None:
+    """Make what is missing; `name` is the destination's.
+
+    Raises:
+        ExportFailed: the server's tables are newer than this program, or there is no place for ours.
+        psycopg.Error: the server refuses.
+    """
+    if (release := connection.info.server_version // 10_000) < _OLDEST:
+        raise ExportFailed(what=f"{name} is PostgreSQL {release}", cure=f"give one of version {_OLDEST} or newer")
+    with connection.cursor() as cursor:
+        version = int(str(_value(cursor, _VERSION))) if _value(cursor, _IS_THERE) else 0
+        if version < CURRENT:
+            with connection.transaction():
+                version = _migrate(cursor, name)
+    if version > CURRENT:
+        what = f"{name} has version {version} of the tables, and this program knows version {CURRENT}"
+        raise ExportFailed(what=what, cure="update this program")
+
+
+def _migrate(cursor: Cursor, name: str) -> int:
+    cursor.execute(_LOCK)
+    if (encoding := _value(cursor, _ENCODING)) != "UTF8":
+        what = f"{name} is encoded in {encoding}"
+        raise ExportFailed(what=what, cure="give a database that is made with ENCODING 'UTF8'")
+    if _value(cursor, _ALONE) is None:
+        what = f"{name} has no schema where the tables could be"
+        raise ExportFailed(what=what, cure="create the schema that the role's search_path names")
+    # This is also what shows a table that another has just made: asking for its name may tell what was before the lock.
+    cursor.execute(_TABLE)
+    version = int(str(_value(cursor, _VERSION)))
+    for number, statements in enumerate(STEPS[version:], start=version + 1):
+        for statement in statements:
+            cursor.execute(statement)
+        cursor.execute(_APPLIED, (number,))
+    return max(version, CURRENT)
+
+
+def _value(cursor: Cursor, query: str) -> object:
+    found = cursor.execute(query).fetchone()
+    return found[0] if found else None

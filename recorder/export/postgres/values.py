@@ -1,0 +1,113 @@
+"""What a row of SQLite becomes in PostgreSQL, column by column.
+
+SQLite lets any value stand in any column, PostgreSQL does not. A value of another type becomes what can be made of it
+without guessing, else NULL: a number with a fraction is rounded for a column of whole numbers, a blob is read as UTF-8
+for one of text, other numbers than 0 are true. In texts U+FFFD stands for what PostgreSQL cannot hold. Columns mostly
+hold what they should, which is seen for a whole column at once.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from recorder import timestamps
+from recorder.export.destination import Row, Unacceptable
+
+type Column = Sequence[object]
+
+_CANONICAL: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z(\n(?!\Z)|\Z))*+", re.ASCII)
+_NONE: Final = type(None)
+_LEAST, _MOST = -(2**63), 2**63 - 1
+_UNFIT: Final = re.compile("[\0\ud800-\udfff]")
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+
+
+def converted(rows: Sequence[Row], types: Sequence[str]) -> list[Row]:
+    """The rows as COPY takes them, for columns of these types, in PostgreSQL's words; of others it reads text.
+
+    Raises:
+        Unacceptable: a row has no moment.
+    """
+    if not rows:
+        return []
+    columns = zip(*rows, strict=True)
+    return list(
+        zip(*(_CONVERT.get(kind, _texts)(column) for kind, column in zip(types, columns, strict=True)), strict=True)
+    )
+
+
+def text(value: object) -> str:
+    """A text as PostgreSQL holds it."""
+    return _text(value) or ""
+
+
+def _texts(column: Column) -> Column:
+    if _only(column, str):
+        together = "".join(filter(None, column))  # type: ignore[arg-type]  # str or None
+        with suppress(UnicodeEncodeError):
+            together.encode()
+            if "\0" not in together:
+                return column
+    return [_text(value) for value in column]
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    return None if value is None else _UNFIT.sub(_REPLACEMENT, str(value))
+
+
+def _integers(column: Column) -> Column:
+    return column if _only(column, int) else [_integer(value) for value in column]
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, float) or not math.isfinite(value):
+        return None
+    whole = round(value)
+    return whole if _LEAST <= whole <= _MOST else None
+
+
+def _reals(column: Column) -> Column:
+    if _only(column, float):
+        return column
+    return [float(value) if isinstance(value, int | float) else None for value in column]
+
+
+def _booleans(column: Column) -> Column:
+    return [bool(value) if isinstance(value, int | float) else None for value in column]
+
+
+def _moments(column: Column) -> Column:
+    with suppress(TypeError, ValueError):
+        if _CANONICAL.fullmatch("\n".join(column)):  # type: ignore[arg-type]  # else a TypeError
+            list(map(datetime.fromisoformat, column))  # type: ignore[arg-type]  # also of a 13th month
+            return column
+    return [_moment(value) for value in column]
+
+
+def _moment(value: object) -> str:
+    if isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            moment = datetime.fromisoformat(value)
+            return timestamps.bound(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    message = "a timestamp is none"
+    raise Unacceptable(message)
+
+
+def _only(column: Iterable[object], kind: type) -> bool:
+    return set(map(type, column)) <= {kind, _NONE}
+
+
+_CONVERT: Final[dict[str, Callable[[Column], Column]]] = {
+    "text": _texts,
+    "bigint": _integers,
+    "double precision": _reals,
+    "boolean": _booleans,
+    "timestamp with time zone": _moments,
+}
