@@ -12,8 +12,10 @@ from psycopg import Connection
 
 from recorder.export import outbox
 from recorder.export.destination import Batch, Position, Row
+from recorder.export.postgres import account as accounts
 from recorder.export.postgres import dsn as dsns
 from recorder.export.postgres import failures, schema, values
+from recorder.export.postgres.account import Account
 
 ROWS_AT_ONCE: Final = 5_000
 
@@ -116,6 +118,11 @@ class Postgres:
                             copy.write_row(row)
                     cursor.execute(_UPSERT, (self._host_id,))
                 cursor.execute(_MOVE, (*batch.position, self._source_id, self._host_id))
+
+    def send_account(self, account: Account) -> None:
+        """Insert or update what the recorders say of themselves."""
+        with failures.explained(self.name), self._connected().cursor() as cursor:
+            accounts.send(cursor, account, self._source_id, self._host_id)
 
     def close(self) -> None:
         """Close the connection, if there is one."""

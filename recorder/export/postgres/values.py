@@ -39,9 +39,30 @@ def converted(rows: Sequence[Row], types: Sequence[str]) -> list[Row]:
     )
 
 
-def text(value: object) -> str:
+def text(value: object) -> str | None:
     """A text as PostgreSQL holds it."""
-    return _text(value) or ""
+    if isinstance(value, bytes):
+        value = value.decode(errors="replace")
+    return None if value is None else _UNFIT.sub(_REPLACEMENT, str(value))
+
+
+def moment(value: object) -> str | None:
+    """A moment as the recorder writes it, of what says one in another way; None if it says none."""
+    if isinstance(value, str):
+        with suppress(ValueError, OverflowError):
+            found = datetime.fromisoformat(value)
+            return timestamps.bound(found if found.tzinfo else found.replace(tzinfo=UTC))
+    return None
+
+
+def integer(value: object) -> int | None:
+    """A whole number as PostgreSQL holds it."""
+    if isinstance(value, int):
+        return value
+    if not isinstance(value, float) or not math.isfinite(value):
+        return None
+    whole = round(value)
+    return whole if _LEAST <= whole <= _MOST else None
 
 
 def _texts(column: Column) -> Column:
@@ -51,26 +72,11 @@ def _texts(column: Column) -> Column:
             together.encode()
             if "\0" not in together:
                 return column
-    return [_text(value) for value in column]
-
-
-def _text(value: object) -> str | None:
-    if isinstance(value, bytes):
-        value = value.decode(errors="replace")
-    return None if value is None else _UNFIT.sub(_REPLACEMENT, str(value))
+    return [text(value) for value in column]
 
 
 def _integers(column: Column) -> Column:
-    return column if _only(column, int) else [_integer(value) for value in column]
-
-
-def _integer(value: object) -> int | None:
-    if isinstance(value, int):
-        return value
-    if not isinstance(value, float) or not math.isfinite(value):
-        return None
-    whole = round(value)
-    return whole if _LEAST <= whole <= _MOST else None
+    return column if _only(column, int) else [integer(value) for value in column]
 
 
 def _reals(column: Column) -> Column:
@@ -88,16 +94,11 @@ def _moments(column: Column) -> Column:
         if _CANONICAL.fullmatch("\n".join(column)):  # type: ignore[arg-type]  # else a TypeError
             list(map(datetime.fromisoformat, column))  # type: ignore[arg-type]  # also of a 13th month
             return column
-    return [_moment(value) for value in column]
-
-
-def _moment(value: object) -> str:
-    if isinstance(value, str):
-        with suppress(ValueError, OverflowError):
-            moment = datetime.fromisoformat(value)
-            return timestamps.bound(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
-    message = "a timestamp is none"
-    raise Unacceptable(message)
+    found = [moment(value) for value in column]
+    if None in found:
+        message = "a timestamp is none"
+        raise Unacceptable(message)
+    return found
 
 
 def _only(column: Iterable[object], kind: type) -> bool:

@@ -5,7 +5,7 @@ CREATE TABLE recorder_counters (
     host_id text NOT NULL,
     process text NOT NULL,
     name text NOT NULL,
-    value bigint NOT NULL,
+    value bigint,
     updated_at timestamptz(3),
     PRIMARY KEY (source_id, process, name)
 );
@@ -15,8 +15,8 @@ CREATE TABLE recorder_events (
     host_id text NOT NULL,
     id bigint NOT NULL,
     at timestamptz(3),
-    process text NOT NULL,
-    kind text NOT NULL,
+    process text,
+    kind text,
     count bigint,
     from_at timestamptz(3),
     to_at timestamptz(3),
