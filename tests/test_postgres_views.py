@@ -204,7 +204,7 @@ def long_ago(both: Both) -> str:
     """The name of a partition with a call in it that nobody asks about."""
     both.postgres.execute("SELECT llm_metrics_make_partitions('{2020-02-01}')")
     both.postgres.execute(
-        "INSERT INTO completion_requests (event_id, timestamp) VALUES ('old', '2020-02-03T00:00:00Z')"
+        "INSERT INTO completion_requests (event_id, timestamp) VALUES ('old', '2020-02-01T00:00:00Z')"
     )
     return "completion_requests_2020_02"
 
