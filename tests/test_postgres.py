@@ -84,6 +84,7 @@ def batch(rows: Sequence[Row], row_id: int | None = None, change_id: int = 0) ->
 def there(postgres: Server, database: str) -> list[dict[str, Any]]:
     """All rows of the server, by the names of their columns."""
     with psycopg.connect(postgres.dsn(database), row_factory=psycopg.rows.dict_row) as connection:
+        connection.execute("SET TimeZone = 'UTC'")  # moments of an hour that comes twice are never equal
         return connection.execute("SELECT * FROM completion_requests ORDER BY event_id, timestamp").fetchall()
 
 
@@ -336,6 +337,17 @@ def test_tables_of_somebody_else_are_left_alone(connected: Connected, postgres: 
     with pytest.raises(ExportFailed, match=r'"completion_requests" already exists: something else has that name'):
         connected()
     assert postgres.execute("SELECT to_regclass('llm_metrics_schema')::text", database=database) == [(None,)]
+
+
+def test_a_schema_of_their_own_is_found_and_one_that_is_missing_is_named(postgres: Server, database: str) -> None:
+    postgres.execute("CREATE SCHEMA team", database=database)
+    inside = f"{postgres.dsn(database)} options='-c search_path=team'"
+    with closing(Postgres(inside, "host-1")) as destination:
+        destination.connect(SOURCE)
+        destination.send(batch([row()]))
+    assert postgres.execute("SELECT count(*) FROM team.completion_requests_2026_03", database=database) == [(1,)]
+    with pytest.raises(ExportFailed, match=r"no schema .*: create the schema that the role's search_path names\.$"):
+        Postgres(inside.replace("team", "nowhere"), "host-1").connect(SOURCE)
 
 
 def test_a_role_needs_no_more_than_is_said(connected: Connected, postgres: Server, database: str) -> None:

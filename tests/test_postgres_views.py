@@ -199,6 +199,34 @@ def empty(postgres: Server) -> str:
     return database
 
 
+@pytest.mark.parametrize("view", NAMES)
+def test_a_view_can_be_read_whatever_stands_in_the_rows(view: str, postgres: Server, hostile: str) -> None:
+    assert postgres.execute(f"SELECT * FROM {view}", database=hostile) or view == "lost_events"  # noqa: S608
+
+
+@pytest.fixture(scope="module")
+def hostile(postgres: Server) -> str:
+    """The name of a database with numbers that are as large as can be, and with texts that are no JSON."""
+    database = postgres.database()
+    now, most = bound(datetime.now(UTC)), 2**63 - 1
+    timing = f'{{"latencyMs":{"9" * 400}}}'
+    whole = [name for name in outbox.COLUMNS if name.endswith(("_tokens", "_count", "_ms")) and name != "id"]
+    rows = [
+        dict.fromkeys(whole, number)
+        | {"id": place, "event_id": str(place), "timestamp": now, "success": place % 2, "is_streaming": 1}
+        | {"cost_usd": float(number) if model else None, "server_timing": timing, "session_id": "s", "model": model}
+        for place, (number, model) in enumerate(
+            [(most, "a"), (-most, "a"), (most, "a"), (0, "b"), (0, None), (most, None)]
+        )
+    ]
+    rows += [rows[0] | {"event_id": "infinite", "cost_usd": float("inf")}]
+    with closing(Postgres(postgres.dsn(database), "host-1")) as destination:
+        destination.connect("source-1")
+        made = [tuple(row.get(name) for name in outbox.COLUMNS) for row in rows]
+        destination.send(Batch(made, Position(len(rows), 0)))
+    return database
+
+
 @pytest.fixture(scope="module")
 def long_ago(both: Both) -> str:
     """The name of a partition with a call in it that nobody asks about."""

@@ -81,10 +81,9 @@ def _connecting(name: str, error: psycopg.Error) -> Unavailable | ExportFailed:
 
 
 def _said(error: psycopg.Error) -> str:
-    """The server's words, or libpq's, in one line."""
-    said = " ".join((error.diag.message_primary or str(error)).split())
-    # Of several addresses each is listed after the first.
-    return printable(said.removeprefix("connection failed: ").partition(" Multiple connection attempts")[0])[:_LONGEST]
+    """The server's words, or libpq's: the first line, since of several addresses each is listed after it."""
+    first, *_ = (error.diag.message_primary or str(error)).splitlines() or [type(error).__name__]
+    return printable(first.removeprefix("connection failed: "))[:_LONGEST]
 
 
 def _kind(error: psycopg.Error) -> str:

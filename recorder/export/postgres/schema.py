@@ -48,7 +48,7 @@ def bring_up_to_date(connection: Connection, name: str) -> None:
     """Make what is missing; `name` is the destination's.
 
     Raises:
-        ExportFailed: the server's tables are newer than this program, or there is no place for ours.
+        ExportFailed: the server's tables are newer than this program, or the database cannot hold ours.
         psycopg.Error: the server refuses.
     """
     if (release := connection.info.server_version // 10_000) < _OLDEST:
@@ -68,9 +68,7 @@ def _migrate(cursor: Cursor, name: str) -> int:
     if (encoding := _value(cursor, _ENCODING)) != "UTF8":
         what = f"{name} is encoded in {encoding}"
         raise ExportFailed(what=what, cure="give a database that is made with ENCODING 'UTF8'")
-    if _value(cursor, _ALONE) is None:
-        what = f"{name} has no schema where the tables could be"
-        raise ExportFailed(what=what, cure="create the schema that the role's search_path names")
+    cursor.execute(_ALONE)
     # This is also what shows a table that another has just made: asking for its name may tell what was before the lock.
     cursor.execute(_TABLE)
     version = int(str(_value(cursor, _VERSION)))
