@@ -8,6 +8,7 @@ from recorder.commands.check import check
 from recorder.commands.common import EXIT_CODES
 from recorder.commands.doctor import doctor
 from recorder.commands.env import env
+from recorder.commands.export import export
 from recorder.commands.importing import import_command
 from recorder.commands.migrate import migrate
 from recorder.commands.prune import prune
@@ -28,6 +29,7 @@ for command in (
     check,
     doctor,
     env,
+    export,
     import_command,
     migrate,
     prune,
