@@ -82,7 +82,8 @@ def prune(  # noqa: PLR0913 - the options
         "vacuumed": done.vacuumed or vacuum,
     }
     text = (
-        f"{done.rows:,} calls were deleted{_span(done)}; the longest lock was {done.longest_hold_ms:.0f} ms.{_kept(done)}\n"
+        f"{done.rows:,} calls were deleted{_span(done)}; the longest lock was {done.longest_hold_ms:.0f} ms."
+        f"{_kept(done)}\n"
         f"The file had {done.bytes_before:,} bytes and has {size:,}. The backup is {saved}."
     )
     _say(as_json, result, text if result["vacuumed"] else f"{text}\n{_STAYS}")

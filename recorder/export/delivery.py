@@ -147,7 +147,7 @@ class Delivery:
         self.batch = Batch(rows, position) if position != at else None
 
     def _read(self, connection: sqlite3.Connection, at: Position, last: int) -> tuple[list[Row], int]:
-        """The rows above a position, below it those that changed, if there is room, and the change that this is up to."""
+        """The rows above a position, those that changed below it if there is room, and up to which change."""
         rows = outbox.rows(connection, at.row_id, last)
         room = self._at_once - len(rows)
         if not self._to.wants_changes or not room:
