@@ -93,7 +93,8 @@ def old(path: Path, before: datetime) -> Old:
         with closing(database.open_reader(path)) as connection:
             needed = _needed(connection)
             (kept,) = connection.execute(_COUNT_KEPT, (bound, needed)).fetchone()
-            return Old(*connection.execute(_COUNT, (bound, needed)).fetchone(), kept)
+            rows, from_at, to_at = connection.execute(_COUNT, (bound, needed)).fetchone()
+            return Old(rows, from_at, to_at, kept)
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
 
