@@ -48,28 +48,33 @@ class Delivery:
         self.batch: Batch | None = None  # what is to be sent next
         self._path, self._to = path, destination
         self._at_once, self._priced, self._stop = at_once, priced, stop
-        self._cursor: Cursor | None = None  # None: to be connected
+        self._cursor = Cursor("", Position(0, 0))
+        self._connected = False
         self._taken: _Taken | None = None
         self._refused_in_a_row = 0
 
     def step(self, *, again: bool = False) -> None:
-        """Send the batch that waits, note that, and read the next. Where something fails the next step goes on.
+        """Send the next batch, note that it is there, and read the one after it into `batch`, None if there is none.
 
-        `again`: if there is no connection yet, begin with the first row.
+        Where something fails the next step goes on. `again`: if there is no connection yet, begin with the first row.
 
         Raises:
             Unavailable: not now.
             DatabaseRefused: the database could not be read or written.
             ExportFailed: never, before somebody does something about it.
         """
-        cursor = self._cursor or self._connect(again=again)
+        if not self._connected:
+            self._connect(again=again)
+        if self.batch is None:
+            self._turn()
+        # An attempt is not over before something was sent: else one that fails would look like the first again.
         if self.batch is not None:
-            self._send(self.batch, cursor)
-        self._turn(cursor)
+            self._send(self.batch)
+            self._turn()
 
     def beat(self) -> None:
         """Have the next step see whether the destination is there, though there is nothing to send."""
-        if self._cursor is not None:
+        if self._connected:
             self.batch = Batch((), self._cursor.position)
 
     def note_error(self, error: str) -> None:
@@ -81,7 +86,7 @@ class Delivery:
         with _opened(self._path) as connection, Slices(connection, self._path, stop=self._stop).hold():
             cursors.note_error(connection, self._to.name, error)
 
-    def _connect(self, *, again: bool) -> Cursor:
+    def _connect(self, *, again: bool) -> None:
         self.batch = self._taken = None
         with _opened(self._path) as connection:
             known = cursors.find(connection, self._to.name)
@@ -90,45 +95,46 @@ class Delivery:
         cursor = Cursor(known.source_id, here if there is None else Position(*map(min, here, there)))
         with _opened(self._path) as connection, Slices(connection, self._path, stop=self._stop).hold():
             cursors.register(connection, self._to.name, cursor, wants_changes=self._to.wants_changes)
-        self._cursor = cursor
-        return cursor
+        self._cursor, self._connected = cursor, True
 
-    def _send(self, batch: Batch, cursor: Cursor) -> None:
+    def _send(self, batch: Batch) -> None:
         taken = _Taken(batch.position)
         try:
-            self._send_part(batch, cursor.position, taken)
+            self._send_part(batch, taken)
+            if taken.refused:
+                self._send_part(Batch((), batch.position), taken)  # it has all of them that it will ever have
         except Unavailable:
-            self._cursor = None
+            self._connected = False
             raise
         self._taken, self.batch = taken, None
 
-    def _send_part(self, batch: Batch, before: Position, taken: _Taken) -> None:
+    def _send_part(self, batch: Batch, taken: _Taken) -> None:
         """Send these, by halves if the destination will not have them, until the one is alone that is the matter."""
         try:
             self._to.send(batch)
         except Unacceptable as error:
             if len(batch.rows) > 1:
                 half = len(batch.rows) // 2
-                self._send_part(Batch(batch.rows[:half], before), before, taken)
-                self._send_part(Batch(batch.rows[half:], batch.position), before, taken)
+                self._send_part(Batch(batch.rows[:half], self._cursor.position), taken)
+                self._send_part(Batch(batch.rows[half:], batch.position), taken)
                 return
             self._refused_in_a_row += 1
             if self._refused_in_a_row >= _REFUSED_AT_MOST or not batch.rows:
                 what = f"{self._to.name} takes nothing ({error})"
                 raise ExportFailed(what=what, cure="see that it is the right place; the rows wait") from error
             taken.refused.append(str(error))
-            self._to.send(Batch((), batch.position))
         else:
             taken.sent += len(batch.rows)
             if batch.rows:
                 self._refused_in_a_row = 0
 
-    def _turn(self, cursor: Cursor) -> None:
-        taken = self._taken
+    def _turn(self) -> None:
+        """Note what was taken, claim what is next, and read it."""
+        cursor, taken = self._cursor, self._taken
         at = taken.position if taken else cursor.position
         with _opened(self._path) as connection:
             if cursors.find(connection, self._to.name) != cursor:
-                self._cursor = None
+                self._connected = False
                 message = "the database was put back to an earlier state"
                 raise Unavailable(message)
             last = outbox.last_of_next(connection, at.row_id, self._at_once, priced=self._priced)

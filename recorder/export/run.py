@@ -11,7 +11,6 @@ from typing import Final
 
 import msgspec
 from tenacity import (
-    RetryCallState,
     Retrying,
     retry_if_exception_type,
     sleep_using_event,
@@ -23,7 +22,7 @@ from tenacity import (
 )
 
 from recorder import presence
-from recorder.errors import DatabaseRefused, ExportFailed
+from recorder.errors import DatabaseRefused, ExportFailed, RecorderError
 from recorder.export.delivery import Delivery
 from recorder.export.destination import Destination, Unavailable
 from recorder.reader import reader
@@ -101,16 +100,17 @@ class _Loop:
             stop=stop_any(stop_when_event_set(self.stop), enough),
             wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
             sleep=sleep_using_event(self.stop),
-            before_sleep=self._failed,
+            before_sleep=lambda state: self._failed(state.outcome.exception() if state.outcome else None),
             reraise=True,
         )
         began = heard_at = time.monotonic()
         while not self.stop.is_set():
             try:
                 attempts(delivery.step, again=again)
-            except (Unavailable, DatabaseRefused) as error:
+            except (Unavailable, RecorderError) as error:
                 if self.stop.is_set():
                     break
+                self._failed(error)
                 if not isinstance(error, Unavailable):
                     raise
                 what = f"{self.name} was not reached for {PATIENCE_SECONDS:g} s ({error})"
@@ -135,11 +135,10 @@ class _Loop:
     def _report(self) -> Report:
         return Report(self.delivery.sent, self.delivery.refused, self.delivery.waiting, self.error)
 
-    def _failed(self, state: RetryCallState) -> None:
-        error = str(state.outcome.exception()) if state.outcome else None
-        if error == self.error:
+    def _failed(self, error: BaseException | None) -> None:
+        if str(error) == self.error:
             return
-        self.error = error
+        self.error = str(error)
         self.progress(self._report())
         with suppress(DatabaseRefused):  # which may be what failed
-            self.delivery.note_error(error or "")
+            self.delivery.note_error(self.error)
