@@ -25,7 +25,7 @@ _NEVER_AGAIN: Final = (grpc.StatusCode.OK,)  # codes after which an exporter rep
 _REASONS: Final = (
     ("connection refused", "refuses connections"),
     ("dns", "has a name that is not known"),
-    ("name resolution", "has a name that is not known"),
+    ("errors resolving", "has a name that is not known"),
     ("handshak", "does not speak TLS as it should"),
     ("ssl", "does not speak TLS as it should"),
 )
@@ -92,6 +92,8 @@ def _failure(error: grpc.RpcError) -> Failure:
         for part, reason in _REASONS:
             if part in details:
                 return failure.unreached(reason)
+    if code is grpc.StatusCode.INTERNAL and details == "invalid metadata":
+        return failure.bad_headers()
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return failure.unreached("does not answer in time")
     too_large = code is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details

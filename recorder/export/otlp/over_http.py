@@ -74,7 +74,10 @@ class _Session(requests.Session):
     ) -> Any:  # noqa: ANN401
         settings = super().merge_environment_settings(url, proxies_, stream, verify, cert)
         found: MutableMapping[str, str] = settings["proxies"]
-        return {**settings, "proxies": {scheme: one for scheme, one in found.items() if not proxies.is_here(one)}}
+        settings["proxies"] = {scheme: one for scheme, one in found.items() if not proxies.is_here(one)}
+        if self.verify is not True:  # OTEL_EXPORTER_OTLP_CERTIFICATE, over which requests sets REQUESTS_CA_BUNDLE
+            settings["verify"] = self.verify
+        return settings
 
 
 def _failure(error: Exception) -> Failure:
