@@ -529,3 +529,12 @@ def test_what_sqlite_keeps_can_be_sent(otlp: Otlp, receiver: Receiver, current_d
     assert span.name == "request \N{REPLACEMENT CHARACTER}\N{REPLACEMENT CHARACTER}A"
     assert span.start_time_unix_nano == span.end_time_unix_nano
     assert names.INPUT_TOKENS not in attributes(span.attributes)
+
+
+def test_another_database_is_another_instance(otlp: Otlp, receiver: Receiver) -> None:
+    otlp.send(Batch([just_now()], HERE))
+    otlp.connect("source-2")
+    otlp.send(Batch([just_now()], HERE))
+    assert receiver.resource()["service.instance.id"] == "source-2"
+    (point,) = receiver.points("gen_ai.client.operation.duration")
+    assert point.count == 1

@@ -52,7 +52,7 @@ class Otlp:
         self._endpoint = endpoints.read(endpoint, self._protocol)
         self.name = f"otlp {self._endpoint.shown}"
         self.rejected = 0  # spans that the receiver would not have, although it took the rest of their batch
-        self._host_id = host_id
+        self._host_id, self._source_id = host_id, ""
         self._resource, self._scope = Resource.get_empty(), InstrumentationScope(_SERVICE)
         self._sender: Sender | None = None
         self._metrics: Metrics | None = None
@@ -60,7 +60,8 @@ class Otlp:
 
     def connect(self, source_id: str) -> Position | None:
         """See that something is there that takes spans; None, as it does not know what it has."""
-        if self._sender is None:
+        if self._sender is None or source_id != self._source_id:
+            self.close()
             self._prepare(source_id)
         self._send(())
         return None
@@ -80,7 +81,7 @@ class Otlp:
             self._sender = None
 
     def _prepare(self, source_id: str) -> None:
-        version = metadata.version(_SERVICE)
+        self._source_id, version = source_id, metadata.version(_SERVICE)
         ours = {
             "service.name": _SERVICE,
             "service.version": version,
