@@ -3,6 +3,7 @@
 import math
 import sqlite3
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -456,10 +457,13 @@ def test_headers_and_compression_are_those_of_the_environment(
     assert attributes(receiver.span().attributes) == ATTRIBUTES
 
 
-def test_the_query_of_the_endpoint_stays_behind_the_path(receiver: Receiver) -> None:
-    with closing(Otlp(f"{receiver.url}/?key=s3cret", None, "host-1")) as to:
+def test_user_and_query_of_the_endpoint_are_used(receiver: Receiver) -> None:
+    address = receiver.url.removeprefix("http://")
+    with closing(Otlp(f"http://user:s3cret@{address}/?key=s3cret", None, "host-1")) as to:
         to.connect("source-1")
-    assert receiver.asked[0].headers[":path"] == "/v1/traces?key=s3cret"
+    headers = receiver.asked[0].headers
+    assert headers[":path"] == "/v1/traces?key=s3cret"
+    assert headers["authorization"] == "Basic " + b64encode(b"user:s3cret").decode()
 
 
 @pytest.mark.xdist_group("otlp-grpc")

@@ -294,8 +294,10 @@ def test_who_takes_spans_alone_gets_spans_alone(receiver: Receiver, caplog: pyte
 def test_metrics_that_nobody_wants_hold_up_no_span(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
     receiver.answer = lambda path: Answer(413 if path == METRICS else 200)
     with connected(receiver) as to:
-        to.send(Batch([call()], HERE))
-    assert "did not take metrics: it says that the request is too large" in caplog.text
+        for _ in range(3):
+            to.send(Batch([call()], HERE))
+    assert receiver.paths() == [TRACES, METRICS] * 3
+    assert caplog.text.count("did not take metrics: it says that the request is too large") == 1
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -310,7 +312,7 @@ def test_spans_that_are_rejected_are_counted(
         receiver.rejects = 3
         to.send(Batch([call()] * 5, HERE))
         assert to.rejected == 3
-    assert f"otlp {receiver.url} took a batch but rejected 3 of its spans." in caplog.messages
+    assert f"otlp {receiver.url} has rejected 3 spans, although it took the rest of their batches." in caplog.messages
     assert SECRET not in caplog.text
 
 
@@ -365,6 +367,15 @@ def test_a_header_that_cannot_be_sent_is_not_shown(
         to.connect("source-1")
     assert SECRET not in "".join(traceback.format_exception(raised.value))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("name", "protocol"), [("COMPRESSION", "grpc"), ("TRACES_TIMEOUT", "grpc")])
+def test_a_setting_that_the_sdk_cannot_use(name: str, protocol: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"OTEL_EXPORTER_OTLP_{name}", SECRET)
+    to = Otlp("http://127.0.0.1:1", protocol, "host-1")
+    with closing(to), pytest.raises(ExportFailed, match="look at the variables that begin with OTEL_EX") as raised:
+        to.connect("source-1")
+    assert SECRET not in "".join(traceback.format_exception(raised.value))
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class Otlp:
         self._endpoint = endpoints.read(endpoint, self._protocol)
         self.name = f"otlp {self._endpoint.shown}"
         self.rejected = 0  # spans that the receiver would not have, although it took the rest of their batch
+        self._said, self._disliked = 0, ""  # how many of them were told of, and why metrics were not taken
         self._host_id, self._source_id = host_id, ""
         self._resource, self._scope = Resource.get_empty(), InstrumentationScope(_SERVICE)
         self._sender: Sender | None = None
@@ -59,7 +60,12 @@ class Otlp:
         self._not_before = 0.0  # monotonic: the receiver asked for that much time
 
     def connect(self, source_id: str) -> Position | None:
-        """See that something is there that takes spans; None, as it does not know what it has."""
+        """See that something is there that takes spans; None, as nobody knows what it has.
+
+        Raises:
+            Unavailable: not now.
+            ExportFailed: never, before somebody does something about it.
+        """
         if self._sender is None or source_id != self._source_id:
             self.close()
             self._prepare(source_id)
@@ -67,7 +73,11 @@ class Otlp:
         return None
 
     def send(self, batch: Batch) -> None:
-        """Send the spans of these rows, then the metrics; without rows, the metrics as they were."""
+        """Send the spans of these rows, then the metrics; without rows, the metrics as they were.
+
+        It takes less than 15 s, whoever is there. Raises as `connect` does, and:
+            Unacceptable: one of the rows is the matter, or they are too many for one request.
+        """
         made = [spans.of(row, self._resource, self._scope) for row in batch.rows]
         self._send(made)
         if self._metrics is not None:
@@ -90,7 +100,12 @@ class Otlp:
         }
         self._resource = Resource.create(ours).merge(OTELResourceDetector().detect())  # the environment has the say
         self._scope = InstrumentationScope(_SERVICE, version)
-        self._sender = self._new_sender()
+        try:
+            self._sender = self._new_sender()
+        except Exception as error:  # noqa: BLE001 - each setting has errors of its own
+            what = f"The SDK cannot use what the environment says of OTLP ({type(error).__name__})"
+            cure = "look at the variables that begin with OTEL_EXPORTER_OTLP, such as OTEL_EXPORTER_OTLP_COMPRESSION"
+            raise ExportFailed(what=what, cure=cure) from None  # its text may have a value of them
         if os.environ.get("OTEL_METRICS_EXPORTER") != "none":
             self._metrics = Metrics(self._resource, _SERVICE, version, self._sender.metric_exporter)
 
@@ -111,9 +126,10 @@ class Otlp:
             if failure.verdict is Verdict.REFUSED and not made:
                 return  # not everybody likes an empty request, but somebody is there
             raise self._told(failure) from None  # what the libraries say may hold headers
-        if rejected:
-            self.rejected += rejected
-            _log.warning("%s took a batch but rejected %d of its spans.", self.name, rejected)
+        self.rejected += rejected
+        if self.rejected > 2 * self._said:  # now and then
+            self._said = self.rejected
+            _log.warning("%s has rejected %d spans, although it took the rest of their batches.", self.name, self._said)
 
     def _send_metrics(self, metrics: Metrics, *, anyway: bool) -> None:
         while (data := metrics.to_send(anyway=anyway)) is not None:
@@ -125,8 +141,11 @@ class Otlp:
                         _log.warning("%s takes no metrics (it %s): only spans are sent.", self.name, failure)
                         self._metrics = None
                         return
-                    case Verdict.REFUSED:
+                    case Verdict.REFUSED if self._disliked != str(failure):
+                        self._disliked = str(failure)
                         _log.warning("%s did not take metrics: it %s.", self.name, failure)
+                    case Verdict.REFUSED:
+                        pass  # that was said
                     case _:
                         raise self._told(failure) from None
             metrics.taken()

@@ -1,7 +1,7 @@
 """Names of the conventions for generative AI, which still change: here alone they stand.
 
 They are those that `opentelemetry-util-genai` 1.3b0 writes. The conventions' repository has since renamed the metrics
-(`gen_ai.client.inference.*`); no release writes these yet. What no convention names is ours, `llm_metrics.*`.
+(`gen_ai.client.inference.*`), which that package does not do yet. What no convention names is ours, `llm_metrics.*`.
 """
 
 from typing import Final
