@@ -162,7 +162,7 @@ def test_what_the_receiver_asks_to_be_waited_for_is_waited_for(receiver: Receive
         with pytest.raises(Unavailable):
             to.send(Batch([call()], HERE))
         receiver.answer = lambda _path: Answer()
-        with pytest.raises(Unavailable, match=r"it asked for 0 s more of patience"):
+        with pytest.raises(Unavailable, match=r"it asked for 1 s more of patience"):
             to.connect("source-1")
         assert receiver.paths() == [TRACES]
         time.sleep(0.3)
@@ -288,7 +288,7 @@ def test_who_takes_spans_alone_gets_spans_alone(receiver: Receiver, caplog: pyte
             to.send(Batch([call()], HERE))
     assert receiver.paths() == [TRACES, METRICS, TRACES, TRACES]
     (said,) = (one.getMessage() for one in caplog.records if one.name.startswith("recorder."))
-    assert said.startswith(f"otlp {receiver.url} takes no metrics")
+    assert said.startswith(f"otlp {receiver.url} takes spans alone: for metrics it has nothing there")
 
 
 def test_metrics_that_nobody_wants_hold_up_no_span(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:

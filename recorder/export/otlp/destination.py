@@ -6,6 +6,7 @@ that sends it: rows that a process sent, and was killed before it could note so,
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -138,7 +139,7 @@ class Otlp:
             except Failure as failure:
                 match failure.verdict:
                     case Verdict.ABSENT:
-                        _log.warning("%s takes no metrics (it %s): only spans are sent.", self.name, failure)
+                        _log.warning("%s takes spans alone: for metrics it %s.", self.name, failure)
                         self._metrics = None
                         return
                     case Verdict.REFUSED if self._disliked != str(failure):
@@ -156,7 +157,7 @@ class Otlp:
             message = "it is not connected"
             raise Unavailable(message)
         if (left := self._not_before - time.monotonic()) > 0:
-            message = f"it asked for {left:.0f} s more of patience"
+            message = f"it asked for {math.ceil(left)} s more of patience"
             raise Unavailable(message)
         return self._sender
 
