@@ -15,6 +15,7 @@ from recorder.commands.prune import prune
 from recorder.commands.recost import recost
 from recorder.commands.restore import restore
 from recorder.commands.rollup import rollup
+from recorder.commands.serve import serve
 from recorder.commands.status import status
 
 
@@ -36,6 +37,7 @@ for command in (
     recost,
     restore,
     rollup,
+    serve,
     status,
 ):
     main.add_command(command)

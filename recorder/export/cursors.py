@@ -37,10 +37,15 @@ _FORGET_CHANGES = """
         WHERE change_id IS NOT NULL AND reached_at >= ?
     )
 """
+_MARK = "SELECT source_id, row_id, sent, reached_at FROM exporters WHERE name = ?"
+_STATE = "SELECT CAST(state AS TEXT) FROM exporters WHERE name = ?"
+_KEEP = "UPDATE exporters SET state = ? WHERE name = ?"
 _ALL = "SELECT name, row_id, sent, refused, reached_at, error FROM exporters ORDER BY name"
 # By the table's own order: the first that waits is about the oldest, and nothing that grows with the table is read.
 _FIRST_WAITING = "SELECT timestamp FROM completion_requests WHERE id > ? ORDER BY id LIMIT 1"
 _FORGET = "DELETE FROM exporters WHERE name = ?"
+
+type Mark = tuple[str, int, int, str]
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -111,6 +116,23 @@ def lags(connection: sqlite3.Connection) -> tuple[Lag, ...]:
             Lag(name, reached_at >= since, waiting, first[0] if first else None, sent, refused, reached_at, error)
         )
     return tuple(found)
+
+
+def mark(connection: sqlite3.Connection, name: str) -> Mark | None:
+    """What tells apart the last time that an exporter advanced from all others; None if there is no such exporter."""
+    found: Mark | None = connection.execute(_MARK, (name,)).fetchone()
+    return found
+
+
+def state(connection: sqlite3.Connection, name: str) -> str | None:
+    """What the exporter has kept."""
+    found = connection.execute(_STATE, (name,)).fetchone()
+    return found[0] if found else None
+
+
+def keep(connection: sqlite3.Connection, name: str, text: str) -> None:
+    """Keep what only the exporter itself understands, with its position."""
+    connection.execute(_KEEP, (text, name))
 
 
 def forget(connection: sqlite3.Connection, name: str) -> bool:
