@@ -7,7 +7,6 @@
     rejected.jsonl            events that no row could be made of, and why
     maintenance.lock          held by the recorder that makes a backup, or deletes what is too old
     upkeep.lock               held by the recorder that has calls priced and added up
-    prometheus.lock           held by the process that serves the figures
     salvage.lock              held by the recorder that saves a database which was moved or removed
 
 The folder is there while a recorder runs, and afterwards for as long as there is something in it. Its own lock says

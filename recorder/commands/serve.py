@@ -1,6 +1,8 @@
 """`llm-metrics serve`."""
 
+import os
 from functools import partial
+from typing import Final
 
 import click
 
@@ -8,6 +10,8 @@ from recorder.commands.common import EXIT_CODES, database_option, refusing
 from recorder.database import get_db_path
 from recorder.errors import CannotServe
 from recorder.printable import printable
+
+_NICENESS: Final = 10  # the proxy and its clients come first
 
 
 @click.command(epilog=EXIT_CODES)
@@ -30,11 +34,12 @@ def serve(address: str, db: str | None) -> None:
     """
     path = get_db_path(db)
     try:
-        from recorder.export.prometheus import run  # noqa: PLC0415 - needs the extra `export`
+        from recorder.export.prometheus import run  # noqa: PLC0415 - it needs the extra `export`
     except ModuleNotFoundError as error:
-        if error.name != "prometheus_client":
+        if error.name is None or error.name.startswith("recorder"):
             raise
-        what = "prometheus_client is not installed"
-        raise CannotServe(what=what, cure="install the extra: pip install '.[export]'") from error
+        what = f"The Python package {error.name} is missing"
+        raise CannotServe(what=what, cure="install llm-metrics-proxy with its extra `export`") from error
+    os.nice(_NICENESS)
     say = partial(click.echo, err=True)
     run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

@@ -20,6 +20,7 @@ from recorder.export.prometheus import saved
 from recorder.export.prometheus.totals import CALL, COST, Totals
 
 NAME: Final = "prometheus"
+HEARTBEAT_SECONDS: Final = 600.0  # rows are kept for those that are heard of
 AT_ONCE: Final = 5_000  # rows: about 40 ms, in which nobody is answered
 
 _NOT_SEEN: Final = -1
@@ -38,6 +39,7 @@ class Counting:
     def __init__(self, path: Path) -> None:
         """Nothing is counted."""
         self._path = path
+        self._saved_at = time.monotonic()
         self._begin(None, None)
 
     def _begin(self, mark: cursors.Mark | None, found: saved.Saved | None) -> None:
@@ -72,12 +74,12 @@ class Counting:
             connection.execute("COMMIT")
 
     def save(self) -> None:
-        """Write the totals and their cursors, if there is anything new.
+        """Write the totals and their cursors, if there is anything new, or to say that this is alive.
 
         Raises:
             DatabaseRefused, OSError, sqlite3.Error: nothing was saved.
         """
-        if self.is_saved or not self.row_id:
+        if not self.row_id or (self.is_saved and time.monotonic() - self._saved_at < HEARTBEAT_SECONDS):
             return
         text = saved.as_json(self.totals, row_id=self.row_id, cost_id=self.cost_id, history_id=self._history_id)
         guard = presence.Presence(self._path, NAME)
@@ -85,8 +87,7 @@ class Counting:
         try:
             with closing(open_background(self._path)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
-                self._look(connection)
-                if self.is_saved or not self.row_id:  # what is in memory was of another database
+                if not self._look(connection):  # what is in memory was of another database
                     connection.execute("ROLLBACK")
                     return
                 cursors.register(connection, NAME, cursors.find(connection, NAME), wants_changes=False)
@@ -98,16 +99,18 @@ class Counting:
         finally:
             guard.unshare()
         self._mark, self._counted, self.is_saved = mark, 0, True
+        self._saved_at = time.monotonic()
 
-    def _look(self, connection: sqlite3.Connection) -> None:
-        """Begin anew unless what is in memory belongs to this database."""
+    def _look(self, connection: sqlite3.Connection) -> bool:
+        """Whether what is in memory belongs to this database; if not, begin anew with what that has saved."""
         mark = cursors.mark(connection, NAME)
         if mark == self._mark and (not self.row_id or self._is_known(connection)):
-            return
+            return True
         text = cursors.state(connection, NAME)
         self._begin(mark, saved.from_json(text) if text else None)
         if self.row_id:
             self._last_row = connection.execute(_ROW, (self.row_id,)).fetchone()
+        return False
 
     def _is_known(self, connection: sqlite3.Connection) -> bool:
         """Whether the last row that was counted is there, or was and has been deleted since."""

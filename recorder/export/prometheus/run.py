@@ -14,6 +14,7 @@ from recorder.export.prometheus.app import App
 from recorder.export.prometheus.counting import NAME
 from recorder.export.prometheus.keeper import Keeper
 from recorder.export.prometheus.server import Server
+from recorder.export.run import alone
 from recorder.reader import reader
 
 _OPEN = "Anybody who reaches {url} reads which models are called and what that costs: give 127.0.0.1 to keep them out."
@@ -33,8 +34,8 @@ def serve(path: Path, text: str, *, tell: Callable[[str], None], warn: Callable[
     with reader(path, look=identity.version_of):
         pass
     try:
-        with presence.alone(path, NAME) as alone:
-            if not alone:
+        with alone(path, NAME) as only_one:
+            if not only_one:
                 what = f"Another process serves the figures of {path} already"
                 raise CannotServe(what=what, cure="ask that one, or end it")
             _serve(path, wanted, tell, warn)
