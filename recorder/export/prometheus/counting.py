@@ -161,7 +161,8 @@ class Counting:
         (first,) = connection.execute(_FIRST).fetchone()
         before = (first or 1) - 1
         self.waiting = max(newest - max(self.row_id, before), 0)  # at most: ids may have gaps
-        self.share = 1 - self.waiting / (newest - before) if self.waiting else 1.0
+        rows = newest - before
+        self.share = (rows - self.waiting) / rows if self.waiting else 1.0
         if self.row_id >= newest:
             self.calls_are_whole = True
         if self.calls_are_whole and not costs_left and self.cost_id >= min(self._history_id, self.row_id):

@@ -27,6 +27,9 @@ OUTCOME_SUCCESS: Final = "success"
 MOST: Final = {"provider": 40, "model": 100, "operation": 20, "error": 50}  # values of a label besides `other`
 MOST_GROUPS: Final = 200  # of provider, model and operation
 MOST_KINDS: Final = 600  # of group, outcome and streaming
+_KIND_SERIES: Final = 1 + len(TIME_BOUNDS) + 3  # each histogram has a bucket for all, a sum and a count
+_GROUP_SERIES: Final = (len(TIME_BOUNDS) + 3) + (len(RATE_BOUNDS) + 3) + len(TOKENS) + 2
+MOST_SERIES: Final = (MOST_KINDS + 4) * _KIND_SERIES + (MOST_GROUPS + 1) * _GROUP_SERIES
 
 # What `add_calls` and `add_costs` take. No text that is longer than a label can be.
 _GROUP = ", ".join(f"substr(CAST({name} AS TEXT), 1, 101)" for name in ("provider", "model", "operation"))
