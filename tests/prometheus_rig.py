@@ -1,5 +1,6 @@
 """`llm-metrics serve` as a process of its own, and what it says, for the tests of the figures."""
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ from urllib.parse import urlsplit
 from prometheus_client.parser import text_string_to_metric_families
 
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
+PROMETHEUS = shutil.which("prometheus") or "prometheus"  # of Debian's package
+PROMTOOL = shutil.which("promtool") or "promtool"
 
 type Series = tuple[str, frozenset[tuple[str, str]]]
 
@@ -20,10 +23,10 @@ type Series = tuple[str, frozenset[tuple[str, str]]]
 class Figures(dict[Series, float]):
     """Values by series."""
 
-    def value(self, name: str, **labels: str) -> float:
+    def value(self, name: str, /, **labels: str) -> float:
         return self[name, frozenset(labels.items())]
 
-    def total(self, name: str, **labels: str) -> float:
+    def total(self, name: str, /, **labels: str) -> float:
         """The sum of all series that have these labels among others; of none it is an error."""
         wanted = labels.items()
         found = [value for (its_name, its_labels), value in self.items() if its_name == name and its_labels >= wanted]
@@ -81,8 +84,9 @@ class Serving:
     def end(self, how: signal.Signals = signal.SIGTERM) -> str:
         """End it, and return what it said on stderr since it listened."""
         self.process.send_signal(how)
-        _out, said = self.process.communicate(timeout=10)
-        return said
+        self.process.wait(timeout=10)
+        assert self.process.stderr is not None
+        return self.process.stderr.read()
 
 
 @contextmanager

@@ -54,7 +54,8 @@ def listen(address: Address) -> tuple[socket.socket, Address]:
     try:
         listening = _everywhere(address.port) if not address.host else _at(address)
     except OSError as error:
-        what = f"{address.host}:{address.port} cannot be listened on ({error.strerror})"
+        why, _, _ = str(error.strerror).partition(" (while")
+        what = f"{address.host}:{address.port} cannot be listened on ({why})"
         raise CannotServe(what=what, cure="give another address, or end the program that has it") from error
     host, port = listening.getsockname()[:2]
     return listening, Address("" if not address.host else host, port)

@@ -103,7 +103,8 @@ class Keeper:
         living = facts.living(self._path)
         try:
             with reader(self._path, patience=_PATIENCE_SECONDS, is_over=self._ends.is_set) as connection:
-                turn = _TURN_SECONDS if self._counting.calls_are_whole else _TURN_OF_HISTORY
+                whole = self._counting.calls_are_whole and self._counting.costs_are_whole
+                turn = _TURN_SECONDS if whole else _TURN_OF_HISTORY
                 left = not self._counting.count(connection, began + turn)
                 if askers:
                     self._of_database = tuple(families.of_database(facts.written(connection, living)))
