@@ -259,6 +259,7 @@ def test_how_the_recorder_does_is_told(db_path: Path, make_event: MakeEvent) -> 
             recorder.submit(make_event(event_id=os.urandom(16).hex()))
             wait_until(lambda: "spilled" in recorder.counters())
             figures = served.scrape()
+        wait_until(lambda: "replayed" in recorder.counters())
         recorder.close()
         after = served.scrape()
     assert figures.value("llm_metrics_recorders") == 1

@@ -33,6 +33,10 @@ _PATIENCE_SECONDS: Final = 2.0  # for locks, which in WAL only a recovery takes
 _ANSWER_SECONDS: Final = 8.0  # Prometheus waits for ten
 _END_SECONDS: Final = 0.9
 
+# What is done, as it is told when it is done again.
+_READING: Final = "The database is read again."
+_SAVING: Final = "The totals are saved again."
+
 _VERSION: Final = version("llm-metrics-proxy")
 
 
@@ -55,7 +59,7 @@ class Keeper:
         self._of_database: Sequence[Metric] = ()  # the last that was read
         self._last = Figures([families.database_up(up=False)], database_up=False)
         self._rest = 0.0  # seconds until the next turn, when there is more to add
-        self._complaint: str | None = None
+        self._complaints: dict[str, str | None] = {}
         self._asked = threading.Condition()
         self._askers: list[Future[Figures]] = []
         self._ends = threading.Event()
@@ -91,7 +95,12 @@ class Keeper:
                 if not self._askers and not self._ends.is_set():
                     self._asked.wait(self._rest if left else IDLE_SECONDS)
                 askers, self._askers = self._askers, []
-            left = self._turn(askers)
+            try:
+                left = self._turn(askers)
+            except Exception as error:  # noqa: BLE001 - the thread must go on; its text may quote what a client wrote
+                self._tell(_READING, own_fault(error))
+                for asker in askers:
+                    asker.set_exception(error)
             if time.monotonic() >= self._save_next:
                 self._save()
         self._save()
@@ -110,14 +119,14 @@ class Keeper:
                     self._of_database = tuple(families.of_database(facts.written(connection, living)))
         except RecorderError as error:
             up = False
-            self._tell(str(error))
+            self._tell(_READING, str(error))
         except KeyboardInterrupt:  # a statement was ended, since all of it ends
             up = False
-        except Exception as error:  # noqa: BLE001 - the thread must go on; its text may quote what a client wrote
+        except Exception as error:  # noqa: BLE001 - as above, and what is known is told
             up = False
-            self._tell(own_fault(error))
+            self._tell(_READING, own_fault(error))
         else:
-            self._tell(None)
+            self._tell(_READING, None)
         if askers:
             figures = self._last = self._figures(living, up=up)
             for asker in askers:
@@ -152,17 +161,18 @@ class Keeper:
         try:
             self._counting.save()
         except (RecorderError, OSError, sqlite3.Error) as error:
-            self._tell(f"The totals cannot be saved for now. {refusal(self._path, error)}")
+            self._tell(_SAVING, f"The totals cannot be saved for now. {refusal(self._path, error)}")
         except Exception as error:  # noqa: BLE001 - as above
-            self._tell(own_fault(error))
+            self._tell(_SAVING, own_fault(error))
         else:
+            self._tell(_SAVING, None)
             self._saved_at = time.time()
 
-    def _tell(self, complaint: str | None) -> None:
+    def _tell(self, doing: str, complaint: str | None) -> None:
         """Say what is the matter once, and when it is over."""
-        if complaint == self._complaint:
+        if complaint == self._complaints.get(doing):
             return
-        self._complaint = complaint
+        self._complaints[doing] = complaint
         with suppress(OSError, ValueError):  # nobody listens, which is no reason to end
-            sys.stderr.write(f"{printable(complaint) if complaint else 'The database is read again.'}\n")
+            sys.stderr.write(f"{printable(complaint or doing)}\n")
             sys.stderr.flush()
