@@ -20,8 +20,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from recorder.cli import main
 from recorder.events import CompletionRequest
-from recorder.export.prometheus import address
+from recorder.export.prometheus import address, counting, facts, keeper
 from recorder.export.prometheus.server import MOST_CLIENTS
+from recorder.reader import reader
 from recorder.worker import Recorder
 from tests.calls import any_calls, write
 from tests.prometheus_rig import PROMTOOL, Figures, parsed, serving
@@ -278,6 +279,33 @@ def test_how_the_recorder_does_is_told(db_path: Path, make_event: MakeEvent) -> 
     assert figures.value("llm_metrics_newest_call_timestamp_seconds") == 1_772_366_400
     assert (after.value("llm_metrics_recorders"), after.value("llm_metrics_spill_files")) == (0, 0)
     assert after.value("llm_metrics_events_spilled_total") == after.value("llm_metrics_events_replayed_total") == 1
+
+
+def test_what_was_kept_aside_and_came_back_does_not_wait_in_memory(current_db: Path) -> None:
+    counters = {"received": 10, "spilled": 3, "replayed": 3, "written": 7, "dropped_queue_full": 1}
+    for name, value in (counters | {"dropped_spill_damaged": 5}).items():
+        for process in ("living", "killed"):
+            execute(current_db, "INSERT INTO recorder_counters VALUES (?, ?, ?, '')", process, name, value)
+    with reader(current_db) as connection:
+        assert facts.written(connection, {"living"}).in_memory == 2
+        assert facts.written(connection, set()).in_memory == 0
+
+
+def test_history_is_never_shown_as_traffic(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "AT_ONCE", 5)
+    monkeypatch.setattr(keeper, "_TURN_OF_HISTORY", 0.0)
+    keeping = keeper.Keeper(filled)
+    keeping.start()
+    seen: list[tuple[float, float, bool]] = []
+    while not seen or seen[-1][0] < 1:
+        values = {one.name: [sample.value for sample in one.samples] for one in keeping.ask().metrics}
+        seen.append(
+            (values["llm_metrics_counted_ratio"][0], sum(values.get("llm_calls", [])), "llm_cost_dollars" in values)
+        )
+    keeping.stop()
+    assert len(seen) > 3
+    assert {(calls, costs) for share, calls, costs in seen if share < 1} == {(0, False)}
+    assert seen[-1] == (1, 500, True)
 
 
 def test_how_far_exporters_are_behind_is_told(filled: Path) -> None:
