@@ -1,5 +1,6 @@
 """`llm-metrics serve` as a process of its own, and what it says, for the tests of the figures."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -11,11 +12,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
 PROMETHEUS = shutil.which("prometheus") or "prometheus"  # of Debian's package
 PROMTOOL = shutil.which("promtool") or "promtool"
+
+needs_prometheus = pytest.mark.skipif(
+    not (shutil.which("promtool") or os.environ.get("CI")), reason="needs Prometheus: apt install prometheus"
+)
 
 type Series = tuple[str, frozenset[tuple[str, str]]]
 

@@ -25,7 +25,7 @@ from recorder.export.prometheus.server import MOST_CLIENTS
 from recorder.reader import reader
 from recorder.worker import Recorder
 from tests.calls import any_calls, write
-from tests.prometheus_rig import PROMTOOL, Figures, parsed, serving
+from tests.prometheus_rig import PROMTOOL, Figures, needs_prometheus, parsed, serving
 from tests.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
 from tests.test_worker import wait_until
 
@@ -324,6 +324,7 @@ def test_how_far_exporters_are_behind_is_told(filled: Path) -> None:
     assert figures.total("llm_metrics_exporter_rows_waiting") == 100  # not our own
 
 
+@needs_prometheus
 def test_promtool_accepts_what_hostile_calls_leave(filled: Path) -> None:
     for text in HOSTILE:
         execute(filled, INSERT, *[text] * 4)
