@@ -64,6 +64,7 @@ def filled(current_db: Path, make_event: MakeEvent) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "LONGEST_WAIT", 0.01)
     monkeypatch.setattr(run, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
 
 
 def fails(times: int, error: Exception) -> Callable[[Batch], None]:
@@ -244,22 +245,31 @@ def test_it_follows_what_comes(filled: Path, make_event: MakeEvent) -> None:
     assert list(shelf.rows.values())[: ROWS + 3] == stored(filled)[: ROWS + 3]
 
 
-def test_a_row_that_will_soon_have_a_cost_waits_for_it(current_db: Path, make_event: MakeEvent) -> None:
-    now = datetime.now(UTC)
-    old, young = (timestamps.bound(now - ago) for ago in (outbox.PRICED_WITHIN * 2, timedelta(0)))
-    add(current_db, make_event(timestamp=old, model="old"), make_event(timestamp=young, model="young"))
-    with closing(open_background(current_db)) as connection:
-        assert outbox.last_of_next(connection, 0, 10, priced=True) == 1
-        assert outbox.last_of_next(connection, 0, 10, priced=False) == 2
-        watermarks.move(connection, watermarks.PRICING, 2)
-        assert outbox.last_of_next(connection, 0, 10, priced=True) == 2
+def test_a_row_that_will_soon_have_a_cost_waits_for_it(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(open_background(filled)) as connection:
+        watermarks.move(connection, watermarks.PRICING, 12)
+        monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(minutes=1))
+        priced = outbox.Priced()
+        assert [priced.up_to(connection, wanted) for wanted in (7, ROWS)] == [7, 12]
+        monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
+        assert priced.up_to(connection, ROWS) == ROWS, "nobody prices here"
 
 
-def test_a_call_that_took_long_waits_from_its_end_on(current_db: Path, make_event: MakeEvent) -> None:
-    began = timestamps.bound(datetime.now(UTC) - timedelta(minutes=10))
-    add(current_db, make_event(timestamp=began, response_time_ms=590_000))
-    with closing(open_background(current_db)) as connection:
-        assert outbox.last_of_next(connection, 0, 10, priced=True) == 0
+def test_one_that_follows_sends_what_has_its_cost_first(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(minutes=1))
+    with closing(open_background(filled)) as connection:
+        watermarks.move(connection, watermarks.PRICING, 12)
+    shelf = Shelf()
+
+    def priced_later(report: Report) -> bool:
+        if report.sent == 12:
+            assert [row[0] for row in shelf.rows.values()] == [*range(1, 13)]
+            with closing(open_background(filled)) as connection:
+                watermarks.move(connection, watermarks.PRICING, ROWS)
+        return report.sent == ROWS
+
+    following(filled, shelf, priced_later)
+    assert list(shelf.rows.values()) == stored(filled)
 
 
 def test_a_row_that_is_refused_is_left_out_and_counted_and_no_other(filled: Path) -> None:

@@ -7,14 +7,13 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import closing
-from importlib import import_module
-from types import FrameType, ModuleType
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from recorder.background import open_background
-from recorder.commands.common import EXIT_CODES, database_option, refusing
+from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
 from recorder.database import get_db_path
 from recorder.errors import ExportFailed
 from recorder.export import cursors, telling
@@ -58,7 +57,7 @@ def _exporting(command: Callable[..., "Destination"]) -> Callable[..., None]:
     ) -> None:
         path = get_db_path(db)
         destination = command(host_id=host_id, **arguments)
-        loop = _with_extra("recorder.export.run")
+        loop = with_extra("recorder.export.run")
         os.nice(_NICENESS)
         with telling.telling("Exporting") as told:
             done = loop.export(
@@ -68,17 +67,6 @@ def _exporting(command: Callable[..., "Destination"]) -> Callable[..., None]:
         click.echo(f"{done.sent:,} rows were sent to {printable(destination.name)}{refused}, {done.waiting:,} wait.")
 
     return run
-
-
-def _with_extra(module: str) -> ModuleType:
-    """A module that needs the extra `export`, which not everybody has."""
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("recorder"):
-            raise
-        what = f"The Python package {error.name} is missing"
-        raise ExportFailed(what=what, cure="install llm-metrics-proxy with its extra `export`") from error
 
 
 def _stopped_by_signals() -> threading.Event:
@@ -105,7 +93,7 @@ def postgres(*, dsn: str, host_id: str) -> "Destination":
     Tables and views are made there if they are missing. Each row is there once, however often this is run; a cost that
     comes later is brought later.
     """
-    made: Destination = _with_extra("recorder.export.postgres.destination").Postgres(dsn, host_id)
+    made: Destination = with_extra("recorder.export.postgres.destination").Postgres(dsn, host_id)
     return made
 
 
@@ -127,7 +115,7 @@ def otlp(*, endpoint: str, protocol: str, host_id: str) -> "Destination":
     too. Each call becomes a span, a child of the caller's own where it sent a traceparent. After an outage a span may
     come twice, with the same ids.
     """
-    made: Destination = _with_extra("recorder.export.otlp.destination").Otlp(endpoint, protocol, host_id)
+    made: Destination = with_extra("recorder.export.otlp.destination").Otlp(endpoint, protocol, host_id)
     return made
 
 
@@ -141,7 +129,7 @@ def forget(name: str, db: str | None) -> None:
     NAME is what `llm-metrics status` calls it. If it is started again it begins with the first row.
     """
     path = get_db_path(db)
-    loop = _with_extra("recorder.export.run")
+    loop = with_extra("recorder.export.run")
     with closing(open_background(path)) as connection, loop.alone(path, name) as alone:
         if not alone:
             raise ExportFailed(what=f"The export to {name} runs", cure="end it first")

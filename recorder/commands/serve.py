@@ -6,9 +6,8 @@ from typing import Final
 
 import click
 
-from recorder.commands.common import EXIT_CODES, database_option, refusing
+from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
 from recorder.database import get_db_path
-from recorder.errors import CannotServe
 from recorder.printable import printable
 
 _NICENESS: Final = 10  # the proxy and its clients come first
@@ -33,13 +32,7 @@ def serve(address: str, db: str | None) -> None:
     for each database.
     """
     path = get_db_path(db)
-    try:
-        from recorder.export.prometheus import run  # noqa: PLC0415 - it needs the extra `export`
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("recorder"):
-            raise
-        what = f"The Python package {error.name} is missing"
-        raise CannotServe(what=what, cure="install llm-metrics-proxy with its extra `export`") from error
+    run = with_extra("recorder.export.prometheus.run")
     os.nice(_NICENESS)
     say = partial(click.echo, err=True)
     run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

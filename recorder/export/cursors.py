@@ -43,6 +43,7 @@ _KEEP = "UPDATE exporters SET state = ? WHERE name = ?"
 _ALL = "SELECT name, row_id, sent, refused, reached_at, error FROM exporters ORDER BY name"
 # By the table's own order: the first that waits is about the oldest, and nothing that grows with the table is read.
 _FIRST_WAITING = "SELECT timestamp FROM completion_requests WHERE id > ? ORDER BY id LIMIT 1"
+_OLDEST = "SELECT ifnull(min(id), 1) FROM completion_requests"
 _FORGET = "DELETE FROM exporters WHERE name = ?"
 
 type Mark = tuple[str, int, int, str]
@@ -108,10 +109,11 @@ def needed(connection: sqlite3.Connection) -> int | None:
 def lags(connection: sqlite3.Connection) -> tuple[Lag, ...]:
     """How all exporters stand."""
     newest, since = watermarks.newest(connection), _active_since()
+    (oldest,) = connection.execute(_OLDEST).fetchone()
     found = []
     for name, row_id, sent, refused, reached_at, error in connection.execute(_ALL).fetchall():
         first = connection.execute(_FIRST_WAITING, (row_id,)).fetchone()
-        waiting = max(newest - row_id, 0)
+        waiting = max(newest - max(row_id, oldest - 1), 0)  # what was pruned is gone
         found.append(
             Lag(name, reached_at >= since, waiting, first[0] if first else None, sent, refused, reached_at, error)
         )

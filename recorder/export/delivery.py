@@ -47,7 +47,8 @@ class Delivery:
         self.waiting = 0  # about how many the destination does not have
         self.batch: Batch | None = None  # what is to be sent next
         self._path, self._to = path, destination
-        self._at_once, self._priced, self._stop = at_once, priced, stop
+        self._at_once, self._stop = at_once, stop
+        self._priced = outbox.Priced() if priced else None
         self._cursor = Cursor("", Position(0, 0))
         self._connected = False
         self._taken: _Taken | None = None
@@ -137,7 +138,9 @@ class Delivery:
                 self._connected = False
                 message = "the database was put back to an earlier state"
                 raise Unavailable(message)
-            last = outbox.last_of_next(connection, at.row_id, self._at_once, priced=self._priced)
+            last = outbox.last_of_next(connection, at.row_id, self._at_once)
+            if self._priced:
+                last = max(at.row_id, self._priced.up_to(connection, last))
             if taken or last > at.row_id:
                 with Slices(connection, self._path, stop=self._stop).hold():
                     if taken:

@@ -55,7 +55,7 @@ class Counting:
         self._mark = mark
         self._counted = 0  # rows since they were saved
         self._last_row: object = None
-        self._priced_to, self._priced_at = -1, time.monotonic()
+        self._priced = outbox.Priced()
 
     def count(self, connection: sqlite3.Connection, ends: float) -> bool:
         """Add rows until `ends` (monotonic), at least a piece, and whether there are no more.
@@ -125,7 +125,7 @@ class Counting:
         newest = watermarks.newest(connection)
         if self._history_id == _NOT_SEEN:
             self._history_id = newest
-        last = outbox.last_of_next(connection, self.row_id, AT_ONCE, priced=False)
+        last = outbox.last_of_next(connection, self.row_id, AT_ONCE)
         if last > self.row_id:
             rows = _read(connection, _CALLS, (self.row_id, last))
             self._last_row = connection.execute(_ROW, (last,)).fetchone()
@@ -137,25 +137,14 @@ class Counting:
 
     def _add_costs(self, connection: sqlite3.Connection) -> bool:
         """Add the costs of a piece, and whether there are more that could be added."""
-        limit = min(self._costs_until(connection), self.row_id)
-        last = outbox.last_of_next(connection, self.cost_id, AT_ONCE, priced=False)
+        limit = self._priced.up_to(connection, self.row_id)
+        last = outbox.last_of_next(connection, self.cost_id, AT_ONCE)
         last = limit if last == self.cost_id else min(last, limit)  # the rows in between may have been deleted
         if last > self.cost_id:
             self.totals.add_costs(_read(connection, _COSTS, (self.cost_id, last)))
             self.cost_id = last
             self.is_saved = False
         return last < limit
-
-    def _costs_until(self, connection: sqlite3.Connection) -> int:
-        """The id up to which rows have the cost that they get.
-
-        The recorder's own watermark, unless that stands still: then nobody prices here.
-        """
-        priced_to, now = watermarks.get(connection, watermarks.PRICING), time.monotonic()
-        if priced_to != self._priced_to or priced_to >= self.row_id:
-            self._priced_to, self._priced_at = priced_to, now
-        stands_still = now - self._priced_at >= outbox.PRICED_WITHIN.total_seconds()
-        return self.row_id if stands_still else priced_to
 
     def _note_progress(self, connection: sqlite3.Connection, newest: int, *, costs_left: bool) -> None:
         (first,) = connection.execute(_FIRST).fetchone()
