@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARK := .venv/setup
 DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile clients check lock clean FORCE
+.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile clients receivers check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -72,6 +72,9 @@ hostile: $(MARK) ## 100,000 exchanges with hostile clients and providers: nobody
 clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
 	@exec $(BIN)/python -m clients $(ARGS)
 
+receivers: $(MARK) ## send a traced call to real receivers of OTLP, installed from the registry into .receivers/; ARGS="phoenix --picture trace.png"
+	@exec $(BIN)/python -m receivers $(ARGS)
+
 check: $(MARK) ## linters, formatting, types, who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,5 +90,5 @@ lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes new
 	$(LOCK) $(ARGS) -o dashboard/requirements.txt dashboard/requirements.in
 	echo hatchling | $(LOCK) $(ARGS) -c requirements-dev.txt -o requirements-build.txt -
 
-clean: ## remove venvs, .clients and caches, but no database
-	rm -rf .venv .venv-dashboard .clients .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove venvs, .clients, .receivers and caches, but no database
+	rm -rf .venv .venv-dashboard .clients .receivers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

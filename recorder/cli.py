@@ -8,12 +8,14 @@ from recorder.commands.check import check
 from recorder.commands.common import EXIT_CODES
 from recorder.commands.doctor import doctor
 from recorder.commands.env import env
+from recorder.commands.export import export
 from recorder.commands.importing import import_command
 from recorder.commands.migrate import migrate
 from recorder.commands.prune import prune
 from recorder.commands.recost import recost
 from recorder.commands.restore import restore
 from recorder.commands.rollup import rollup
+from recorder.commands.serve import serve
 from recorder.commands.status import status
 
 
@@ -28,12 +30,14 @@ for command in (
     check,
     doctor,
     env,
+    export,
     import_command,
     migrate,
     prune,
     recost,
     restore,
     rollup,
+    serve,
     status,
 ):
     main.add_command(command)

@@ -159,7 +159,9 @@ def open_reader(path: Path, *, timeout: float = _READER_BUSY_SECONDS) -> sqlite3
     if version != CURRENT_SCHEMA_VERSION:
         connection.close()
         what = f"{path} has schema version {version}, and this program reads version {CURRENT_SCHEMA_VERSION}"
-        raise DatabaseRefused(what=what, cure="read it with the release that writes it")
+        older = version < CURRENT_SCHEMA_VERSION
+        cure = "run llm-metrics migrate" if older else "read it with the release that writes it"
+        raise DatabaseRefused(what=what, cure=cure)
     return connection
 
 

@@ -7,6 +7,7 @@ RecorderError
   ├─ RestoreFailed     a backup could not be put back; the database is what it was
   ├─ ImportFailed      a file could not be read in; what was read in before stays
   ├─ ExportFailed      rows cannot be brought to a destination before somebody does something about it
+  ├─ CannotServe       figures cannot be served at an address
   ├─ BadPrices         the file of own prices cannot be used
   ├─ ReportFailed      a report could not be written; what stood there stays
   ├─ NoAuthority       the certificate of the proxy's CA cannot be read
@@ -46,6 +47,10 @@ class ImportFailed(RecorderError):  # noqa: N818
 
 class ExportFailed(RecorderError):  # noqa: N818
     """Rows cannot be brought to a destination before somebody does something about it."""
+
+
+class CannotServe(RecorderError):  # noqa: N818
+    """Figures cannot be served at an address."""
 
 
 class BadPrices(RecorderError):  # noqa: N818

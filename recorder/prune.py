@@ -21,6 +21,7 @@ import msgspec
 from recorder import database, identity, presence, rollup, timestamps, watermarks
 from recorder.account import Account
 from recorder.background import open_background
+from recorder.export import cursors
 from recorder.slices import HOLD_MS, Slices
 
 EARLIER: Final = "earlier"  # the process name under which the counters of those long gone are added up
@@ -31,11 +32,12 @@ _READ_AHEAD = 2_000  # rows: found before the lock is taken
 _FREED_AT_ONCE = 16  # pages, between two looks at the clock
 
 # event_id is read so that the row itself is in memory before the lock is taken.
-# Only what the roll-up has: a call that came in later with an old timestamp is for the next time.
+# Only what the roll-up and the exporters have: a call that came in later with an old timestamp is for the next time.
 _OLD_CALLS = """
     SELECT id, timestamp, event_id FROM completion_requests WHERE timestamp < ? AND id <= ? ORDER BY timestamp LIMIT ?
 """
-_COUNT = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests WHERE timestamp < ?"
+_COUNT = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests WHERE timestamp < ? AND id <= ?"
+_COUNT_KEPT = "SELECT count(*) FROM completion_requests WHERE timestamp < ? AND id > ?"
 _DELETE_CALL = "DELETE FROM completion_requests WHERE id = ?"
 # Of the recorder's own tables: which rows are old, and how one of them is deleted. What was replayed of a spill file is
 # known for as long as the file may be there.
@@ -57,11 +59,12 @@ _FORGET = "DELETE FROM recorder_counters WHERE process = ?"
 
 
 class Old(msgspec.Struct, frozen=True):
-    """The calls before a moment: how many, and from when to when."""
+    """The calls before a moment: how many, and from when to when, without those that are kept for exporters."""
 
     rows: int
     from_at: str | None
     to_at: str | None
+    kept: int
 
 
 class Pruned(msgspec.Struct, frozen=True):
@@ -70,6 +73,7 @@ class Pruned(msgspec.Struct, frozen=True):
     rows: int
     from_at: str | None
     to_at: str | None
+    kept: int  # older calls that an active exporter has not sent yet
     slices: int
     longest_hold_ms: float
     bytes_before: int
@@ -87,7 +91,10 @@ def old(path: Path, before: datetime) -> Old:
     bound = timestamps.bound(before)
     try:
         with closing(database.open_reader(path)) as connection:
-            return Old(*connection.execute(_COUNT, (bound,)).fetchone())
+            needed = _needed(connection)
+            (kept,) = connection.execute(_COUNT_KEPT, (bound, needed)).fetchone()
+            rows, from_at, to_at = connection.execute(_COUNT, (bound, needed)).fetchone()
+            return Old(rows, from_at, to_at, kept)
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
 
@@ -123,6 +130,12 @@ def prune(  # noqa: PLR0913 - how it is done, each by name and with a default
         raise identity.refusal(path, error) from error
 
 
+def _needed(connection: sqlite3.Connection) -> int:
+    """The id up to which exporters need no row any more."""
+    needed = cursors.needed(connection)
+    return sys.maxsize if needed is None else needed
+
+
 def _long_ago() -> str:
     return timestamps.bound(datetime.now(UTC) - GONE_AFTER)
 
@@ -132,6 +145,7 @@ class _Pruning:
         self._connection = connection
         self._path = path
         self._slices = slices
+        self._needed = _needed(connection)
         self._account = Account(connection, "prune")
 
     def run(self, bound: str, progress: Callable[[int], None]) -> Pruned:
@@ -146,6 +160,7 @@ class _Pruning:
             rows=self._account.count,
             from_at=self._account.from_at,
             to_at=self._account.to_at,
+            kept=self._kept(bound),
             slices=self._slices.count,
             longest_hold_ms=round(self._slices.longest_ms, 1),
             bytes_before=bytes_before,
@@ -154,8 +169,8 @@ class _Pruning:
         )
 
     def _delete_calls(self, bound: str, progress: Callable[[int], None]) -> None:
-        added_up_to = watermarks.get(self._connection, watermarks.ROLLUP)
-        while rows := self._connection.execute(_OLD_CALLS, (bound, added_up_to, _READ_AHEAD)).fetchall():
+        up_to = min(watermarks.get(self._connection, watermarks.ROLLUP), self._needed)
+        while rows := self._connection.execute(_OLD_CALLS, (bound, up_to, _READ_AHEAD)).fetchall():
             waiting = deque(rows)
             while waiting:
                 if self._slices.stopped:
@@ -169,6 +184,10 @@ class _Pruning:
                     self._account.add(gone)
                 self._checkpoint()
                 progress(self._account.count)
+
+    def _kept(self, bound: str) -> int:
+        (calls,) = self._connection.execute(_COUNT_KEPT, (bound, self._needed)).fetchone()
+        return int(calls)
 
     def _delete_others(self, find: str, delete: str, bound: str) -> None:
         waiting = deque(self._connection.execute(find, {"bound": bound, "long_ago": _long_ago()}).fetchall())

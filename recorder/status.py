@@ -17,6 +17,8 @@ import msgspec
 from migrations import CURRENT_SCHEMA_VERSION
 from recorder import identity, ledger, table_backup, timestamps
 from recorder.errors import DatabaseRefused
+from recorder.export import cursors
+from recorder.export.cursors import Lag
 from recorder.printable import printable
 from recorder.reader import reader
 from recorder.sqlite_defects import defects
@@ -35,6 +37,7 @@ _ENDS = """
         (SELECT min(timestamp) FROM completion_requests), (SELECT max(timestamp) FROM completion_requests)
 """
 
+_EXPORT_HEADER = ("to", "waiting", "the first since", "sent", "refused", "last reached", "error")
 _EVENT_HEADER = ("at", "kind", "count", "from", "to", "detail", "process")
 _ADDRESS_HEADER = ("count", "host", "path", "first", "last")
 
@@ -71,6 +74,7 @@ class Status(msgspec.Struct, frozen=True):
     rows: Rows
     counters: dict[str, int]
     dropped: dict[str, int]
+    exporters: tuple[Lag, ...]
     recent_since: str
     recent_processes: tuple[ledger.ProcessCounters, ...]
     events: tuple[ledger.RecorderEvent, ...]
@@ -106,6 +110,7 @@ def collect(path: Path) -> Status:
                 rows=_rows(connection),
                 counters=counters,
                 dropped={n.removeprefix(_DROPPED): v for n, v in counters.items() if n.startswith(_DROPPED)},
+                exporters=cursors.lags(connection),
                 recent_since=since,
                 recent_processes=ledger.counters_since(connection, since),
                 events=ledger.last_events(connection, _EVENTS_SHOWN),
@@ -137,12 +142,25 @@ def as_text(status: Status) -> str:
     if addresses:
         gaps += f" ({seen.requests:,} requests, {seen.addresses:,} addresses"
         gaps += ")" if len(addresses) == seen.addresses else f", of which the {len(addresses)} most frequent)"
+    exports = [
+        (
+            one.name,
+            _number(one.waiting),
+            one.waiting_since,
+            _number(one.sent),
+            _number(one.refused),
+            one.reached_at if one.active else f"{one.reached_at}: nothing is kept for it any more",
+            _short(one.error) if one.error else None,
+        )
+        for one in status.exporters
+    ]
     counters = [(name, _number(n)) for name, n in status.counters.items() if not name.startswith(_DROPPED)]
     dropped = [(cause, _number(n)) for cause, n in status.dropped.items()]
     sections = [
         "\n".join(_aligned(_facts(status))),
         _section("Counters, all processes", counters),
         _section("Dropped, by cause", dropped),
+        *([_section("Exports", exports, _EXPORT_HEADER)] if exports else []),
         _section(f"Processes that wrote in the last {RECENT.seconds // 60} minutes", recent),
         _section(f"Events of the recorder, at most {_EVENTS_SHOWN}, newest first", events, _EVENT_HEADER),
         _section(gaps, addresses, _ADDRESS_HEADER),

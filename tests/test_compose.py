@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from addon.settings import OPTIONS
 from demo.proxy import ROOT
+from recorder.cli import main
 from recorder.worker import Recorder
 from tests import container
 
 # Ours: those of others are run as their makers made them.
-OWN = ["proxy", "more", "dashboard", "ollama-proxy"]
+EXPORTERS = ["postgres-export", "metrics", "otlp-export"]
+OWN = ["proxy", "more", "dashboard", "ollama-proxy", *EXPORTERS]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +78,7 @@ def test_a_proxy_is_told_where_it_is_published(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*OWN, "balancer"])
-def test_every_container_but_ollama_is_walled_in(name: str) -> None:
+def test_every_container_of_ours_is_walled_in(name: str) -> None:
     service = services()[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -113,6 +116,19 @@ def test_every_setting_is_an_option_of_the_addon() -> None:
     for name in ("proxy", "more", "ollama-proxy"):
         given = {one.lower() for one in services()[name]["environment"] if one.startswith("METRICS_")}
         assert given <= OPTIONS.keys()
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_an_exporter_is_a_command_that_there_is(name: str) -> None:
+    program, *words = services()[name]["command"]
+    assert program == "llm-metrics"
+    result = CliRunner().invoke(main, [*words, "--help"])
+    assert (result.exit_code, "Usage:" in result.stdout) == (0, True), result.output
+
+
+def test_every_file_that_a_container_gets_is_there() -> None:
+    for name, config in container.compose()["configs"].items():
+        assert "content" in config or (ROOT / config["file"]).is_file(), name
 
 
 def test_what_the_environment_says_is_filled_in() -> None:

@@ -369,8 +369,8 @@ def test_the_json_document_has_every_figure(filled: Path, tmp_path: Path) -> Non
     assert document["rows"] == CALLS
     assert document["before"] == "2026-03-02T00:00:00.000Z"
     assert set(document) == {
-        "database", "before", "dry_run", "rows", "from_at", "to_at", "slices", "longest_hold_ms", "bytes_before",
-        "bytes_after", "vacuumed", "backup",
+        "database", "before", "dry_run", "rows", "from_at", "to_at", "kept", "slices", "longest_hold_ms",
+        "bytes_before", "bytes_after", "vacuumed", "backup",
     }  # fmt: skip
 
 

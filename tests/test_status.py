@@ -89,6 +89,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
             "rows",
             "counters",
             "dropped",
+            "exporters",
             "recent_since",
             "recent_processes",
             "events",

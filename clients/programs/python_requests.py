@@ -2,12 +2,13 @@
 
 import json
 import os
+from typing import Any
 
 import requests
 
 URL = "https://api.openai.com/v1/chat/completions"
 headers = {"Authorization": f"Bearer {os.environ['OPENAI_API_KEY']}"}
-asked = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Name three rivers."}]}
+asked: dict[str, Any] = {"model": "gpt-5-mini", "messages": [{"role": "user", "content": "Name three rivers."}]}
 
 answer = requests.post(URL, headers=headers, json=asked, timeout=60)
 answer.raise_for_status()

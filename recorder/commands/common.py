@@ -2,10 +2,12 @@
 
 import functools
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 
 import click
 
-from recorder.errors import RecorderError
+from recorder.errors import ExportFailed, RecorderError
 from recorder.printable import printable
 
 EXIT_CODES = """\b
@@ -35,3 +37,18 @@ def refusing[**P](command: Callable[P, None]) -> Callable[P, None]:
             raise click.ClickException(message) from error
 
     return run
+
+
+def with_extra(module: str) -> ModuleType:
+    """A module that needs the extra `export`, which not everybody has.
+
+    Raises:
+        ExportFailed: one of the extra's packages is missing.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("recorder"):
+            raise
+        what = f"The Python package {error.name} is missing"
+        raise ExportFailed(what=what, cure="install llm-metrics-proxy with its extra `export`") from error

@@ -60,7 +60,11 @@ def prune(  # noqa: PLR0913 - the options
     old = retention.old(path, bound)
     result: dict[str, object] = {"database": str(path), "before": timestamps.bound(bound), "dry_run": dry_run}
     if dry_run:
-        _say(as_json, result | msgspec.structs.asdict(old), f"{old.rows:,} calls would be deleted{_span(old)}.")
+        _say(
+            as_json,
+            result | msgspec.structs.asdict(old),
+            f"{old.rows:,} calls would be deleted{_span(old)}.{_kept(old)}",
+        )
         return
     if not yes:
         click.confirm(f"Delete {old.rows:,} calls{_span(old)}?", abort=True, err=True)
@@ -78,7 +82,8 @@ def prune(  # noqa: PLR0913 - the options
         "vacuumed": done.vacuumed or vacuum,
     }
     text = (
-        f"{done.rows:,} calls were deleted{_span(done)}; the longest lock was {done.longest_hold_ms:.0f} ms.\n"
+        f"{done.rows:,} calls were deleted{_span(done)}; the longest lock was {done.longest_hold_ms:.0f} ms."
+        f"{_kept(done)}\n"
         f"The file had {done.bytes_before:,} bytes and has {size:,}. The backup is {saved}."
     )
     _say(as_json, result, text if result["vacuumed"] else f"{text}\n{_STAYS}")
@@ -95,6 +100,10 @@ def _bound(older_than: str | None, before: datetime | None) -> datetime:
 
 def _span(what: retention.Old | retention.Pruned) -> str:
     return f" (from {what.from_at} to {what.to_at})" if what.rows else ""
+
+
+def _kept(what: retention.Old | retention.Pruned) -> str:
+    return f" {what.kept:,} older calls are kept: an export has not sent them yet." if what.kept else ""
 
 
 def _say(as_json: bool, document: dict[str, object], text: str) -> None:  # noqa: FBT001 - the command's own flag

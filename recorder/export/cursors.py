@@ -10,26 +10,24 @@ from typing import Final
 
 import msgspec
 
-from recorder import timestamps
+from recorder import timestamps, watermarks
 from recorder.export.destination import Position
 
 ACTIVE_FOR: Final = timedelta(days=7)  # after an exporter last reached its destination, rows are kept for it
 
+_GET = "SELECT source_id, row_id, ifnull(change_id, 0) FROM exporters WHERE name = ?"
 _REGISTER = """
     INSERT INTO exporters (name, source_id, row_id, claimed_id, change_id, sent, refused, reached_at)
-    VALUES (?, ?, 0, 0, ?, 0, 0, ?) ON CONFLICT DO NOTHING
-"""
-_GET = "SELECT source_id, row_id, ifnull(change_id, 0) FROM exporters WHERE name = ?"
-_SET_BACK = """
-    UPDATE exporters SET row_id = min(row_id, ?), change_id = min(change_id, ?) WHERE name = ?
+    VALUES (?, ?, ?, 0, ?, 0, 0, ?)
+    ON CONFLICT DO UPDATE SET row_id = excluded.row_id, change_id = excluded.change_id, reached_at = excluded.reached_at
 """
 _CLAIM = "UPDATE exporters SET claimed_id = max(claimed_id, ?) WHERE name = ?"
 _ADVANCE = """
     UPDATE exporters
-    SET row_id = ?, change_id = CASE WHEN change_id IS NOT NULL THEN ? END, sent = sent + ?, reached_at = ?, error = NULL
+    SET row_id = ?, change_id = CASE WHEN change_id IS NOT NULL THEN ? END, sent = sent + ?, refused = refused + ?,
+        reached_at = ?, error = NULL
     WHERE name = ?
 """
-_REFUSED = "UPDATE exporters SET refused = refused + 1 WHERE name = ?"
 _NOTE_ERROR = "UPDATE exporters SET error = ? WHERE name = ?"
 _NEEDED = "SELECT min(row_id) FROM exporters WHERE reached_at >= ?"
 # A change is known for as long as an exporter that is active lacks it, or until there is none.
@@ -39,9 +37,16 @@ _FORGET_CHANGES = """
         WHERE change_id IS NOT NULL AND reached_at >= ?
     )
 """
+_MARK = "SELECT source_id, row_id, sent, reached_at FROM exporters WHERE name = ?"
+_STATE = "SELECT CAST(state AS TEXT) FROM exporters WHERE name = ?"
+_KEEP = "UPDATE exporters SET state = ? WHERE name = ?"
 _ALL = "SELECT name, row_id, sent, refused, reached_at, error FROM exporters ORDER BY name"
-_WAITING = "SELECT count(*), min(timestamp) FROM (SELECT timestamp FROM completion_requests WHERE id > ? LIMIT ?)"
+# By the table's own order: the first that waits is about the oldest, and nothing that grows with the table is read.
+_FIRST_WAITING = "SELECT timestamp FROM completion_requests WHERE id > ? ORDER BY id LIMIT 1"
+_OLDEST = "SELECT ifnull(min(id), 1) FROM completion_requests"
 _FORGET = "DELETE FROM exporters WHERE name = ?"
+
+type Mark = tuple[str, int, int, str]
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -51,16 +56,32 @@ class Cursor(msgspec.Struct, frozen=True):
     position: Position
 
 
-def register(connection: sqlite3.Connection, name: str, *, wants_changes: bool) -> Cursor:
-    """The cursor of the exporter of this name, which stands at the beginning if it is new."""
-    connection.execute(_REGISTER, (name, secrets.token_hex(16), 0 if wants_changes else None, _now()))
-    source_id, row_id, change_id = connection.execute(_GET, (name,)).fetchone()
+class Lag(msgspec.Struct, frozen=True):
+    """How one exporter stands; `waiting` is about how many rows are not there yet: ids may have gaps."""
+
+    name: str
+    active: bool  # rows are kept for it
+    waiting: int
+    waiting_since: str | None  # the timestamp of the first of them
+    sent: int
+    refused: int
+    reached_at: str
+    error: str | None
+
+
+def find(connection: sqlite3.Connection, name: str) -> Cursor:
+    """The cursor of the exporter of this name; it stands at the beginning if it was never registered."""
+    found = connection.execute(_GET, (name,)).fetchone()
+    if found is None:
+        return Cursor(secrets.token_hex(16), Position(0, 0))
+    source_id, row_id, change_id = found
     return Cursor(source_id, Position(row_id, change_id))
 
 
-def set_back(connection: sqlite3.Connection, name: str, to: Position) -> None:
-    """The destination has no more than this."""
-    connection.execute(_SET_BACK, (*to, name))
+def register(connection: sqlite3.Connection, name: str, cursor: Cursor, *, wants_changes: bool) -> None:
+    """The destination was reached, and this is how far it has come; from now on rows are kept for it."""
+    change_id = cursor.position.change_id if wants_changes else None
+    connection.execute(_REGISTER, (name, cursor.source_id, cursor.position.row_id, change_id, _now()))
 
 
 def claim(connection: sqlite3.Connection, name: str, up_to: int) -> None:
@@ -68,15 +89,10 @@ def claim(connection: sqlite3.Connection, name: str, up_to: int) -> None:
     connection.execute(_CLAIM, (up_to, name))
 
 
-def advance(connection: sqlite3.Connection, name: str, position: Position, sent: int) -> None:
-    """The destination has `sent` rows more, and with them all up to `position`."""
-    connection.execute(_ADVANCE, (*position, sent, _now(), name))
+def advance(connection: sqlite3.Connection, name: str, position: Position, *, sent: int, refused: int) -> None:
+    """The destination has `sent` rows more, and with them all up to `position` but those that it refused."""
+    connection.execute(_ADVANCE, (*position, sent, refused, _now(), name))
     connection.execute(_FORGET_CHANGES, (_active_since(),))
-
-
-def note_refused(connection: sqlite3.Connection, name: str) -> None:
-    """The destination will never take one of the rows."""
-    connection.execute(_REFUSED, (name,))
 
 
 def note_error(connection: sqlite3.Connection, name: str, error: str) -> None:
@@ -88,6 +104,37 @@ def needed(connection: sqlite3.Connection) -> int | None:
     """The highest id up to which no active exporter lacks a row; None if there is no active one."""
     (row_id,) = connection.execute(_NEEDED, (_active_since(),)).fetchone()
     return None if row_id is None else int(row_id)
+
+
+def lags(connection: sqlite3.Connection) -> tuple[Lag, ...]:
+    """How all exporters stand."""
+    newest, since = watermarks.newest(connection), _active_since()
+    (oldest,) = connection.execute(_OLDEST).fetchone()
+    found = []
+    for name, row_id, sent, refused, reached_at, error in connection.execute(_ALL).fetchall():
+        first = connection.execute(_FIRST_WAITING, (row_id,)).fetchone()
+        waiting = max(newest - max(row_id, oldest - 1), 0)  # what was pruned is gone
+        found.append(
+            Lag(name, reached_at >= since, waiting, first[0] if first else None, sent, refused, reached_at, error)
+        )
+    return tuple(found)
+
+
+def mark(connection: sqlite3.Connection, name: str) -> Mark | None:
+    """What tells apart the last time that an exporter advanced from all others; None if there is no such exporter."""
+    found: Mark | None = connection.execute(_MARK, (name,)).fetchone()
+    return found
+
+
+def state(connection: sqlite3.Connection, name: str) -> str | None:
+    """What the exporter has kept."""
+    found = connection.execute(_STATE, (name,)).fetchone()
+    return found[0] if found else None
+
+
+def keep(connection: sqlite3.Connection, name: str, text: str) -> None:
+    """Keep what only the exporter itself understands, with its position."""
+    connection.execute(_KEEP, (text, name))
 
 
 def forget(connection: sqlite3.Connection, name: str) -> bool:

@@ -2,12 +2,13 @@
 
 import hashlib
 import sqlite3
+import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from migrations import CURRENT_SCHEMA_VERSION
-from recorder import schema, timestamps, watermarks
+from recorder import schema, watermarks
 from recorder.export.destination import Row
 
 COLUMNS: Final = schema.columns_of(CURRENT_SCHEMA_VERSION)
@@ -19,32 +20,33 @@ _ROWS = f"{_SELECT} WHERE id > ? AND id <= ? ORDER BY id"
 _LAST_OF_NEXT = """
     SELECT max(id) FROM (SELECT id FROM completion_requests WHERE id > ? ORDER BY id LIMIT ?)
 """
-_UNPRICED_SINCE = """
-    SELECT id, timestamp, response_time_ms FROM completion_requests WHERE id > ? AND id <= ? ORDER BY id
-"""
 _CHANGES = "SELECT id, row_id FROM export_changes WHERE id > ? ORDER BY id LIMIT ?"
 _IN_VERSION_1 = tuple(COLUMN[name] for name in schema.columns_of(1))
 
 
-def last_of_next(connection: sqlite3.Connection, above: int, at_most: int, *, priced: bool) -> int:
-    """The id of the last of the next rows above an id; `above` itself if there is none to be sent.
+class Priced:
+    """Up to which row calls have the cost that they get.
 
-    With `priced`, rows that the recorder will soon give a cost are left for later: those that it has not looked at yet
-    and that ended less than `PRICED_WITHIN` ago.
+    That is the recorder's own watermark, unless it stands still for `PRICED_WITHIN`: then nobody prices here.
     """
+
+    def __init__(self) -> None:
+        """It is not known yet."""
+        self._priced_to, self._moved_at = -1, time.monotonic()
+
+    def up_to(self, connection: sqlite3.Connection, wanted: int) -> int:
+        """`wanted`, or an id before it if the rows after that will soon have a cost."""
+        priced_to, now = watermarks.get(connection, watermarks.PRICING), time.monotonic()
+        if priced_to != self._priced_to or priced_to >= wanted:
+            self._priced_to, self._moved_at = priced_to, now
+        stands_still = now - self._moved_at >= PRICED_WITHIN.total_seconds()
+        return wanted if stands_still else min(priced_to, wanted)
+
+
+def last_of_next(connection: sqlite3.Connection, above: int, at_most: int) -> int:
+    """The id of the last of the next rows above an id; `above` itself if there is none."""
     (last,) = connection.execute(_LAST_OF_NEXT, (above, at_most)).fetchone()
-    if last is None:
-        return above
-    looked_at = max(watermarks.get(connection, watermarks.PRICING), above)
-    if not priced or last <= looked_at:
-        return int(last)
-    before = datetime.now(UTC) - PRICED_WITHIN
-    ready = min(looked_at, last)
-    for row_id, timestamp, ms in connection.execute(_UNPRICED_SINCE, (ready, last)):
-        if timestamp >= timestamps.bound(before - timedelta(milliseconds=ms)):
-            break
-        ready = row_id
-    return int(ready)
+    return above if last is None else int(last)
 
 
 def rows(connection: sqlite3.Connection, above: int, up_to: int) -> list[Row]:

@@ -1,0 +1,140 @@
+"""`llm-metrics export`: a command for each kind of destination, and one that ends an export for good."""
+
+import functools
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from types import FrameType
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from recorder.background import open_background
+from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
+from recorder.database import get_db_path
+from recorder.errors import ExportFailed
+from recorder.export import cursors, telling
+from recorder.printable import printable
+from recorder.slices import Slices
+
+if TYPE_CHECKING:
+    from recorder.export.destination import Destination
+
+_NICENESS: Final = 10  # the proxy and its clients come first
+
+
+@click.group(epilog=EXIT_CODES)
+def export() -> None:
+    """Bring the calls to a server that many hosts share.
+
+    Whatever ended an export, the next one goes on where it was. What it has not sent is not pruned, until it has not
+    reached its server for seven days. `llm-metrics status` shows how each export stands.
+    """
+
+
+def _exporting(command: Callable[..., "Destination"]) -> Callable[..., None]:
+    """The options that all exports have, around a function that makes the destination."""
+
+    @click.option("--follow", is_flag=True, help="Then go on with the calls that come, until Ctrl-C or SIGTERM.")
+    @click.option("--again", is_flag=True, help="Begin with the first row, as if nothing had been sent.")
+    @click.option("--rate", type=click.FloatRange(min=1), metavar="ROWS", help="At most so many rows a second.")
+    @click.option(
+        "--host-id",
+        envvar="LLM_METRICS_HOST_ID",
+        metavar="NAME",
+        default=socket.gethostname,
+        show_default="the name of this host",
+        help="What this host is called there.",
+    )
+    @database_option
+    @refusing
+    @functools.wraps(command)
+    def run(
+        *, follow: bool, again: bool, rate: float | None, host_id: str, db: str | None, **arguments: object
+    ) -> None:
+        path = get_db_path(db)
+        destination = command(host_id=host_id, **arguments)
+        loop = with_extra("recorder.export.run")
+        os.nice(_NICENESS)
+        with telling.telling("Exporting") as told:
+            done = loop.export(
+                path, destination, follow=follow, again=again, rate=rate, stop=_stopped_by_signals(), progress=told
+            )
+        refused = f", {done.refused:,} were refused" if done.refused else ""
+        click.echo(f"{done.sent:,} rows were sent to {printable(destination.name)}{refused}, {done.waiting:,} wait.")
+
+    return run
+
+
+def _stopped_by_signals() -> threading.Event:
+    """An event that SIGTERM and Ctrl-C set; a second one ends the process as it always does."""
+    stop = threading.Event()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    return stop
+
+
+@export.command(epilog=EXIT_CODES)
+@click.argument("dsn", envvar="LLM_METRICS_POSTGRES")
+@_exporting
+def postgres(*, dsn: str, host_id: str) -> "Destination":
+    """Copy the rows into a PostgreSQL server.
+
+    DSN is a URL (postgresql://user@host/database) or libpq's "host=... dbname=...", else environment
+    LLM_METRICS_POSTGRES. Leave the password to PGPASSWORD or ~/.pgpass: arguments can be read by all users of a host.
+    Tables and views are made there if they are missing. Each row is there once, however often this is run; a cost that
+    comes later is brought later.
+    """
+    made: Destination = with_extra("recorder.export.postgres.destination").Postgres(dsn, host_id)
+    return made
+
+
+@export.command(epilog=EXIT_CODES)
+@click.argument("endpoint", envvar="OTEL_EXPORTER_OTLP_ENDPOINT")
+@click.option(
+    "--protocol",
+    type=click.Choice(["http/protobuf", "grpc"]),
+    envvar="OTEL_EXPORTER_OTLP_PROTOCOL",
+    default="http/protobuf",
+    show_default=True,
+)
+@_exporting
+def otlp(*, endpoint: str, protocol: str, host_id: str) -> "Destination":
+    """Send spans and metrics to an OpenTelemetry collector.
+
+    ENDPOINT is its base URL (http://collector:4318, with grpc http://collector:4317), else environment
+    OTEL_EXPORTER_OTLP_ENDPOINT. OpenTelemetry's other variables (OTEL_EXPORTER_OTLP_HEADERS, ..._CERTIFICATE) count,
+    too. Each call becomes a span, a child of the caller's own where it sent a traceparent. After an outage a span may
+    come twice, with the same ids.
+    """
+    made: Destination = with_extra("recorder.export.otlp.destination").Otlp(endpoint, protocol, host_id)
+    return made
+
+
+@export.command(epilog=EXIT_CODES)
+@click.argument("name")
+@database_option
+@refusing
+def forget(name: str, db: str | None) -> None:
+    """End an export for good: nothing is kept for it any more.
+
+    NAME is what `llm-metrics status` calls it. If it is started again it begins with the first row.
+    """
+    path = get_db_path(db)
+    loop = with_extra("recorder.export.run")
+    with closing(open_background(path)) as connection, loop.alone(path, name) as alone:
+        if not alone:
+            raise ExportFailed(what=f"The export to {name} runs", cure="end it first")
+        with Slices(connection, path).hold():
+            known = cursors.forget(connection, name)
+    if not known:
+        raise ExportFailed(what=f"There is no export to {name}", cure="give a name that llm-metrics status shows")
+    click.echo(f"The export to {printable(name)} is forgotten.")

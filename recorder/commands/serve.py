@@ -1,0 +1,38 @@
+"""`llm-metrics serve`."""
+
+import os
+from functools import partial
+from typing import Final
+
+import click
+
+from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
+from recorder.database import get_db_path
+from recorder.printable import printable
+
+_NICENESS: Final = 10  # the proxy and its clients come first
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option(
+    "--prometheus",
+    "address",
+    metavar="ADDRESS",
+    required=True,
+    help="Where Prometheus finds /metrics: 127.0.0.1:9464, [::1]:9464, or :9464 for all addresses.",
+)
+@database_option
+@refusing
+def serve(address: str, db: str | None) -> None:
+    """Serve what the calls add up to, for a Prometheus that asks.
+
+    /metrics has counters and histograms of the calls by provider, model, operation, outcome and streaming, and how the
+    recorders do; /healthz says whether the database can be read. Runs while the proxy records, until Ctrl-C or SIGTERM.
+    The totals are kept in the database, so that neither a restart nor `prune` takes anything from them. One process
+    for each database.
+    """
+    path = get_db_path(db)
+    run = with_extra("recorder.export.prometheus.run")
+    os.nice(_NICENESS)
+    say = partial(click.echo, err=True)
+    run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

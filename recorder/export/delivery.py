@@ -1,0 +1,180 @@
+"""One step of an export: what the destination took is noted, the next rows are read and sent.
+
+First the destination takes a batch, then the cursor moves: what is killed between the two sends a batch again, which
+changes nothing at a destination that knows rows by their event_id. The database is open only while something is read or
+noted, since a connection that stays open to a file that is moved away would do harm when it is closed.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from recorder import account, identity, watermarks
+from recorder.background import open_background
+from recorder.errors import ExportFailed
+from recorder.export import cursors, outbox
+from recorder.export.cursors import Cursor
+from recorder.export.destination import Batch, Destination, Position, Row, Unacceptable, Unavailable
+from recorder.slices import Slices
+
+REFUSED: Final = "export_refused"  # in recorder_events
+
+_REFUSED_AT_MOST = 20  # rows in a row: more, and it is not the rows
+
+
+class _Taken(msgspec.Struct):
+    """What the destination has taken and the database does not know of yet."""
+
+    position: Position
+    sent: int = 0
+    refused: list[str] = msgspec.field(default_factory=list)  # why
+
+
+class Delivery:
+    """What goes from one database to one destination; for one thread."""
+
+    def __init__(
+        self, path: Path, destination: Destination, *, at_once: int, priced: bool, stop: threading.Event
+    ) -> None:
+        """`at_once` rows are read at most. With `priced`, those that will soon have a cost wait for it."""
+        self.sent = 0  # rows, since it began
+        self.refused = 0
+        self.waiting = 0  # about how many the destination does not have
+        self.batch: Batch | None = None  # what is to be sent next
+        self._path, self._to = path, destination
+        self._at_once, self._stop = at_once, stop
+        self._priced = outbox.Priced() if priced else None
+        self._cursor = Cursor("", Position(0, 0))
+        self._connected = False
+        self._taken: _Taken | None = None
+        self._refused_in_a_row = 0
+
+    def step(self, *, again: bool = False) -> None:
+        """Send the next batch, note that it is there, and read the one after it into `batch`, None if there is none.
+
+        Where something fails the next step goes on. `again`: if there is no connection yet, begin with the first row.
+
+        Raises:
+            Unavailable: not now.
+            DatabaseRefused: the database could not be read or written.
+            ExportFailed: never, before somebody does something about it.
+        """
+        if not self._connected:
+            self._connect(again=again)
+        if self.batch is None:
+            self._turn()
+        # An attempt is not over before something was sent: else one that fails would look like the first again.
+        if self.batch is not None:
+            self._send(self.batch)
+            self._turn()
+
+    def beat(self) -> None:
+        """Have the next step see whether the destination is there, though there is nothing to send."""
+        if self._connected:
+            self.batch = Batch((), self._cursor.position)
+
+    def note_error(self, error: str) -> None:
+        """Have `llm-metrics status` say why it does not go on.
+
+        Raises:
+            DatabaseRefused: that cannot be noted.
+        """
+        with _opened(self._path) as connection, Slices(connection, self._path, stop=self._stop).hold():
+            cursors.note_error(connection, self._to.name, error)
+
+    def _connect(self, *, again: bool) -> None:
+        self.batch = self._taken = None
+        with _opened(self._path) as connection:
+            known = cursors.find(connection, self._to.name)
+        there = self._to.connect(known.source_id)
+        here = Position(0, 0) if again else known.position
+        cursor = Cursor(known.source_id, here if there is None else Position(*map(min, here, there)))
+        with _opened(self._path) as connection, Slices(connection, self._path, stop=self._stop).hold():
+            cursors.register(connection, self._to.name, cursor, wants_changes=self._to.wants_changes)
+        self._cursor, self._connected = cursor, True
+
+    def _send(self, batch: Batch) -> None:
+        taken = _Taken(batch.position)
+        try:
+            self._send_part(batch, taken)
+            if taken.refused:
+                self._send_part(Batch((), batch.position), taken)  # it has all of them that it will ever have
+        except Unavailable:
+            self._connected = False
+            raise
+        self._taken, self.batch = taken, None
+
+    def _send_part(self, batch: Batch, taken: _Taken) -> None:
+        """Send these, by halves if the destination will not have them, until the one is alone that is the matter."""
+        try:
+            self._to.send(batch)
+        except Unacceptable as error:
+            if len(batch.rows) > 1:
+                half = len(batch.rows) // 2
+                self._send_part(Batch(batch.rows[:half], self._cursor.position), taken)
+                self._send_part(Batch(batch.rows[half:], batch.position), taken)
+                return
+            self._refused_in_a_row += 1
+            if self._refused_in_a_row >= _REFUSED_AT_MOST or not batch.rows:
+                what = f"{self._to.name} takes nothing ({error})"
+                raise ExportFailed(what=what, cure="see that it is the right place; the rows wait") from error
+            taken.refused.append(str(error))
+        else:
+            taken.sent += len(batch.rows)
+            if batch.rows:
+                self._refused_in_a_row = 0
+
+    def _turn(self) -> None:
+        """Note what was taken, claim what is next, and read it."""
+        cursor, taken = self._cursor, self._taken
+        at = taken.position if taken else cursor.position
+        with _opened(self._path) as connection:
+            if cursors.find(connection, self._to.name) != cursor:
+                self._connected = False
+                message = "the database was put back to an earlier state"
+                raise Unavailable(message)
+            last = outbox.last_of_next(connection, at.row_id, self._at_once)
+            if self._priced:
+                last = max(at.row_id, self._priced.up_to(connection, last))
+            if taken or last > at.row_id:
+                with Slices(connection, self._path, stop=self._stop).hold():
+                    if taken:
+                        self._settle(connection, taken)
+                    cursors.claim(connection, self._to.name, last)  # before they are read
+            self._cursor, self._taken = Cursor(cursor.source_id, at), None
+            rows, change_id = self._read(connection, at, last)
+            self.waiting = max(watermarks.newest(connection) - at.row_id, 0)
+        if taken:
+            self.sent += taken.sent
+            self.refused += len(taken.refused)
+        position = Position(last, change_id)
+        self.batch = Batch(rows, position) if position != at else None
+
+    def _read(self, connection: sqlite3.Connection, at: Position, last: int) -> tuple[list[Row], int]:
+        """The rows above a position, those that changed below it if there is room, and up to which change."""
+        rows = outbox.rows(connection, at.row_id, last)
+        room = self._at_once - len(rows)
+        if not self._to.wants_changes or not room:
+            return rows, at.change_id
+        changed, change_id = outbox.changed(connection, at.change_id, at.row_id, room)
+        return rows + changed, change_id
+
+    def _settle(self, connection: sqlite3.Connection, taken: _Taken) -> None:
+        cursors.advance(connection, self._to.name, taken.position, sent=taken.sent, refused=len(taken.refused))
+        if taken.refused:
+            detail = f"{self._to.name}: {taken.refused[0]}"
+            account.ledger_of_this_process(connection).note_event(REFUSED, detail, len(taken.refused))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(open_background(path)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise identity.refusal(path, error) from error

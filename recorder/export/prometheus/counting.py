@@ -1,0 +1,176 @@
+"""Which rows are in the totals, and which come next.
+
+Rows are added up to a cursor, their costs up to another one, which waits for the recorder to have them priced. Both are
+saved with the totals in one transaction, so each row counts once, whenever this is killed. What is in memory may be
+newer than what was saved; before anything is added it is seen to belong to the database still: a backup that was put
+back has other rows after the cursor, or another saving, and then what it has saved itself is gone on from.
+"""
+
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from recorder import identity, presence, watermarks
+from recorder.background import open_background
+from recorder.export import cursors, outbox
+from recorder.export.destination import Position
+from recorder.export.prometheus import saved
+from recorder.export.prometheus.totals import CALL, COST, Totals
+
+NAME: Final = "prometheus"
+HEARTBEAT_SECONDS: Final = 600.0  # rows are kept for those that are heard of
+AT_ONCE: Final = 5_000  # rows: about 40 ms, in which nobody is answered
+
+_NOT_SEEN: Final = -1
+_CALLS = f"SELECT {CALL} FROM completion_requests WHERE id > ? AND id <= ? ORDER BY id"  # noqa: S608 - names of our own
+_COSTS = f"SELECT {COST} FROM completion_requests WHERE id > ? AND id <= ? ORDER BY id"  # noqa: S608
+_ROW = "SELECT CAST(event_id AS BLOB), CAST(timestamp AS BLOB) FROM completion_requests WHERE id = ?"
+_EVER = "SELECT seq FROM sqlite_sequence WHERE name = 'completion_requests'"
+_FIRST = "SELECT min(id) FROM completion_requests"
+
+type _Rows = list[tuple[object, ...]]
+
+
+class Counting:
+    """The totals of the database at `path`; for one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is counted."""
+        self._path = path
+        self._saved_at = time.monotonic()
+        self._begin(None, None)
+
+    def _begin(self, mark: cursors.Mark | None, found: saved.Saved | None) -> None:
+        """Go on from what was saved, or from nothing."""
+        self.totals = found.totals() if found else Totals({}, (), ())
+        self.row_id, self.cost_id = (found.row_id, found.cost_id) if found else (0, 0)
+        self.calls_are_whole = False  # whether all rows that were there when it began are in the totals
+        self.costs_are_whole = False
+        self.waiting = 0  # rows that are not in the totals
+        self.share = 0.0  # of the rows
+        self.is_saved = found is not None
+        self._history_id = found.history_id if found else _NOT_SEEN
+        self._mark = mark
+        self._counted = 0  # rows since they were saved
+        self._last_row: object = None
+        self._priced = outbox.Priced()
+
+    def count(self, connection: sqlite3.Connection, ends: float) -> bool:
+        """Add rows until `ends` (monotonic), at least a piece, and whether there are no more.
+
+        In a transaction of its own for each piece, but for the last: the caller reads on in that one.
+        """
+        while True:
+            connection.execute("BEGIN")
+            self._look(connection)
+            newest = self._add_calls(connection)
+            costs_left = self._add_costs(connection)
+            self._note_progress(connection, newest, costs_left=costs_left)
+            done = not costs_left and self.row_id >= newest
+            if done or time.monotonic() >= ends:
+                return done
+            connection.execute("COMMIT")
+
+    def save(self) -> None:
+        """Write the totals and their cursors, if there is anything new, or to say that this is alive.
+
+        Raises:
+            DatabaseRefused, OSError, sqlite3.Error: nothing was saved.
+        """
+        if not self.row_id or (self.is_saved and time.monotonic() - self._saved_at < HEARTBEAT_SECONDS):
+            return
+        text = saved.as_json(self.totals, row_id=self.row_id, cost_id=self.cost_id, history_id=self._history_id)
+        guard = presence.Presence(self._path, NAME)
+        guard.share()  # so that no file is put in the place of this one meanwhile
+        try:
+            with closing(open_background(self._path)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                if not self._look(connection):  # what is in memory was of another database
+                    connection.execute("ROLLBACK")
+                    return
+                cursors.register(connection, NAME, cursors.find(connection, NAME), wants_changes=False)
+                position = Position(min(self.row_id, self.cost_id), 0)
+                cursors.advance(connection, NAME, position, sent=self._counted, refused=0)
+                cursors.keep(connection, NAME, text)
+                mark = cursors.mark(connection, NAME)
+                connection.execute("COMMIT")
+        finally:
+            guard.unshare()
+        self._mark, self._counted, self.is_saved = mark, 0, True
+        self._saved_at = time.monotonic()
+
+    def _look(self, connection: sqlite3.Connection) -> bool:
+        """Whether what is in memory belongs to this database; if not, begin anew with what that has saved."""
+        mark = cursors.mark(connection, NAME)
+        if mark == self._mark and (not self.row_id or self._is_known(connection)):
+            return True
+        text = cursors.state(connection, NAME)
+        self._begin(mark, saved.from_json(text) if text else None)
+        if self.row_id:
+            self._last_row = connection.execute(_ROW, (self.row_id,)).fetchone()
+        return False
+
+    def _is_known(self, connection: sqlite3.Connection) -> bool:
+        """Whether the last row that was counted is there, or was and has been deleted since."""
+        row = connection.execute(_ROW, (self.row_id,)).fetchone()
+        if row is not None:
+            return bool(row == self._last_row)
+        ever = connection.execute(_EVER).fetchone()
+        return ever is not None and isinstance(ever[0], int) and ever[0] >= self.row_id
+
+    def _add_calls(self, connection: sqlite3.Connection) -> int:
+        """Add a piece, and return the id of the newest row."""
+        newest = watermarks.newest(connection)
+        if self._history_id == _NOT_SEEN:
+            self._history_id = newest
+        last = outbox.last_of_next(connection, self.row_id, AT_ONCE)
+        if last > self.row_id:
+            rows = _read(connection, _CALLS, (self.row_id, last))
+            self._last_row = connection.execute(_ROW, (last,)).fetchone()
+            self.totals.add_calls(rows)
+            self.row_id = last
+            self._counted += len(rows)
+            self.is_saved = False
+        return newest
+
+    def _add_costs(self, connection: sqlite3.Connection) -> bool:
+        """Add the costs of a piece, and whether there are more that could be added."""
+        limit = self._priced.up_to(connection, self.row_id)
+        last = outbox.last_of_next(connection, self.cost_id, AT_ONCE)
+        last = limit if last == self.cost_id else min(last, limit)  # the rows in between may have been deleted
+        if last > self.cost_id:
+            self.totals.add_costs(_read(connection, _COSTS, (self.cost_id, last)))
+            self.cost_id = last
+            self.is_saved = False
+        return last < limit
+
+    def _note_progress(self, connection: sqlite3.Connection, newest: int, *, costs_left: bool) -> None:
+        (first,) = connection.execute(_FIRST).fetchone()
+        before = (first or 1) - 1
+        self.waiting = max(newest - max(self.row_id, before), 0)  # at most: ids may have gaps
+        rows = newest - before
+        self.share = (rows - self.waiting) / rows if self.waiting else 1.0
+        if self.row_id >= newest:
+            self.calls_are_whole = True
+        if self.calls_are_whole and not costs_left and self.cost_id >= min(self._history_id, self.row_id):
+            self.costs_are_whole = True
+
+
+def _read(connection: sqlite3.Connection, select: str, between: tuple[int, int]) -> _Rows:
+    """Rows as they are, or as far as they can be decoded."""
+    lenient, connection.text_factory = connection.text_factory, str  # which takes a third of the time
+    try:
+        return connection.execute(select, between).fetchall()
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+    finally:
+        connection.text_factory = lenient
+    return connection.execute(select, between).fetchall()
+
+
+def refusal(path: Path, error: Exception) -> str:
+    """The sentence about what `save` raises."""
+    return str(identity.refusal(path, error)) if isinstance(error, sqlite3.Error) else str(error)

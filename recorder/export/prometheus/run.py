@@ -1,0 +1,70 @@
+"""The life of `llm-metrics serve`: from the first look at the database to the last saving of the totals."""
+
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+
+from recorder import identity, presence
+from recorder.errors import CannotServe, RecorderError
+from recorder.export.prometheus import address as addresses
+from recorder.export.prometheus.app import App
+from recorder.export.prometheus.counting import NAME
+from recorder.export.prometheus.keeper import Keeper
+from recorder.export.prometheus.server import Server
+from recorder.export.run import alone
+from recorder.reader import reader
+
+_OPEN = "Anybody who reaches {url} reads which models are called and what that costs: give 127.0.0.1 to keep them out."
+
+
+def serve(path: Path, text: str, *, tell: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    """Serve the figures of the database at `path` at the address `text`, until SIGTERM or SIGINT.
+
+    `tell` hears where, `warn` of what somebody should think about.
+
+    Raises:
+        CannotServe: the address is none, or in use, or another process serves this database already.
+        DatabaseRefused: there is no database of the present version; one that is replaced later is waited for.
+    """
+    wanted = addresses.parse(text)
+    path = path.resolve()  # what belongs to it stands beside the real file
+    with reader(path, look=identity.version_of):
+        pass
+    try:
+        with alone(path, NAME) as only_one:
+            if not only_one:
+                what = f"Another process serves the figures of {path} already"
+                raise CannotServe(what=what, cure="ask that one, or end it")
+            _serve(path, wanted, tell, warn)
+    except OSError as error:
+        what = f"The folder of {path} cannot be used ({error.strerror})"
+        raise CannotServe(what=what, cure="check its modes") from error
+    with suppress(RecorderError):
+        presence.check(path)  # which leaves no empty folder behind
+
+
+def _serve(path: Path, wanted: addresses.Address, tell: Callable[[str], None], warn: Callable[[str], None]) -> None:
+    listening, got = addresses.listen(wanted)
+    keeper = Keeper(path)
+    server = Server(listening, got, App(keeper.ask))
+    ends = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ends.set()
+
+    before = {one: signal.signal(one, end) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        keeper.start()
+        server.start()
+        tell(f"{got.url}/metrics and {got.url}/healthz are served; Ctrl-C ends it.")
+        if not got.is_for_this_machine:
+            warn(_OPEN.format(url=got.url))
+        ends.wait()
+        keeper.stop()
+        server.stop()
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)

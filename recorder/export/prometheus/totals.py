@@ -1,0 +1,162 @@
+"""Totals of all calls, which only grow.
+
+Rows are added one by one in the order of their ids, so that whoever adds them anew, in whatever pieces, gets the very
+same numbers: a sum of floats that came out lower by its last bit would be a reset to Prometheus. What is no finite
+number from 0 on is an unknown value.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from recorder.export.prometheus.labels import OTHER, Labels
+
+TIME_BOUNDS: Final = tuple(10 * 2**n for n in range(16))  # ms: those of OpenTelemetry's conventions, and two more
+RATE_BOUNDS: Final = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1_000)  # tokens a second
+TOKENS: Final = {  # labels of `type`, and the columns
+    "input": "prompt_tokens",
+    "output": "completion_tokens",
+    "cached": "cached_tokens",
+    "cache_write": "cache_write_tokens",
+    "reasoning": "reasoning_tokens",
+}
+OUTCOME_SUCCESS: Final = "success"
+
+MOST: Final = {"provider": 40, "model": 100, "operation": 20, "error": 50}  # values of a label besides `other`
+MOST_GROUPS: Final = 200  # of provider, model and operation
+MOST_KINDS: Final = 600  # of group, outcome and streaming
+_KIND_SERIES: Final = 1 + len(TIME_BOUNDS) + 3  # each histogram has a bucket for all, a sum and a count
+_GROUP_SERIES: Final = (len(TIME_BOUNDS) + 3) + (len(RATE_BOUNDS) + 3) + len(TOKENS) + 2
+MOST_SERIES: Final = (MOST_KINDS + 4) * _KIND_SERIES + (MOST_GROUPS + 1) * _GROUP_SERIES
+
+# What `add_calls` and `add_costs` take. No text that is longer than a label can be.
+_GROUP = ", ".join(f"substr(CAST({name} AS TEXT), 1, 101)" for name in ("provider", "model", "operation"))
+CALL: Final = f"""{_GROUP}, success, substr(CAST(error_type AS TEXT), 1, 101), is_streaming,
+    response_time_ms, time_to_first_token_ms, tokens_per_second, {", ".join(TOKENS.values())}"""
+COST: Final = f"{_GROUP}, cost_usd"
+
+_TOO_MUCH = 2**53  # from here on floats do not count
+_MOST_REMEMBERED = 5_000  # of the kinds that rows had, as they stand there
+_NUMBERS = (int, float)
+
+type GroupKey = tuple[str, str, str]  # provider, model, operation
+type Row = tuple[Any, ...]
+
+
+class Histogram(msgspec.Struct):
+    """`counts[i]` values were at most the i-th bound and above the one before; the last were above all bounds."""
+
+    counts: list[int]
+    total: float = 0.0
+
+
+class Group(msgspec.Struct):
+    """Calls of one operation of a model. `cost` is dollars; `priceless` calls have none that is known."""
+
+    key: GroupKey
+    first_token: Histogram
+    rate: Histogram
+    tokens: list[float]
+    cost: float = 0.0
+    priceless: int = 0
+
+
+class Kind(msgspec.Struct):
+    """Calls of a group that ended alike; the times are ms."""
+
+    key: GroupKey
+    outcome: str
+    streaming: bool
+    duration: Histogram
+    calls: int = 0
+
+
+class Totals:
+    """All of it, for one thread."""
+
+    def __init__(self, labels: dict[str, Iterable[str]], groups: Iterable[Group], kinds: Iterable[Kind]) -> None:
+        """`labels` are those that were given, by the names of `MOST`."""
+        self.labels = {name: Labels(most, labels.get(name, ())) for name, most in MOST.items()}
+        self.groups = {group.key: group for group in groups}
+        self.kinds = {(kind.key, kind.outcome, kind.streaming): kind for kind in kinds}
+        self._group_of_row: dict[Row, Group] = {}
+        self._kind_of_row: dict[Row, tuple[Kind, Group]] = {}
+
+    def add_calls(self, rows: Iterable[Row]) -> None:
+        """Add rows of `CALL`."""
+        remembered = self._kind_of_row
+        for provider, model, operation, success, error, streaming, ms, first_ms, rate, *tokens in rows:
+            as_it_stands = provider, model, operation, success, error, streaming
+            found = remembered.get(as_it_stands)
+            if found is None:
+                found = self._kind(as_it_stands)
+                _remember(remembered, as_it_stands, found)
+            kind, group = found
+            kind.calls += 1
+            if ms.__class__ in _NUMBERS and 0 <= ms < _TOO_MUCH:
+                duration = kind.duration
+                duration.counts[bisect_left(TIME_BOUNDS, ms)] += 1
+                duration.total += ms
+            if first_ms.__class__ in _NUMBERS and 0 <= first_ms < _TOO_MUCH:
+                first_token = group.first_token
+                first_token.counts[bisect_left(TIME_BOUNDS, first_ms)] += 1
+                first_token.total += first_ms
+            if rate.__class__ in _NUMBERS and 0 <= rate < _TOO_MUCH:
+                group.rate.counts[bisect_left(RATE_BOUNDS, rate)] += 1
+                group.rate.total += rate
+            sums = group.tokens
+            for index, count in enumerate(tokens):
+                if count.__class__ in _NUMBERS and 0 <= count < _TOO_MUCH:
+                    sums[index] += count
+
+    def add_costs(self, rows: Iterable[Row]) -> None:
+        """Add rows of `COST`, which `add_calls` had before."""
+        remembered = self._group_of_row
+        for provider, model, operation, cost in rows:
+            as_it_stands = provider, model, operation
+            group = remembered.get(as_it_stands)
+            if group is None:
+                group = self._group(as_it_stands)
+                _remember(remembered, as_it_stands, group)
+            if cost.__class__ in _NUMBERS and 0 <= cost < _TOO_MUCH:
+                group.cost += cost
+            else:
+                group.priceless += 1
+
+    def _group(self, as_it_stands: Row) -> Group:
+        """The group that a row belongs to, or that of all others if there are too many."""
+        provider, model, operation = as_it_stands
+        key = (
+            self.labels["provider"].label(provider),
+            self.labels["model"].label(model),
+            self.labels["operation"].label(operation),
+        )
+        if key not in self.groups and len(self.groups) >= MOST_GROUPS:
+            key = (OTHER, OTHER, OTHER)
+        if key not in self.groups:
+            first_token, rate = _histogram(TIME_BOUNDS), _histogram(RATE_BOUNDS)
+            self.groups[key] = Group(key, first_token, rate, [0.0] * len(TOKENS))
+        return self.groups[key]
+
+    def _kind(self, as_it_stands: Row) -> tuple[Kind, Group]:
+        *of_group, success, error, streaming = as_it_stands
+        group = self._group(tuple(of_group))
+        outcome = OUTCOME_SUCCESS if success else self.labels["error"].label(error)
+        key = group.key, outcome, bool(streaming)
+        if key not in self.kinds and len(self.kinds) >= MOST_KINDS:
+            key = (OTHER, OTHER, OTHER), OUTCOME_SUCCESS if success else OTHER, bool(streaming)
+        if key not in self.kinds:
+            self.kinds[key] = Kind(*key, _histogram(TIME_BOUNDS))
+        return self.kinds[key], group
+
+
+def _histogram(bounds: tuple[int, ...]) -> Histogram:
+    return Histogram([0] * (len(bounds) + 1))
+
+
+def _remember[K, V](remembered: dict[K, V], key: K, value: V) -> None:
+    if len(remembered) >= _MOST_REMEMBERED:
+        remembered.clear()
+    remembered[key] = value

@@ -1,0 +1,453 @@
+"""An exporter: each row arrives, once in effect, whatever happens on either side, and nothing is pruned before."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from recorder import backup, identity, prune, restore, status, timestamps, watermarks
+from recorder.background import open_background
+from recorder.cli import main
+from recorder.dao import CompletionRequestsDAO
+from recorder.database import open_writer
+from recorder.errors import DatabaseRefused, ExportFailed
+from recorder.events import CompletionRequest, new_event_id
+from recorder.export import cursors, outbox, run
+from recorder.export.destination import Batch, Row, Unacceptable, Unavailable
+from recorder.export.outbox import COLUMN
+from recorder.export.run import Report, export
+from tests.shelf import Forgetful, Shelf
+
+type MakeEvent = Callable[..., CompletionRequest]
+
+ROWS = 35  # three batches and a half
+
+
+def ask(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement, parameters).fetchall()
+
+
+def execute(path: Path, statement: str, *parameters: object) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement, parameters)
+        connection.commit()
+
+
+def stored(path: Path) -> list[Row]:
+    return ask(path, "SELECT * FROM completion_requests ORDER BY id")
+
+
+def add(path: Path, *events: CompletionRequest) -> None:
+    with closing(open_writer(path)) as connection:
+        CompletionRequestsDAO(connection).insert_completion_requests(events)
+
+
+def command(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+
+
+@pytest.fixture
+def filled(current_db: Path, make_event: MakeEvent) -> Path:
+    add(current_db, *(make_event(event_id=new_event_id(n), model=f"model {n}") for n in range(ROWS)))
+    return current_db
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "LONGEST_WAIT", 0.01)
+    monkeypatch.setattr(run, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
+
+
+def fails(times: int, error: Exception) -> Callable[[Batch], None]:
+    left = [error] * times
+
+    def fail(_batch: Batch) -> None:
+        if left:
+            raise left.pop()
+
+    return fail
+
+
+def following(path: Path, shelf: Shelf, until: Callable[[Report], bool]) -> list[Report]:
+    """Follow until a report says that it is enough; all reports."""
+    stop, reports = threading.Event(), []
+
+    def progress(report: Report) -> None:
+        reports.append(report)
+        if until(report):
+            stop.set()
+
+    timer = threading.Timer(20, stop.set)
+    timer.start()
+    export(path, shelf, follow=True, stop=stop, progress=progress)
+    timer.cancel()
+    return reports
+
+
+def test_every_row_arrives_once_with_all_its_columns(filled: Path) -> None:
+    shelf = Shelf()
+    assert export(filled, shelf) == Report(sent=ROWS, refused=0, waiting=0)
+    assert list(shelf.rows.values()) == stored(filled)
+    assert (shelf.came, shelf.closed) == (ROWS, True)
+    names = ask(filled, "SELECT name FROM pragma_table_info('completion_requests')")
+    assert tuple(name for (name,) in names) == outbox.COLUMNS
+
+
+def test_the_next_export_goes_on_where_the_last_one_was(filled: Path, make_event: MakeEvent) -> None:
+    export(filled, shelf := Shelf())
+    add(filled, make_event(model="new"))
+    assert export(filled, shelf).sent == 1
+    assert (shelf.came, len(shelf.rows)) == (ROWS + 1, ROWS + 1)
+
+
+def test_a_row_that_is_changed_after_it_was_sent_is_sent_again(filled: Path) -> None:
+    export(filled, shelf := Shelf())
+    execute(filled, "UPDATE completion_requests SET cost_usd = 0.25 WHERE id = 7")
+    assert export(filled, shelf).sent == 1
+    assert list(shelf.rows.values()) == stored(filled)
+    assert ask(filled, "SELECT count(*) FROM export_changes") == [(0,)]
+
+
+def test_a_row_that_is_changed_while_it_is_sent_is_sent_again(filled: Path) -> None:
+    shelf = Shelf()
+    shelf.before = lambda batch: execute(
+        filled, "UPDATE completion_requests SET cost_usd = 0.25 WHERE id = ? AND cost_usd IS NULL", batch.rows[0][0]
+    )
+    export(filled, shelf)
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_changes_are_not_noted_for_a_destination_that_does_not_want_them(filled: Path) -> None:
+    shelf = Shelf()
+    shelf.wants_changes = False
+    export(filled, shelf)
+    execute(filled, "UPDATE completion_requests SET cost_usd = 0.25")
+    assert ask(filled, "SELECT count(*) FROM export_changes") == [(0,)]
+    assert export(filled, shelf).sent == 0
+
+
+def test_an_outage_is_waited_for(filled: Path) -> None:
+    reports: list[Report] = []
+    shelf = Shelf()
+    shelf.before = fails(3, Unavailable("it sleeps"))
+    export(filled, shelf, progress=reports.append)
+    assert len(shelf.rows) == ROWS
+    assert [report.error for report in reports[:2]] == ["it sleeps", None]
+    assert shelf.connected == 4
+
+
+def test_what_arrived_though_the_answer_was_lost_changes_nothing(filled: Path) -> None:
+    shelf = Shelf()
+    shelf.after = fails(2, Unavailable("connection lost"))
+    export(filled, shelf)
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_a_destination_that_does_not_know_how_far_it_is_gets_a_batch_twice_at_most(filled: Path) -> None:
+    shelf = Forgetful()
+    shelf.after = fails(1, Unavailable("connection lost"))
+    export(filled, shelf)
+    assert list(shelf.rows.values()) == stored(filled)
+    assert shelf.came == ROWS + shelf.rows_at_once
+    assert export(filled, shelf).sent == 0
+
+
+def test_without_follow_an_outage_is_not_waited_for_for_ever(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.05)
+    shelf = Shelf()
+    shelf.before = fails(1_000, Unavailable("it sleeps"))
+    with pytest.raises(ExportFailed, match=r"shelf somewhere was not reached .*it sleeps.*: see that it runs"):
+        export(filled, shelf)
+    assert shelf.closed
+
+
+def test_an_export_that_is_killed_between_sending_and_noting_sends_a_batch_again(filled: Path) -> None:
+    class Killed(BaseException):
+        pass
+
+    def kill(_batch: Batch) -> None:
+        raise Killed
+
+    shelf = Shelf()
+    shelf.after = kill
+    with pytest.raises(Killed):
+        export(filled, shelf)
+    shelf.after = lambda _batch: None
+    export(filled, shelf)
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_a_server_that_lost_all_is_filled_again(filled: Path) -> None:
+    export(filled, Shelf())
+    export(filled, emptied := Shelf())
+    assert list(emptied.rows.values()) == stored(filled)
+
+
+def test_again_begins_with_the_first_row(filled: Path) -> None:
+    export(filled, shelf := Shelf())
+    assert export(filled, shelf, again=True).sent == ROWS
+    assert shelf.came == 2 * ROWS
+
+
+def test_after_a_restore_rows_with_ids_that_were_sent_before_arrive(
+    filled: Path, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    export(filled, shelf := Shelf())
+    saved = backup.create(filled, backup_dir=tmp_path)
+    add(filled, make_event(model="before"))
+    export(filled, shelf)
+    restore.restore(filled, saved, backup_dir=tmp_path)
+    execute(filled, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'completion_requests'", ROWS)
+    add(filled, make_event(model="after"))
+    assert stored(filled)[-1][0] == ROWS + 1, "the id that the lost row had"
+    export(filled, shelf)
+    assert {row[COLUMN["model"]] for row in shelf.rows.values()} >= {"before", "after"}
+
+
+def test_a_restore_in_the_middle_of_following_is_noticed(filled: Path, make_event: MakeEvent, tmp_path: Path) -> None:
+    export(filled, shelf := Shelf())
+    saved = backup.create(filled, backup_dir=tmp_path)
+    add(filled, make_event(model="before"))
+
+    def swap(report: Report) -> bool:
+        if report.sent == 1 and not report.waiting and "after" not in models(filled):
+            restore.restore(filled, saved, backup_dir=tmp_path)
+            execute(filled, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'completion_requests'", ROWS)
+            add(filled, make_event(model="after"))
+        return any(row[COLUMN["model"]] == "after" for row in shelf.rows.values())
+
+    following(filled, shelf, swap)
+    assert {row[COLUMN["model"]] for row in shelf.rows.values()} >= {"before", "after"}
+
+
+def models(path: Path) -> set[str]:
+    return {model for (model,) in ask(path, "SELECT model FROM completion_requests")}
+
+
+def test_it_follows_what_comes(filled: Path, make_event: MakeEvent) -> None:
+    shelf = Shelf()
+
+    def more(report: Report) -> bool:
+        if not report.waiting and report.sent < ROWS + 3:
+            add(filled, make_event(event_id=new_event_id(report.sent)))
+        return report.sent >= ROWS + 3
+
+    following(filled, shelf, more)
+    assert list(shelf.rows.values())[: ROWS + 3] == stored(filled)[: ROWS + 3]
+
+
+def test_a_row_that_will_soon_have_a_cost_waits_for_it(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(open_background(filled)) as connection:
+        watermarks.move(connection, watermarks.PRICING, 12)
+        monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(minutes=1))
+        priced = outbox.Priced()
+        assert [priced.up_to(connection, wanted) for wanted in (7, ROWS)] == [7, 12]
+        monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
+        assert priced.up_to(connection, ROWS) == ROWS, "nobody prices here"
+
+
+def test_one_that_follows_sends_what_has_its_cost_first(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(minutes=1))
+    with closing(open_background(filled)) as connection:
+        watermarks.move(connection, watermarks.PRICING, 12)
+    shelf = Shelf()
+
+    def priced_later(report: Report) -> bool:
+        if report.sent == 12:
+            assert [row[0] for row in shelf.rows.values()] == [*range(1, 13)]
+            with closing(open_background(filled)) as connection:
+                watermarks.move(connection, watermarks.PRICING, ROWS)
+        return report.sent == ROWS
+
+    following(filled, shelf, priced_later)
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_a_row_that_is_refused_is_left_out_and_counted_and_no_other(filled: Path) -> None:
+    def picky(batch: Batch) -> None:
+        if any(row[0] in {5, 17} for row in batch.rows):
+            message = "no such month"
+            raise Unacceptable(message)
+
+    shelf = Shelf()
+    shelf.before = picky
+    assert export(filled, shelf) == Report(sent=ROWS - 2, refused=2, waiting=0)
+    assert list(shelf.rows.values()) == [row for row in stored(filled) if row[0] not in {5, 17}]
+    events = ask(filled, "SELECT count, detail FROM recorder_events WHERE kind = 'export_refused'")
+    assert events == [(1, "shelf somewhere: no such month")] * 2
+    assert status.collect(filled).exporters[0].refused == 2
+
+
+def test_a_destination_that_refuses_everything_loses_nothing(filled: Path) -> None:
+    def never(_batch: Batch) -> None:
+        message = "not mine"
+        raise Unacceptable(message)
+
+    shelf = Shelf()
+    shelf.before = never
+    with pytest.raises(ExportFailed, match=r"takes nothing \(not mine\)"):
+        export(filled, shelf)
+    shelf.before = lambda _batch: None
+    export(filled, shelf)
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_a_row_of_version_1_gets_an_event_id_that_stays(version_1: Path, tmp_path: Path) -> None:
+    CliRunner().invoke(main, ["migrate", "--db", str(version_1), "--backup-dir", str(tmp_path / "saved")])
+    export(version_1, shelf := Shelf())
+    assert [len(str(event_id)) for event_id in shelf.rows] == [32, 32]
+    execute(version_1, "UPDATE completion_requests SET cost_usd = 1")
+    export(version_1, shelf)
+    assert len(shelf.rows) == 2
+
+
+def test_it_sends_no_more_rows_a_second_than_it_may(filled: Path) -> None:
+    began = time.monotonic()
+    export(filled, Shelf(), rate=100)
+    assert time.monotonic() - began > (ROWS - 10) / 100
+
+
+def test_one_process_exports_to_a_destination_at_a_time(filled: Path) -> None:
+    shelf = Shelf()
+
+    def second(_batch: Batch) -> None:
+        with pytest.raises(ExportFailed, match="Another process exports"):
+            export(filled, Shelf())
+
+    shelf.before = second
+    export(filled, shelf)
+    assert len(shelf.rows) == ROWS
+
+
+def test_while_the_database_cannot_be_used_one_that_follows_waits(filled: Path) -> None:
+    shelf = Shelf()
+    aside = filled.with_name("aside.db")
+
+    def take_away(batch: Batch) -> None:
+        if batch.position.row_id == 20:
+            filled.rename(aside)
+
+    def bring_back(report: Report) -> bool:
+        if report.error:
+            assert "There is no database" in report.error
+            aside.rename(filled)
+        return report.sent == ROWS
+
+    shelf.after = take_away
+    following(filled, shelf, bring_back)
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_status_says_how_far_an_export_is_and_why_it_does_not_go_on(
+    filled: Path, monkeypatch: pytest.MonkeyPatch, make_event: MakeEvent
+) -> None:
+    export(filled, shelf := Shelf())
+    add(filled, make_event(timestamp="2026-03-02T00:00:00.000Z"))
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.05)
+    shelf.before = fails(1_000, Unavailable("it sleeps"))
+    with pytest.raises(ExportFailed):
+        export(filled, shelf)
+    (lag,) = status.collect(filled).exporters
+    assert (lag.name, lag.active, lag.waiting, lag.sent) == ("shelf somewhere", True, 1, ROWS)
+    assert (lag.waiting_since, lag.error) == ("2026-03-02T00:00:00.000Z", "it sleeps")
+    shelf.before = lambda _batch: None
+    export(filled, shelf)
+    (lag,) = status.collect(filled).exporters
+    assert (lag.waiting, lag.waiting_since, lag.error) == (0, None, None)
+    assert "shelf somewhere" in status.as_text(status.collect(filled))
+
+
+def test_status_says_what_ended_an_export(filled: Path) -> None:
+    export(filled, shelf := Shelf())
+    shelf.before = fails(1, ExportFailed(what="the password is wrong", cure="set another"))
+    with pytest.raises(ExportFailed):
+        export(filled, shelf, again=True, follow=True)
+    assert status.collect(filled).exporters[0].error == "the password is wrong: set another."
+
+
+def test_what_an_export_has_not_sent_is_not_pruned(filled: Path, make_event: MakeEvent) -> None:
+    export(filled, Shelf())
+    add(filled, make_event(), make_event())
+    after = datetime.now(UTC)
+    assert prune.old(filled, after).rows == ROWS
+    done = prune.prune(filled, after)
+    assert (done.rows, done.kept) == (ROWS, 2)
+
+
+def test_for_an_export_that_was_silent_for_a_week_nothing_is_kept(filled: Path, make_event: MakeEvent) -> None:
+    export(filled, Shelf())
+    add(filled, make_event())
+    silent = timestamps.bound(datetime.now(UTC) - cursors.ACTIVE_FOR - timedelta(minutes=1))
+    execute(filled, "UPDATE exporters SET reached_at = ?", silent)
+    assert prune.prune(filled, datetime.now(UTC)).rows == ROWS + 1
+    assert not status.collect(filled).exporters[0].active
+
+
+def test_an_export_that_has_nothing_to_send_is_heard_from(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "HEARTBEAT_SECONDS", 0.0)
+    export(filled, shelf := Shelf())
+    execute(filled, "UPDATE exporters SET reached_at = '2026-01-01T00:00:00.000Z'")
+    following(filled, shelf, lambda _report: not shelf.batches[-1].rows)
+    assert (shelf.batches[-1].rows, shelf.came) == ((), ROWS)
+    assert status.collect(filled).exporters[0].active
+
+
+def test_a_destination_that_was_never_reached_keeps_nothing_back(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.05)
+
+    class Away(Shelf):
+        def connect(self, source_id: str) -> None:
+            message = f"nobody answers {source_id[:0]}"
+            raise Unavailable(message)
+
+    with pytest.raises(ExportFailed):
+        export(filled, Away())
+    assert status.collect(filled).exporters == ()
+
+
+def test_an_export_can_be_forgotten(filled: Path) -> None:
+    export(filled, Shelf())
+    assert command("forget", "shelf somewhere", "--db", filled).exit_code == 0
+    assert status.collect(filled).exporters == ()
+    again = command("forget", "shelf somewhere", "--db", filled)
+    assert (again.exit_code, again.stderr) == (
+        1,
+        "Error: There is no export to shelf somewhere: give a name that llm-metrics status shows.\n",
+    )
+
+
+def test_one_that_runs_is_not_forgotten(filled: Path) -> None:
+    shelf, codes = Shelf(), []
+    shelf.before = lambda _batch: codes.append(command("forget", shelf.name, "--db", filled).exit_code)
+    export(filled, shelf)
+    assert set(codes) == {1}
+
+
+@pytest.mark.parametrize("version", [1, None], ids=["an old one", "none"])
+def test_without_a_database_of_the_present_version_nothing_is_sent(
+    version: int | None, db_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if version:
+        request.getfixturevalue("version_1")
+    shelf = Shelf()
+    with pytest.raises(DatabaseRefused):
+        export(db_path, shelf, follow=True)
+    assert (shelf.connected, db_path.exists()) == (0, bool(version))
+
+
+def test_the_lock_of_the_database_is_free_while_rows_travel(filled: Path, make_event: MakeEvent) -> None:
+    shelf = Shelf()
+    shelf.before = lambda _batch: add(filled, make_event()) if len(shelf.rows) < ROWS else None
+    export(filled, shelf)
+    assert list(shelf.rows.values()) == stored(filled)
+    with closing(sqlite3.connect(filled)) as connection:
+        assert identity.version_of(connection, filled) == len(ask(filled, "SELECT * FROM schema_version"))
