@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from recorder.export.destination import Batch, Position, Row
+from recorder.export.destination import Account, Batch, Position, Row
 from recorder.export.outbox import COLUMN
 
 
@@ -11,6 +11,7 @@ class Shelf:
 
     name = "shelf somewhere"
     wants_changes = True
+    wants_account = True
     rows_at_once = 10
 
     def __init__(self) -> None:
@@ -18,6 +19,7 @@ class Shelf:
         self.came = 0  # rows, also those that came before
         self.batches: list[Batch] = []
         self.positions: dict[str, Position] = {}
+        self.accounts: list[Account] = []
         self.source_id = ""
         self.connected = 0
         self.closed = False
@@ -36,6 +38,9 @@ class Shelf:
         self.rows.update({row[COLUMN["event_id"]]: row for row in batch.rows})
         self.positions[self.source_id] = batch.position
         self.after(batch)
+
+    def send_account(self, account: Account) -> None:
+        self.accounts.append(account)
 
     def close(self) -> None:
         self.closed = True

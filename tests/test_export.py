@@ -23,6 +23,7 @@ from recorder.export import cursors, outbox, run
 from recorder.export.destination import Batch, Row, Unacceptable, Unavailable
 from recorder.export.outbox import COLUMN
 from recorder.export.run import Report, export
+from recorder.worker import Recorder
 from tests.shelf import Forgetful, Shelf
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -124,6 +125,40 @@ def test_a_row_that_is_changed_while_it_is_sent_is_sent_again(filled: Path) -> N
     )
     export(filled, shelf)
     assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_a_row_that_changes_between_two_looks_is_sent_as_it_is_now(
+    filled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = outbox.rows
+
+    def racing(connection: sqlite3.Connection, above: int, up_to: int) -> list[Row]:
+        found = rows(connection, above, up_to)
+        if any(row[0] == 3 for row in found):
+            execute(filled, "UPDATE completion_requests SET cost_usd = 7 WHERE id = 3")
+        return found
+
+    monkeypatch.setattr(outbox, "rows", racing)
+    export(filled, shelf := Shelf())
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_a_text_that_is_no_utf_8_goes_as_far_as_it_can_be_read(filled: Path) -> None:
+    execute(filled, "UPDATE completion_requests SET model = CAST(x'67ff' AS TEXT) WHERE id = 3")
+    export(filled, shelf := Shelf())
+    assert len(shelf.rows) == ROWS
+    assert "g\N{REPLACEMENT CHARACTER}" in {row[COLUMN["model"]] for row in shelf.rows.values()}
+
+
+def test_what_the_recorders_say_of_themselves_arrives(filled: Path) -> None:
+    recorder = Recorder(filled)
+    recorder.open()
+    recorder.start()
+    recorder.count("unparsed")
+    recorder.close()
+    export(filled, shelf := Shelf())
+    (account,) = shelf.accounts
+    assert [(name, value) for _process, name, value, _at in account.counters] == [("unparsed", 1)]
 
 
 def test_changes_are_not_noted_for_a_destination_that_does_not_want_them(filled: Path) -> None:

@@ -20,9 +20,9 @@ from recorder.background import open_background
 from recorder.counters import Gap
 from recorder.dao import CompletionRequestsDAO
 from recorder.events import CompletionRequest
-from recorder.export import outbox
+from recorder.export import account, outbox
 from recorder.export.destination import Batch, Position
-from recorder.export.postgres import account, views
+from recorder.export.postgres import views
 from recorder.export.postgres.destination import Postgres
 from recorder.histogram import RELATIVE_ERROR
 from recorder.ledger import Ledger

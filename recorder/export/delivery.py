@@ -7,6 +7,7 @@ noted, since a connection that stays open to a file that is moved away would do 
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,15 +15,18 @@ from typing import Final
 
 import msgspec
 
-from recorder import account, identity, watermarks
+from recorder import identity, watermarks
+from recorder.account import ledger_of_this_process
 from recorder.background import open_background
 from recorder.errors import ExportFailed
-from recorder.export import cursors, outbox
+from recorder.export import account, cursors, outbox
 from recorder.export.cursors import Cursor
 from recorder.export.destination import Batch, Destination, Position, Row, Unacceptable, Unavailable
 from recorder.slices import Slices
 
 REFUSED: Final = "export_refused"  # in recorder_events
+
+ACCOUNT_SECONDS: Final = 60.0  # between two times that the recorders' own figures are sent
 
 _REFUSED_AT_MOST = 20  # rows in a row: more, and it is not the rows
 
@@ -53,6 +57,7 @@ class Delivery:
         self._connected = False
         self._taken: _Taken | None = None
         self._refused_in_a_row = 0
+        self._account_due = 0.0  # monotonic
 
     def step(self, *, again: bool = False) -> None:
         """Send the next batch, note that it is there, and read the one after it into `batch`, None if there is none.
@@ -72,6 +77,8 @@ class Delivery:
         if self.batch is not None:
             self._send(self.batch)
             self._turn()
+        if self._to.wants_account and time.monotonic() >= self._account_due:
+            self._send_account()
 
     def beat(self) -> None:
         """Have the next step see whether the destination is there, though there is nothing to send."""
@@ -100,14 +107,27 @@ class Delivery:
 
     def _send(self, batch: Batch) -> None:
         taken = _Taken(batch.position)
-        try:
+        with self._reconnecting():
             self._send_part(batch, taken)
             if taken.refused:
                 self._send_part(Batch((), batch.position), taken)  # it has all of them that it will ever have
+        self._taken, self.batch = taken, None
+
+    def _send_account(self) -> None:
+        with _opened(self._path) as connection:
+            told = account.read(connection)
+        with self._reconnecting():
+            self._to.send_account(told)
+        self._account_due = time.monotonic() + ACCOUNT_SECONDS
+
+    @contextmanager
+    def _reconnecting(self) -> Iterator[None]:
+        """What fails here is followed by a new connection."""
+        try:
+            yield
         except Unavailable:
             self._connected = False
             raise
-        self._taken, self.batch = taken, None
 
     def _send_part(self, batch: Batch, taken: _Taken) -> None:
         """Send these, by halves if the destination will not have them, until the one is alone that is the matter."""
@@ -156,7 +176,11 @@ class Delivery:
         self.batch = Batch(rows, position) if position != at else None
 
     def _read(self, connection: sqlite3.Connection, at: Position, last: int) -> tuple[list[Row], int]:
-        """The rows above a position, those that changed below it if there is room, and up to which change."""
+        """The rows above a position, those that changed below it if there is room, and up to which change.
+
+        Of one moment: a row that changes in between is neither in the first as it was nor in the second.
+        """
+        connection.execute("BEGIN")
         rows = outbox.rows(connection, at.row_id, last)
         room = self._at_once - len(rows)
         if not self._to.wants_changes or not room:
@@ -168,7 +192,7 @@ class Delivery:
         cursors.advance(connection, self._to.name, taken.position, sent=taken.sent, refused=len(taken.refused))
         if taken.refused:
             detail = f"{self._to.name}: {taken.refused[0]}"
-            account.ledger_of_this_process(connection).note_event(REFUSED, detail, len(taken.refused))
+            ledger_of_this_process(connection).note_event(REFUSED, detail, len(taken.refused))
 
 
 @contextmanager

@@ -20,6 +20,13 @@ class Batch(NamedTuple):
     position: Position  # of the destination, once it has these
 
 
+class Account(NamedTuple):
+    """What recorders say of themselves: rows of `recorder_counters` and `recorder_events`, as account.py reads them."""
+
+    counters: Sequence[Row]
+    events: Sequence[Row]
+
+
 class Unavailable(Exception):  # noqa: N818 - read as a sentence
     """The destination cannot be reached or is busy just now; the text says why, without secrets. It is tried again."""
 
@@ -36,6 +43,7 @@ class Destination(Protocol):
 
     name: str  # the kind and the place: "postgres db.example:5432/metrics", without secrets
     wants_changes: bool  # whether rows that changed are to be sent again
+    wants_account: bool  # whether it is to get what the recorders say of themselves
     rows_at_once: int  # in a batch, at most
 
     def connect(self, source_id: str) -> Position | None:
@@ -54,6 +62,9 @@ class Destination(Protocol):
             Unacceptable: never as they are.
             ExportFailed: never, before somebody does something about it.
         """
+
+    def send_account(self, account: Account) -> None:
+        """Take the present state of these, beside what is there of older ones. Raises as `send` does."""
 
     def close(self) -> None:
         """Let go of everything."""

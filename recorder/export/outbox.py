@@ -10,6 +10,7 @@ from typing import Final
 from migrations import CURRENT_SCHEMA_VERSION
 from recorder import schema, watermarks
 from recorder.export.destination import Row
+from recorder.export.rows import fetched
 
 COLUMNS: Final = schema.columns_of(CURRENT_SCHEMA_VERSION)
 COLUMN: Final = {name: index for index, name in enumerate(COLUMNS)}  # where in a row each stands
@@ -51,7 +52,7 @@ def last_of_next(connection: sqlite3.Connection, above: int, at_most: int) -> in
 
 def rows(connection: sqlite3.Connection, above: int, up_to: int) -> list[Row]:
     """The rows with ids above one and up to another, in order."""
-    return identified(connection.execute(_ROWS, (above, up_to)))
+    return identified(fetched(connection, _ROWS, (above, up_to)))
 
 
 def changed(connection: sqlite3.Connection, above: int, up_to_row: int, at_most: int) -> tuple[list[Row], int]:
@@ -63,8 +64,8 @@ def changed(connection: sqlite3.Connection, above: int, up_to_row: int, at_most:
     if not changes:
         return [], above
     ids = sorted({row_id for _change, row_id in changes if row_id <= up_to_row})
-    found = connection.execute(f"{_SELECT} WHERE id IN ({', '.join('?' * len(ids))}) ORDER BY id", ids)
-    return identified(found), changes[-1][0]
+    select = f"{_SELECT} WHERE id IN ({', '.join('?' * len(ids))}) ORDER BY id"
+    return identified(fetched(connection, select, tuple(ids))), changes[-1][0]
 
 
 def identified(found: Iterable[Sequence[object]]) -> list[Row]:

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from recorder.errors import ExportFailed
-from recorder.export.destination import Batch, Position, Unacceptable, Unavailable
+from recorder.export.destination import Account, Batch, Position, Unacceptable, Unavailable
 from recorder.export.otlp import endpoint as endpoints
 from recorder.export.otlp import spans
 from recorder.export.otlp.failure import Failure, Verdict
@@ -41,6 +41,7 @@ class Otlp:
     """
 
     wants_changes = False  # a span cannot be changed
+    wants_account = False
     rows_at_once = 500  # less than 1 MiB, of which grpc takes 4
 
     def __init__(self, endpoint: str, protocol: str | None, host_id: str) -> None:
@@ -84,6 +85,9 @@ class Otlp:
         if self._metrics is not None:
             self._metrics.record(made)
             self._send_metrics(self._metrics, anyway=not made)
+
+    def send_account(self, account: Account) -> None:
+        """Not wanted: `llm-metrics serve` has figures of the recorders."""
 
     def close(self) -> None:
         """Let go of connections."""

@@ -1,22 +1,10 @@
-"""What the recorders say of themselves, beside the calls: their counters, and what happened to them, above all losses.
-
-A few rows, so that all are brought each time, and those that are there unchanged cost no more than a look.
-"""
-
-import sqlite3
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+"""What the recorders say of themselves: rows that are there unchanged cost no more than a look."""
 
 from psycopg import Cursor
 
-from recorder.export.destination import Row
+from recorder.export.destination import Account
 from recorder.export.postgres import values
 
-MOST_COUNTERS: Final = 10_000  # rows, the newest: each recorder that ever wrote into the file has some
-MOST_EVENTS: Final = 1_000
-
-_COUNTERS = "SELECT process, name, value, updated_at FROM recorder_counters ORDER BY updated_at DESC LIMIT ?"
-_EVENTS = "SELECT id, at, process, kind, count, from_at, to_at, detail FROM recorder_events ORDER BY id DESC LIMIT ?"
 _COUNT = """
     INSERT INTO recorder_counters AS known (source_id, host_id, process, name, value, updated_at)
     VALUES (%s, %s, %s, %s, %s, %s)
@@ -37,19 +25,6 @@ _OF_COUNTERS = (values.text, values.text, values.integer, values.moment)
 _OF_EVENTS = (
     values.integer, values.moment, values.text, values.text, values.integer, values.moment, values.moment, values.text,
 )  # fmt: skip
-
-
-class Account(NamedTuple):
-    """Rows of `recorder_counters` and of `recorder_events`, as SQLite has them."""
-
-    counters: Sequence[Row]
-    events: Sequence[Row]
-
-
-def read(connection: sqlite3.Connection) -> Account:
-    """The newest of both."""
-    counters = connection.execute(_COUNTERS, (MOST_COUNTERS,)).fetchall()
-    return Account(counters, connection.execute(_EVENTS, (MOST_EVENTS,)).fetchall())
 
 
 def send(cursor: Cursor, account: Account, source_id: str, host_id: str | None) -> None:

@@ -11,11 +11,10 @@ import psycopg
 from psycopg import Connection
 
 from recorder.export import outbox
-from recorder.export.destination import Batch, Position, Row
+from recorder.export.destination import Account, Batch, Position, Row
 from recorder.export.postgres import account as accounts
 from recorder.export.postgres import dsn as dsns
 from recorder.export.postgres import failures, schema, values
-from recorder.export.postgres.account import Account
 
 ROWS_AT_ONCE: Final = 5_000
 
@@ -72,6 +71,7 @@ class Postgres:
     """A `Destination`: the tables of one PostgreSQL database, which any number of sidecars share."""
 
     wants_changes = True
+    wants_account = True
     rows_at_once = ROWS_AT_ONCE
 
     def __init__(self, dsn: str, host_id: str) -> None:

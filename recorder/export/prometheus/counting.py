@@ -18,6 +18,7 @@ from recorder.export import cursors, outbox
 from recorder.export.destination import Position
 from recorder.export.prometheus import saved
 from recorder.export.prometheus.totals import CALL, COST, Totals
+from recorder.export.rows import fetched
 
 NAME: Final = "prometheus"
 HEARTBEAT_SECONDS: Final = 600.0  # rows are kept for those that are heard of
@@ -29,8 +30,6 @@ _COSTS = f"SELECT {COST} FROM completion_requests WHERE id > ? AND id <= ? ORDER
 _ROW = "SELECT CAST(event_id AS BLOB), CAST(timestamp AS BLOB) FROM completion_requests WHERE id = ?"
 _EVER = "SELECT seq FROM sqlite_sequence WHERE name = 'completion_requests'"
 _FIRST = "SELECT min(id) FROM completion_requests"
-
-type _Rows = list[tuple[object, ...]]
 
 
 class Counting:
@@ -127,7 +126,7 @@ class Counting:
             self._history_id = newest
         last = outbox.last_of_next(connection, self.row_id, AT_ONCE)
         if last > self.row_id:
-            rows = _read(connection, _CALLS, (self.row_id, last))
+            rows = fetched(connection, _CALLS, (self.row_id, last))
             self._last_row = connection.execute(_ROW, (last,)).fetchone()
             self.totals.add_calls(rows)
             self.row_id = last
@@ -141,7 +140,7 @@ class Counting:
         last = outbox.last_of_next(connection, self.cost_id, AT_ONCE)
         last = limit if last == self.cost_id else min(last, limit)  # the rows in between may have been deleted
         if last > self.cost_id:
-            self.totals.add_costs(_read(connection, _COSTS, (self.cost_id, last)))
+            self.totals.add_costs(fetched(connection, _COSTS, (self.cost_id, last)))
             self.cost_id = last
             self.is_saved = False
         return last < limit
@@ -156,19 +155,6 @@ class Counting:
             self.calls_are_whole = True
         if self.calls_are_whole and not costs_left and self.cost_id >= min(self._history_id, self.row_id):
             self.costs_are_whole = True
-
-
-def _read(connection: sqlite3.Connection, select: str, between: tuple[int, int]) -> _Rows:
-    """Rows as they are, or as far as they can be decoded."""
-    lenient, connection.text_factory = connection.text_factory, str  # which takes a third of the time
-    try:
-        return connection.execute(select, between).fetchall()
-    except sqlite3.OperationalError as error:
-        if "decode" not in str(error):
-            raise
-    finally:
-        connection.text_factory = lenient
-    return connection.execute(select, between).fetchall()
 
 
 def refusal(path: Path, error: Exception) -> str:
