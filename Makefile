@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARK := .venv/setup
 DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile clients receivers check lock clean FORCE
+.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile fleet clients receivers check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -68,6 +68,10 @@ soak: $(MARK) ## mixed traffic for 20 minutes: nothing leaks, every call leaves 
 
 hostile: $(MARK) ## 100,000 exchanges with hostile clients and providers: nobody is harmed, no secret is kept; EXCHANGES=1000, ARGS="--seed 2"
 	@exec $(BIN)/python -m hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(ARGS)
+
+fleet: $(MARK) ## eight sidecars, their exporters and one PostgreSQL, while all of them fail at random; SECONDS=300, ARGS="--sidecars 3 --seed 2"
+	@sh scripts/install-for-tests
+	@exec $(BIN)/python -m fleet $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
 	@exec $(BIN)/python -m clients $(ARGS)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres import Server
+from fleet.server import Server
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import backup, identity, prune, restore, status, timestamps, watermarks
+from recorder import backup, identity, presence, prune, restore, status, timestamps, watermarks
 from recorder.background import open_background
 from recorder.cli import main
 from recorder.dao import CompletionRequestsDAO
@@ -66,6 +66,22 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "LONGEST_WAIT", 0.01)
     monkeypatch.setattr(run, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
+
+
+@contextmanager
+def recording(path: Path) -> Iterator[Recorder]:
+    """A recorder that lives."""
+    recorder = Recorder(path)
+    recorder.open()
+    recorder.start()
+    try:
+        deadline = time.monotonic() + 10
+        while not presence.living(path):
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield recorder
+    finally:
+        recorder.close()
 
 
 def fails(times: int, error: Exception) -> Callable[[Batch], None]:
@@ -151,11 +167,8 @@ def test_a_text_that_is_no_utf_8_goes_as_far_as_it_can_be_read(filled: Path) -> 
 
 
 def test_what_the_recorders_say_of_themselves_arrives(filled: Path) -> None:
-    recorder = Recorder(filled)
-    recorder.open()
-    recorder.start()
-    recorder.count("unparsed")
-    recorder.close()
+    with recording(filled) as recorder:
+        recorder.count("unparsed")
     export(filled, shelf := Shelf())
     (account,) = shelf.accounts
     assert [(name, value) for _process, name, value, _at in account.counters] == [("unparsed", 1)]
@@ -281,30 +294,39 @@ def test_it_follows_what_comes(filled: Path, make_event: MakeEvent) -> None:
 
 
 def test_a_row_that_will_soon_have_a_cost_waits_for_it(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(minutes=1))
     with closing(open_background(filled)) as connection:
         watermarks.move(connection, watermarks.PRICING, 12)
-        monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(minutes=1))
-        priced = outbox.Priced()
-        assert [priced.up_to(connection, wanted) for wanted in (7, ROWS)] == [7, 12]
-        monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
-        assert priced.up_to(connection, ROWS) == ROWS, "nobody prices here"
+        priced = outbox.Priced(filled)
+        assert [priced.up_to(connection, wanted) for wanted in (7, ROWS)] == [7, ROWS], "no recorder lives"
+        with recording(filled):
+            assert [priced.up_to(connection, wanted) for wanted in (7, ROWS)] == [7, 12]
+            monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
+            assert priced.up_to(connection, ROWS) == ROWS, "it does not move"
 
 
-def test_one_that_follows_sends_what_has_its_cost_first(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("wants_changes", [False, True])
+def test_only_a_destination_that_takes_no_changes_waits_for_costs(
+    filled: Path, *, wants_changes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(minutes=1))
     with closing(open_background(filled)) as connection:
         watermarks.move(connection, watermarks.PRICING, 12)
     shelf = Shelf()
+    shelf.wants_changes = wants_changes
+    least: list[int] = []
 
-    def priced_later(report: Report) -> bool:
-        if report.sent == 12:
-            assert [row[0] for row in shelf.rows.values()] == [*range(1, 13)]
+    def enough(report: Report) -> bool:
+        if report.sent:
+            least.append(report.sent)
             with closing(open_background(filled)) as connection:
                 watermarks.move(connection, watermarks.PRICING, ROWS)
         return report.sent == ROWS
 
-    following(filled, shelf, priced_later)
+    with recording(filled):
+        following(filled, shelf, enough)
     assert list(shelf.rows.values()) == stored(filled)
+    assert [12 in least, 20 in least] == [not wants_changes, wants_changes]
 
 
 def test_a_row_that_is_refused_is_left_out_and_counted_and_no_other(filled: Path) -> None:

@@ -15,13 +15,13 @@ import pytest
 
 import recorder.export.postgres as package
 from bench.calls import calls
+from fleet.server import PASSWORD, Server, binaries
 from recorder.errors import ExportFailed
 from recorder.events import CompletionRequest
 from recorder.export.destination import Batch, Position, Row, Unacceptable, Unavailable
 from recorder.export.outbox import COLUMN, COLUMNS
 from recorder.export.postgres import schema
 from recorder.export.postgres.destination import Postgres
-from tests.postgres import PASSWORD, Server, binaries
 
 pytest_plugins = ["tests.postgres_server"]
 pytestmark = [

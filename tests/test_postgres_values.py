@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fleet.server import Server, binaries
 from recorder.errors import ExportFailed
 from recorder.export import outbox
 from recorder.export.destination import Batch, Destination, Position
 from recorder.export.postgres import dsn
 from recorder.export.postgres.destination import Postgres
-from tests.postgres import Server, binaries
 
 pytest_plugins = ["tests.postgres_server"]
 needs_server = pytest.mark.skipif(

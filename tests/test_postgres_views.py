@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from fleet.server import Server, binaries
 from migrations import views as sqlite_views
 from recorder import rollup
 from recorder.background import open_background
@@ -29,7 +30,6 @@ from recorder.ledger import Ledger
 from recorder.timestamps import bound
 from recorder.worker import Recorder
 from tests.calls import call
-from tests.postgres import Server, binaries
 
 pytest_plugins = ["tests.postgres_server"]
 pytestmark = [

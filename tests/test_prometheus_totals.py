@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from recorder import backup, prune, watermarks
+from recorder import backup, presence, prune, watermarks
 from recorder.database import open_writer
 from recorder.export import cursors, outbox
 from recorder.export.prometheus import counting, families, saved, totals
@@ -62,6 +63,15 @@ def calls_of(counter: Counting) -> int:
 
 def as_json(counter: Counting) -> str:
     return saved.as_json(counter.totals, row_id=counter.row_id, cost_id=counter.cost_id, history_id=0)
+
+
+@pytest.fixture
+def _somebody_prices(current_db: Path) -> Iterator[None]:
+    """A recorder lives."""
+    sign = presence.Presence(current_db, "somebody")
+    sign.appear()
+    yield
+    sign.vanish()
 
 
 @pytest.fixture
@@ -242,6 +252,7 @@ def test_the_first_count_comes_in_pieces_and_shows_nothing_before_its_end(
     assert shares == [(n / 5, 500 - n * 100, n == 5, n == 5) for n in range(1, 6)]
 
 
+@pytest.mark.usefixtures("_somebody_prices")
 def test_a_cost_that_comes_later_is_waited_for(filled: Path) -> None:
     counter = count(filled)
     before = sum(group.cost for group in counter.totals.groups.values())
@@ -255,6 +266,7 @@ def test_a_cost_that_comes_later_is_waited_for(filled: Path) -> None:
     assert as_json(again) == as_json(count(filled, counter))
 
 
+@pytest.mark.usefixtures("_somebody_prices")
 def test_a_cost_that_nobody_computes_is_not_waited_for(current_db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(current_db, [call(timedelta(0), cost_usd=0.25), call(timedelta(0))])
     counter = count(current_db)
@@ -343,6 +355,7 @@ def test_a_call_that_has_become_one_of_the_others_stays_there() -> None:
     assert [(kind.key[1], kind.calls) for kind in kinds] == [(OTHER, 2)]
 
 
+@pytest.mark.usefixtures("_somebody_prices")
 def test_the_cursor_waits_for_rows_and_costs_alike(filled: Path) -> None:
     counter = count(filled)
     write(filled, [call(timedelta(0)) for _ in range(4)])

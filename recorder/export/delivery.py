@@ -43,16 +43,19 @@ class Delivery:
     """What goes from one database to one destination; for one thread."""
 
     def __init__(
-        self, path: Path, destination: Destination, *, at_once: int, priced: bool, stop: threading.Event
+        self, path: Path, destination: Destination, *, at_once: int, follow: bool, stop: threading.Event
     ) -> None:
-        """`at_once` rows are read at most. With `priced`, those that will soon have a cost wait for it."""
+        """`at_once` rows are read at most.
+
+        With `follow`, rows that will soon have a cost wait for it, if the destination will not take them again then.
+        """
         self.sent = 0  # rows, since it began
         self.refused = 0
         self.waiting = 0  # about how many the destination does not have
         self.batch: Batch | None = None  # what is to be sent next
         self._path, self._to = path, destination
         self._at_once, self._stop = at_once, stop
-        self._priced = outbox.Priced() if priced else None
+        self._priced = outbox.Priced(path) if follow and not destination.wants_changes else None
         self._cursor = Cursor("", Position(0, 0))
         self._connected = False
         self._taken: _Taken | None = None

@@ -5,10 +5,11 @@ import sqlite3
 import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from migrations import CURRENT_SCHEMA_VERSION
-from recorder import schema, watermarks
+from recorder import presence, schema, watermarks
 from recorder.export.destination import Row
 from recorder.export.rows import fetched
 
@@ -28,11 +29,13 @@ _IN_VERSION_1 = tuple(COLUMN[name] for name in schema.columns_of(1))
 class Priced:
     """Up to which row calls have the cost that they get.
 
-    That is the recorder's own watermark, unless it stands still for `PRICED_WITHIN`: then nobody prices here.
+    That is the recorders' own watermark, unless nobody prices here: no recorder was ever seen to live, or it stands
+    still for `PRICED_WITHIN`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
         """It is not known yet."""
+        self._path, self._somebody_prices = path, False
         self._priced_to, self._moved_at = -1, time.monotonic()
 
     def up_to(self, connection: sqlite3.Connection, wanted: int) -> int:
@@ -40,8 +43,10 @@ class Priced:
         priced_to, now = watermarks.get(connection, watermarks.PRICING), time.monotonic()
         if priced_to != self._priced_to or priced_to >= wanted:
             self._priced_to, self._moved_at = priced_to, now
-        stands_still = now - self._moved_at >= PRICED_WITHIN.total_seconds()
-        return wanted if stands_still else min(priced_to, wanted)
+        if priced_to >= wanted or now - self._moved_at >= PRICED_WITHIN.total_seconds():
+            return wanted
+        self._somebody_prices = self._somebody_prices or bool(presence.living(self._path))
+        return priced_to if self._somebody_prices else wanted
 
 
 def last_of_next(connection: sqlite3.Connection, above: int, at_most: int) -> int:

@@ -71,7 +71,7 @@ def export(  # noqa: PLR0913 - how it is done, each by name and with a default
         try:
             stop = stop or threading.Event()
             at_once = max(1, min(destination.rows_at_once, int(rate or destination.rows_at_once)))
-            delivery = Delivery(path, destination, at_once=at_once, priced=follow, stop=stop)
+            delivery = Delivery(path, destination, at_once=at_once, follow=follow, stop=stop)
             return _Loop(delivery, destination.name, follow, rate, stop, progress).run(again=again)
         finally:
             destination.close()

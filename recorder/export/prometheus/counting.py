@@ -54,7 +54,7 @@ class Counting:
         self._mark = mark
         self._counted = 0  # rows since they were saved
         self._last_row: object = None
-        self._priced = outbox.Priced()
+        self._priced = outbox.Priced(self._path)
 
     def count(self, connection: sqlite3.Connection, ends: float) -> bool:
         """Add rows until `ends` (monotonic), at least a piece, and whether there are no more.

@@ -1,4 +1,4 @@
-"""A real PostgreSQL for the tests, from the server binaries of this machine, as a user that is not root."""
+"""A real PostgreSQL, from the server binaries of this machine, as a user that is not root."""
 
 import os
 import pwd
@@ -9,15 +9,16 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import psycopg
 
-PASSWORD = "geheim-7"
+PASSWORD = "geheim-7"  # noqa: S105 - of a server that is gone with the run
 _OWN = Path("/usr/lib/postgresql")  # where Debian has them, by version
 _STARTS_WITHIN = 30.0
+_QUICK = {"fsync": "off", "full_page_writes": "off"}
 _SETTINGS = {
-    "fsync": "off",
-    "full_page_writes": "off",
     "listen_addresses": "127.0.0.1",
     "max_connections": "40",
     "shared_buffers": "32MB",
@@ -34,7 +35,9 @@ def binaries() -> Path | None:
 class Server:
     """A server of its own in a folder of its own, with a superuser `postgres` that needs a password only over TCP."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = False) -> None:
+        """Start it; `durable` is as it comes, else it is quick and may lose all in a power cut."""
+        self._settings = _SETTINGS if durable else _SETTINGS | _QUICK
         self._folder = Path(tempfile.mkdtemp(prefix="pg-"))  # near the root: a socket's path is short
         self._programs = binaries() or Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -54,7 +57,9 @@ class Server:
         self.execute("ALTER SYSTEM SET deadlock_timeout = '50ms'", "SELECT pg_reload_conf()")
 
     def start(self, *, wait: bool = True) -> None:
-        """Start it; with `wait` it accepts connections afterwards."""
+        """Start it, unless it runs; with `wait` it accepts connections afterwards."""
+        if self._process is not None:
+            return
         command = [
             *_as_nobody(),
             str(self._programs / "postgres"),
@@ -63,7 +68,7 @@ class Server:
             "-p",
             str(self.port),
         ]
-        for name, value in (_SETTINGS | {"unix_socket_directories": str(self._folder)}).items():
+        for name, value in (self._settings | {"unix_socket_directories": str(self._folder)}).items():
             command += ["-c", f"{name}={value}"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -72,17 +77,26 @@ class Server:
             try:
                 self.execute("SELECT 1")
             except psycopg.OperationalError:
-                assert time.monotonic() < deadline, (self._folder / "log").read_text()[-2_000:]
+                if time.monotonic() > deadline:
+                    raise TimeoutError((self._folder / "log").read_text()[-2_000:]) from None
                 time.sleep(0.02)
             else:
                 break
 
-    def stop(self) -> None:
-        """Stop it at once, as a crash would: what was under way is lost."""
+    def stop(self, how: signal.Signals = signal.SIGQUIT) -> None:
+        """Stop it at once, as a crash would; with SIGINT as a restart does."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGQUIT)
+            self._process.send_signal(how)
             self._process.wait(_STARTS_WITHIN)
             self._process = None
+
+    def __enter__(self) -> Self:
+        """Nothing more than what is there."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Leave nothing behind."""
+        self.close()
 
     def close(self) -> None:
         """Stop it, and leave nothing behind."""
