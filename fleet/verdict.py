@@ -29,7 +29,7 @@ def promises(sidecars: Sequence[Sidecar], dsn: str, codes: Sequence[int]) -> lis
         Promise("every client got its answer", not wrong, "; ".join(wrong[:_SHOWN]) or f"{len(sidecars)} sidecars"),
         Promise("every call is recorded", rows == expected, f"{rows} rows of {expected}"),
         Promise("every row arrived, once", total == rows, f"{total} at the server"),
-            compared("every column is equal", here, there),
+        compared("every column is equal", here, there),
         Promise("every exporter ended well", not any(codes), f"exit codes {sorted(set(codes))}"),
     ]
 

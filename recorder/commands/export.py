@@ -16,7 +16,7 @@ from recorder.background import open_background
 from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
 from recorder.database import get_db_path
 from recorder.errors import ExportFailed
-from recorder.export import cursors, telling
+from recorder.export import cursors, sole, telling
 from recorder.printable import printable
 from recorder.slices import Slices
 
@@ -128,9 +128,8 @@ def forget(name: str, db: str | None) -> None:
 
     NAME is what `llm-metrics status` calls it. If it is started again it begins with the first row.
     """
-    path = get_db_path(db)
-    loop = with_extra("recorder.export.run")
-    with closing(open_background(path)) as connection, loop.alone(path, name) as alone:
+    path = get_db_path(db).resolve()
+    with closing(open_background(path)) as connection, sole.alone(path, name) as alone:
         if not alone:
             raise ExportFailed(what=f"The export to {name} runs", cure="end it first")
         with Slices(connection, path).hold():

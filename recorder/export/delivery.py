@@ -31,6 +31,9 @@ ACCOUNT_SECONDS: Final = 60.0  # between two times that the recorders' own figur
 _REFUSED_AT_MOST = 20  # rows in a row: more, and it is not the rows
 
 
+type _Files = list[tuple[int, int, int] | None]
+
+
 class _Taken(msgspec.Struct):
     """What the destination has taken and the database does not know of yet."""
 
@@ -59,6 +62,7 @@ class Delivery:
         self._cursor = Cursor("", Position(0, 0))
         self._connected = False
         self._taken: _Taken | None = None
+        self._nothing_in: _Files | None = None  # the files in which nothing was to be sent
         self._refused_in_a_row = 0
         self._account_due = 0.0  # monotonic
 
@@ -98,7 +102,7 @@ class Delivery:
             cursors.note_error(connection, self._to.name, error)
 
     def _connect(self, *, again: bool) -> None:
-        self.batch = self._taken = None
+        self.batch = self._taken = self._nothing_in = None
         with _opened(self._path) as connection:
             known = cursors.find(connection, self._to.name)
         there = self._to.connect(known.source_id)
@@ -155,6 +159,9 @@ class Delivery:
     def _turn(self) -> None:
         """Note what was taken, claim what is next, and read it."""
         cursor, taken = self._cursor, self._taken
+        files = _as_they_are(self._path)
+        if files == self._nothing_in and not taken:
+            return
         at = taken.position if taken else cursor.position
         with _opened(self._path) as connection:
             if cursors.find(connection, self._to.name) != cursor:
@@ -177,6 +184,7 @@ class Delivery:
             self.refused += len(taken.refused)
         position = Position(last, change_id)
         self.batch = Batch(rows, position) if position != at else None
+        self._nothing_in = files if not (self.batch or self.waiting) else None
 
     def _read(self, connection: sqlite3.Connection, at: Position, last: int) -> tuple[list[Row], int]:
         """The rows above a position, those that changed below it if there is room, and up to which change.
@@ -196,6 +204,18 @@ class Delivery:
         if taken.refused:
             detail = f"{self._to.name}: {taken.refused[0]}"
             ledger_of_this_process(connection).note_event(REFUSED, detail, len(taken.refused))
+
+
+def _as_they_are(path: Path) -> _Files:
+    """What is another after each commit, seen without opening anything: of the database and its WAL."""
+    found: _Files = []
+    for file in (path, path.with_name(f"{path.name}-wal")):
+        try:
+            status = file.stat()
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        except OSError:
+            found.append(None)
+    return found
 
 
 @contextmanager

@@ -1,10 +1,9 @@
 """The loop of an exporter, which outlives outages of either side."""
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,10 +20,10 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from recorder import presence
 from recorder.errors import DatabaseRefused, ExportFailed, RecorderError
 from recorder.export.delivery import Delivery
 from recorder.export.destination import Destination, Unavailable
+from recorder.export.sole import alone
 from recorder.reader import reader
 
 POLL_SECONDS: Final = 1.0
@@ -62,6 +61,7 @@ def export(  # noqa: PLR0913 - how it is done, each by name and with a default
             be used later.
         ExportFailed: the destination refuses, was not reached for too long, or an export to it runs already.
     """
+    path = path.resolve()  # what belongs to it stands beside the real file
     with reader(path):  # what is wrong with it shows before anything is waited for
         pass
     with alone(path, destination.name) as only_one:
@@ -75,11 +75,6 @@ def export(  # noqa: PLR0913 - how it is done, each by name and with a default
             return _Loop(delivery, destination.name, follow, rate, stop, progress).run(again=again)
         finally:
             destination.close()
-
-
-def alone(path: Path, name: str) -> AbstractContextManager[bool]:
-    """Whether this is the only exporter of that name, for as long as this lasts."""
-    return presence.alone(path, f"export-{hashlib.sha256(name.encode()).hexdigest()[:16]}")
 
 
 @dataclass

@@ -3,18 +3,17 @@
 import signal
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
-from recorder import identity, presence
-from recorder.errors import CannotServe, RecorderError
+from recorder import identity
+from recorder.errors import CannotServe
 from recorder.export.prometheus import address as addresses
 from recorder.export.prometheus.app import App
 from recorder.export.prometheus.counting import NAME
 from recorder.export.prometheus.keeper import Keeper
 from recorder.export.prometheus.server import Server
-from recorder.export.run import alone
+from recorder.export.sole import alone
 from recorder.reader import reader
 
 _OPEN = "Anybody who reaches {url} reads which models are called and what that costs: give 127.0.0.1 to keep them out."
@@ -33,17 +32,11 @@ def serve(path: Path, text: str, *, tell: Callable[[str], None], warn: Callable[
     path = path.resolve()  # what belongs to it stands beside the real file
     with reader(path, look=identity.version_of):
         pass
-    try:
-        with alone(path, NAME) as only_one:
-            if not only_one:
-                what = f"Another process serves the figures of {path} already"
-                raise CannotServe(what=what, cure="ask that one, or end it")
-            _serve(path, wanted, tell, warn)
-    except OSError as error:
-        what = f"The folder of {path} cannot be used ({error.strerror})"
-        raise CannotServe(what=what, cure="check its modes") from error
-    with suppress(RecorderError):
-        presence.check(path)  # which leaves no empty folder behind
+    with alone(path, NAME) as only_one:
+        if not only_one:
+            what = f"Another process serves the figures of {path} already"
+            raise CannotServe(what=what, cure="ask that one, or end it")
+        _serve(path, wanted, tell, warn)
 
 
 def _serve(path: Path, wanted: addresses.Address, tell: Callable[[str], None], warn: Callable[[str], None]) -> None:
