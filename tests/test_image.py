@@ -20,6 +20,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,44 @@ def test_the_live_page_runs_beside_it_from_the_same_volume(
         assert network.within(call)(running.volume) == 200
         running.stop()
         assert rows(running.volume) == 2
+
+
+NOBODY_ANSWERS = {
+    "LLM_METRICS_POSTGRES": "postgresql://nobody@127.0.0.1:9/nothing",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+}
+
+
+def test_the_exporters_run_beside_it_from_the_same_volume(
+    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o755)
+    services = container.compose()["services"]
+    with proxy(image, network, tmp_path, upstream) as running:
+        start(running)
+        assert network.within(call)(running.volume) == 200
+        with Container(image, network, running.volume, services["metrics"], log=tmp_path / "metrics.log") as serving:
+            asked = container.health(services["metrics"])
+            assert eventually(lambda: serving.run(*asked).returncode == 0, within=STARTS_WITHIN), serving.log
+            scrape = (
+                "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:9464/metrics').read().decode())"
+            )
+            counted = eventually(
+                lambda: "\nllm_calls_total{" in serving.run("python", "-c", scrape).stdout, within=SLOW
+            )
+            assert counted, serving.log
+            assert serving.stop()[0] == 0
+        for name in ("postgres-export", "otlp-export"):
+            with Container(
+                image, network, running.volume, services[name], environment=NOBODY_ANSWERS, log=tmp_path / f"{name}.log"
+            ) as exporting:
+                waits = partial(_says, exporting, "waits and tries again")
+                assert eventually(waits, within=SLOW), exporting.log
+                assert exporting.stop()[0] == 0
+
+
+def _says(running: Container, words: str) -> bool:
+    return words in running.log
 
 
 # Containers of a network have addresses of their own; here each listens on another one of the loopback interface.
