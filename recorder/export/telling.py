@@ -37,6 +37,7 @@ class Telling:
             self._bar.update(report.sent - self._bar.pos)
             if not report.waiting:
                 self._bar.render_finish()
+                self._bar.hidden = True  # it ends here, and not a second time when all ends
                 self._bar = None
         elif report.waiting and time.monotonic() - self._said_at >= LINE_SECONDS:
             self._said_at = time.monotonic()
