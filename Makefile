@@ -44,7 +44,7 @@ dashboard: $(DASHBOARD_MARK) ## the live page of a database, on 127.0.0.1; DB=me
 
 test: $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
 	@sh scripts/install-for-tests
-	@exec $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	@exec $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
 SECONDS ?= 60

@@ -29,6 +29,21 @@ if os.environ.get("CI"):
 
 type MakeEvent = Callable[..., CompletionRequest]
 
+# The files that take more than ten seconds, the longest first: one that begins last would leave the other workers idle.
+LONG = """
+    image bench doctor dashboard end_to_end_start torture attacks_on_paths hostile_transport soak migrations clients
+    hostile_values transparency_faults top faults prune rollup end_to_end_sdks end_to_end_invisible hostile
+    end_to_end_several restore recost cookbook transparency_http1 top_watch worker views spill conformance
+"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers, begin with the files that take long; each file stays with one worker and its fixtures."""
+    if hasattr(config, "workerinput"):
+        places = {f"test_{name}": place for place, name in enumerate(LONG.split())}
+        items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(autouse=True)
 def _isolation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

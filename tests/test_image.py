@@ -53,7 +53,6 @@ WHY_NOT = container.missing()
 pytestmark = [
     pytest.mark.timeout(300),
     pytest.mark.skipif(bool(WHY_NOT) and not os.environ.get("CI"), reason=f"no container can be made: {WHY_NOT}"),
-    pytest.mark.xdist_group("image"),  # which takes half a minute to make
 ]
 
 
