@@ -11,7 +11,7 @@ import pytest
 
 from recorder import backup
 from soak.watch import Watched
-from tests.rig import JSON, PATIENCE, Reply, Rig, at_once, eventually, question, started
+from tests.rig import JSON, Reply, Rig, at_once, eventually, question, started
 
 PASSWORDS = {"billing": "planted-Zq7Xw-of-billing", "search-team": "planted-Zq7Xw-of-search"}
 LAN = "llm.named.test"
@@ -90,11 +90,11 @@ def test_who_has_no_password_cannot_fill_the_memory(guarded: Rig, length: bytes)
     watched = Watched(guarded.proxy.pid)
     before, piece = watched.now(0).rss_mb, b"x" * (1 << 20)
     chunk = b"%x\r\n%b\r\n" % (len(piece), piece)
-    with socket.create_connection(("127.0.0.1", guarded.proxy.port), timeout=PATIENCE) as client, suppress(OSError):
+    with socket.create_connection(("127.0.0.1", guarded.proxy.port), timeout=1) as client, suppress(OSError):
         client.sendall(
             b"POST http://%b/v1/chat/completions HTTP/1.1\r\nHost: %b\r\n%b\r\n\r\n" % (*[LAN.encode()] * 2, length)
         )
         for _ in range(300):
-            client.sendall(chunk)
+            client.sendall(chunk)  # until the proxy takes none for a second
     assert watched.now(0).rss_mb - before < 40
     assert "Traceback" not in guarded.proxy.log
