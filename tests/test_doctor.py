@@ -10,8 +10,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -28,6 +29,7 @@ from demo.certificates import Authority
 from demo.proxy import clean_environment
 from recorder import spill_folder
 from recorder.clients.bundle import bundle_of
+from recorder.clients.proxy_url import parse
 from recorder.clients.signature import Signature
 from recorder.clients.variables import sh_line, variables
 from recorder.doctor import (
@@ -37,13 +39,14 @@ from recorder.doctor import (
     no_proxy,
     port,
     proxy_variables,
+    speaking,
     storage,
     trust_files,
 )
 from recorder.doctor.circumstances import Circumstances
 from recorder.doctor.port import Found
 from recorder.doctor.result import Check, ok
-from tests.rig import Rig, started
+from tests.rig import PATIENCE, Rig, started
 
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
 URL = "http://127.0.0.1:8080"
@@ -326,6 +329,23 @@ def _said(text: bytes) -> Callable[[socket.socket], None]:
         connection.sendall(text)
 
     return answer
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 4", b"content-length:4 "])
+def test_a_refusal_is_read_to_its_end_though_the_proxy_stays_on_the_line(length: bytes) -> None:
+    left = threading.Event()
+
+    def refuse(connection: socket.socket) -> None:
+        _said(b"HTTP/1.1 502 Bad Gateway\r\n" + length + b"\r\n\r\nwhy?")(connection)
+        assert left.wait(PATIENCE)
+
+    with stranger(refuse) as number, ExitStack() as stack:
+        stack.callback(left.set)
+        began = time.monotonic()
+        answer, connection = speaking.connected(parse(f"http://127.0.0.1:{number}"), HOST, 443, PATIENCE)
+        connection.close()
+        assert time.monotonic() - began < PATIENCE
+    assert (answer.status, answer.body) == (502, b"why?")
 
 
 @pytest.mark.parametrize(

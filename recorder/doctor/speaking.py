@@ -1,6 +1,7 @@
 """Words with a proxy: one request in, a bounded answer out."""
 
 import http.client
+import re
 import socket
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from recorder.clients.proxy_url import ProxyUrl
 AGENT: Final = "llm-metrics-doctor"
 _LONGEST_BODY = 1 << 20  # bytes
 _LONGEST_QUOTE = 80  # characters of what a stranger says
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def _head(connection: socket.socket) -> tuple[bytes, bytes]:
         head += one
     body = bytearray()
     if b" 200 " not in head.partition(b"\r\n")[0] + b" ":
+        said = _LENGTH.search(head)  # else it ends with the connection, which mitmproxy leaves open
+        length = min(int(said[1]), _LONGEST_BODY) if said else _LONGEST_BODY
         with suppress(OSError):
-            while len(body) < _LONGEST_BODY and (more := connection.recv(4096)):
+            while len(body) < length and (more := connection.recv(4096)):
                 body += more
     return bytes(head), bytes(body)
