@@ -3,6 +3,7 @@
 import gzip
 import os
 import ssl
+import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,13 +159,13 @@ def test_a_reverse_proxy_knows_an_llm_by_path_and_body(reverse: Rig) -> None:
 
 def test_the_true_delays_are_what_is_recorded(rig: Rig) -> None:
     rig.answer(openai_answers.stream("gpt-5.5", role_ms=50, content_ms=1000, gap_ms=50, pieces=4))
-    rig.ask(question(stream=True))
+    began = time.monotonic_ns()
+    with rig.asking(question(stream=True)) as (_, response):
+        arrived = [time.monotonic_ns() for line in response if line.startswith(b"data:")]
     row, served = rig.row(), rig.served
-    assert row["time_to_first_byte_ms"] == pytest.approx(50, abs=20)
-    assert row["time_to_first_byte_ms"] == pytest.approx(served.step_ms(0), abs=20)
-    assert row["time_to_first_token_ms"] == pytest.approx(served.step_ms(1), abs=20)
-    assert row["time_to_first_token_ms"] == pytest.approx(1000, abs=20)
-    assert row["time_to_last_token_ms"] == pytest.approx(served.step_ms(4), abs=20)
+    for column, step in (("time_to_first_byte_ms", 0), ("time_to_first_token_ms", 1), ("time_to_last_token_ms", 4)):
+        # Seen after it was written and before it arrived, however late a loaded machine lets both be.
+        assert int(served.step_ms(step)) <= row[column] <= (arrived[step] - began) / 1e6 + 1, column
 
 
 _FAULTS = """
