@@ -25,9 +25,9 @@ OWN = ["proxy", "more", "dashboard", "ollama-proxy", *EXPORTERS]
 def validate(tmp_path_factory: pytest.TempPathFactory) -> Any:  # noqa: ANN401 - a function
     """Ask check-jsonschema, which brings the schema; in a venv of its own, since nothing else needs it."""
     venv = tmp_path_factory.mktemp("schema") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", venv], check=True)
-    install = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*install, "check-jsonschema"], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", str(venv)]
+    subprocess.run([*pip, "install", "check-jsonschema"], check=True, stderr=subprocess.DEVNULL)
 
     def ask(file: Path) -> subprocess.CompletedProcess[str]:
         command = [str(venv / "bin" / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(file)]

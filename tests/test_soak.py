@@ -21,7 +21,7 @@ GOOD = (1, 200, None, 19)
 
 def test_a_short_soak_keeps_every_promise(tmp_path: Path) -> None:
     figures = tmp_path / "soak.json"
-    command = [sys.executable, "-m", "soak", "--seconds", "15", "--rate", "20", "--json", str(figures)]
+    command = [sys.executable, "-m", "soak", "--seconds", "10", "--rate", "30", "--json", str(figures)]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=90)
     assert ended.returncode == 0, ended.stdout + ended.stderr
