@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARK := .venv/setup
 DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo dashboard test fuzz torture bench soak hostile fleet clients receivers check lock clean FORCE
+.PHONY: help setup run demo dashboard programs test fuzz torture bench soak hostile fleet clients receivers check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -42,8 +42,10 @@ demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic:
 dashboard: $(DASHBOARD_MARK) ## the live page of a database, on 127.0.0.1; DB=metrics.db, PORT=8001
 	@exec .venv-dashboard/bin/python -m dashboard $(if $(filter command environment,$(origin PORT)),--port $(PORT)) -- "$(DB)"
 
-test: $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
+programs:  # that tests run
 	@sh scripts/install-for-tests
+
+test: programs $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
 	@exec $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
@@ -69,8 +71,7 @@ soak: $(MARK) ## mixed traffic for 20 minutes: nothing leaks, every call leaves 
 hostile: $(MARK) ## 100,000 exchanges with hostile clients and providers: nobody is harmed, no secret is kept; EXCHANGES=1000, ARGS="--seed 2"
 	@exec $(BIN)/python -m hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(ARGS)
 
-fleet: $(MARK) ## eight sidecars, their exporters and one PostgreSQL, while all of them fail at random; SECONDS=300, ARGS="--sidecars 3 --seed 2"
-	@sh scripts/install-for-tests
+fleet: programs $(MARK) ## eight sidecars, their exporters and one PostgreSQL, while all of them fail at random; SECONDS=300, ARGS="--sidecars 3 --seed 2"
 	@exec $(BIN)/python -m fleet $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
