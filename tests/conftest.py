@@ -138,7 +138,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rigs.Rig]:
     """One proxy for all tests that need nothing special; "refused", "nowhere" and "untrusted" are hosts that fail."""
     folder = tmp_path_factory.mktemp("rig")
     script = folder / "elsewhere.py"
-    script.write_text(_ELSEWHERE)
+    script.write_text(_ELSEWHERE + rigs.AT_ONCE)
     with socket.socket() as closed, Upstream(lambda _request: Scenario()) as untrusted:
         closed.bind(("127.0.0.1", 0))  # but never listens
         refused, nowhere = closed.getsockname(), ("does-not-exist.invalid", 443)

@@ -28,6 +28,8 @@ CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 JSON = (("content-type", "application/json"),)
 PATIENCE = 10.0
+# A script for mitmdump: rows are there at once, where hundreds of tests wait for one each and none looks at batches.
+AT_ONCE = "from recorder import write_loop\n\nwrite_loop._BATCH_SECONDS = 0.005\n"
 
 
 def question(model: str = "gpt-5.5", **fields: object) -> bytes:

@@ -13,7 +13,7 @@ import pytest
 
 from hostile.codings import bomb
 from soak.watch import Watched
-from tests.rig import CHAT, OPENAI, PATIENCE, eventually, question
+from tests.rig import AT_ONCE, CHAT, OPENAI, PATIENCE, eventually, question
 from tests.side_by_side import Side, started
 from tests.wire_ends import End
 
@@ -26,7 +26,9 @@ MOST_MB = 60.0
 
 @pytest.fixture(scope="module")
 def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
-    with started(tmp_path_factory.mktemp("hostile"), "ours") as ours:
+    folder = tmp_path_factory.mktemp("hostile")
+    (folder / "at_once.py").write_text(AT_ONCE)
+    with started(folder, "ours", scripts=[folder / "at_once.py"]) as ours:
         with one_row(ours):  # what is opened once is open now
             exchange(ours, question(), b'{"model":"m"}')
         yield ours
