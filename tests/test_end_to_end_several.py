@@ -1,6 +1,7 @@
 """Several proxies record into one file, and `make run N=2` starts and ends them together."""
 
 import os
+import random
 import signal
 import socket
 import ssl
@@ -8,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -22,12 +23,20 @@ SCRIPT = ROOT / "scripts" / "run-proxies"
 MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
 
 
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row, below those that the system gives to whoever asks for any."""
+    for first in random.sample(range(20_000, 32_000), 100):
+        with ExitStack() as stack, suppress(OSError):
+            for port in range(first, first + count):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    msg = "no free ports"
+    raise AssertionError(msg)
+
+
 @contextmanager
 def together(folder: Path, count: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    with socket.socket() as probe:  # the ports after a free one are nearly always free too
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["sh", str(SCRIPT), count, str(port), *MITMDUMP, "--listen-host", "127.0.0.1", "-s", str(ADDON)]
+    command = ["sh", str(SCRIPT), count, str(free_ports(3)), *MITMDUMP, "--listen-host", "127.0.0.1", "-s", str(ADDON)]
     command += ["--set", f"confdir={folder}/confdir", "--set", f"metrics_db={folder}/metrics.db", *arguments]
     environment = clean_environment(folder) | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
