@@ -8,13 +8,15 @@ not decrypted. Nothing here waits: rows go to the recorder's queue.
 import asyncio
 import functools
 import gc
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mitmproxy import addonmanager, connection, ctx, http, tls
-from mitmproxy.proxy import mode_specs, server_hooks
+from mitmproxy.proxy import layer, layers, mode_specs, server_hooks
+from mitmproxy.proxy.layers.http import HTTPMode
 
 from addon import start
 from addon.complaints import Complaints
@@ -44,6 +46,7 @@ _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
 _MOST_DIGITS = 9  # of a length that is worth a look
 _PROXY_AUTHENTICATION_REQUIRED = 407
+_IS_HTTP = re.compile(rb"[A-Z]{1,10}( |$)").match  # as far as it has come
 
 
 class _Arrived(NamedTuple):
@@ -165,6 +168,18 @@ class LLMMetrics:
         host = data.client_hello.sni or (address[0] if address else "")
         if not (self._settings.intercept_all or provider_of(host) or self._names(host)):
             data.ignore_connection = True
+
+    @_guarded
+    def next_layer(self, data: layer.NextLayer) -> None:
+        """Take HTTP for HTTP that comes in small pieces, to an LLM's host.
+
+        Without ALPN and with no end of its first line in the first piece, mitmproxy would pass it as something unknown.
+        """
+        client = data.context.client
+        if data.layer is None and client.tls_established and not client.alpn and _IS_HTTP(data.data_client()):
+            host = client.sni or ""
+            if provider_of(host) or self._names(host):
+                data.layer = layers.HttpLayer(data.context, HTTPMode.transparent)
 
     @_guarded
     def tls_failed_client(self, data: tls.TlsData) -> None:

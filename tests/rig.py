@@ -150,8 +150,6 @@ class Rig:
         target = path if tls or direct else f"http://{host}{path}"
         if tls:
             context = ssl.create_default_context(cafile=trusted or self.proxy.ca)
-            # As HTTP libraries do: without it mitmproxy takes a request line that comes in two pieces for no HTTP.
-            context.set_alpn_protocols(["http/1.1"])
             connection = http.client.HTTPSConnection("127.0.0.1", self.proxy.port, timeout=PATIENCE, context=context)
             connection.set_tunnel(host, 443, credentials)
         with closing(connection):

@@ -2,10 +2,12 @@
 
 import gzip
 import os
+import socket
 import ssl
 import time
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import brotli
@@ -104,6 +106,26 @@ def test_a_chunked_upload_arrives_as_it_was_sent(rig: Rig) -> None:
         assert connection.getresponse().status == 200
     assert rig.served.request.body == body
     assert (row := rig.row())["model"] == "gpt-5.5", row
+
+
+@pytest.mark.parametrize("cuts", [[1], [3], [5], [30], [2, 4, 6]], ids=str)
+def test_a_request_line_in_pieces_is_recorded_without_alpn_too(rig: Rig, cuts: list[int]) -> None:
+    rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
+    body = question()
+    request = (
+        f"POST {CHAT} HTTP/1.1\r\nHost: {OPENAI}\r\nContent-Length: {len(body)}\r\nContent-Type: application/json\r\n"
+    )
+    whole = f"{request}Connection: close\r\n\r\n".encode() + body
+    with socket.create_connection(("127.0.0.1", rig.proxy.port), timeout=10) as plain:
+        plain.sendall(f"CONNECT {OPENAI}:443 HTTP/1.1\r\nHost: {OPENAI}:443\r\n\r\n".encode())
+        assert plain.recv(1000).startswith(b"HTTP/1.1 200")
+        context = ssl.create_default_context(cafile=rig.proxy.ca)
+        with context.wrap_socket(plain, server_hostname=OPENAI) as client:
+            for start, end in pairwise([0, *cuts, len(whole)]):
+                client.sendall(whole[start:end])
+                time.sleep(0.05)  # so that it is a piece of its own
+            assert client.recv(100).startswith(b"HTTP/1.1 200")
+    assert rig.row()["total_tokens"] is not None
 
 
 @pytest.mark.parametrize("host", [OPENAI, "llm.named.test"])
