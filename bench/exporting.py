@@ -2,10 +2,12 @@
 
 Each DATABASE is a file of `python -m bench.fill`. The rows of all go into one local PostgreSQL, as it is by default, at
 the same time. Then a proxy records into the first of them, and its calls are timed in turns, with an export from the
-first row on beside it and without: the medians of the rounds, and of their ratios.
+first row on beside it and without: the medians of the rounds, and of their ratios. With --apart the export and its
+server have a core of their own then, as where the server is another machine.
 """
 
 import argparse
+import os
 import signal
 import sqlite3
 import statistics
@@ -35,18 +37,24 @@ def main() -> int:
     parser.add_argument("database", type=Path, nargs="+")
     parser.add_argument("--rounds", type=int, default=6, help="0: no calls are timed")
     parser.add_argument("--rate", type=int, help="rows a second, at most")
+    parser.add_argument("--apart", action="store_true", help="not on the core of the proxy")
     wanted = parser.parse_args()
-    rate = ["--rate", str(wanted.rate)] if wanted.rate else []
+    rate = ["--rate", str(wanted.rate)] if wanted.rate else []  # else the command's own
+    cores = sorted(os.sched_getaffinity(0))
+    here, there = (cores[:1], cores[1:]) if wanted.apart else (cores, cores)
+    os.sched_setaffinity(0, there)
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary, Server(durable=True) as server:
         folder = Path(temporary)
         _whole(wanted.database, server.dsn(server.database()), folder, rate)
         if not wanted.rounds:
             return 0
+        os.sched_setaffinity(0, here)
+        exporter = ["taskset", "--cpu-list", ",".join(map(str, there)), *_COMMAND]
         with Upstream(folder) as upstream, LoadClient(folder) as client:
             (ours,) = (system for system in SYSTEMS if system.name == OURS)
             with started(ours, folder / "proxy", upstream, database=wanted.database[0].absolute()) as running:
                 warm_up(client, running)
-                _beside(client, running, server.dsn(server.database()), folder, wanted, rate)
+                _beside(client, running, folder, wanted, [*exporter, server.dsn(server.database()), *rate])
     return 0
 
 
@@ -65,14 +73,14 @@ def _whole(databases: list[Path], dsn: str, folder: Path, rate: list[str]) -> No
     )
 
 
-def _beside(  # noqa: PLR0913, PLR0917 - what a round needs
-    client: LoadClient, running: Running, dsn: str, folder: Path, wanted: argparse.Namespace, rate: list[str]
+def _beside(
+    client: LoadClient, running: Running, folder: Path, wanted: argparse.Namespace, exporter: list[str]
 ) -> None:
     found: dict[str, list[tuple[float, float]]] = {}
     workloads = [one for one in WORKLOADS if one.name in _TIMED]
     for number in range(wanted.rounds):
         for workload in workloads:
-            with _exporting(wanted.database[0], dsn, folder, rate):
+            with _exporting([*exporter, "--db", str(wanted.database[0])], folder):
                 beside = measured(client, running, workload)
             alone = measured(client, running, workload)
             for name in _TIMED[workload.name]:
@@ -87,8 +95,7 @@ def _beside(  # noqa: PLR0913, PLR0917 - what a round needs
 
 
 @contextmanager
-def _exporting(database: Path, dsn: str, folder: Path, rate: list[str]) -> Iterator[None]:
-    command = [*_COMMAND, dsn, "--db", str(database), *rate]
+def _exporting(command: list[str], folder: Path) -> Iterator[None]:
     process = subprocess.Popen(command, env=clean_environment(folder), stdout=subprocess.DEVNULL)
     time.sleep(1)  # it has begun by then
     try:

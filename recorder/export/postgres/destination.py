@@ -16,7 +16,7 @@ from recorder.export.postgres import account as accounts
 from recorder.export.postgres import dsn as dsns
 from recorder.export.postgres import failures, schema, values
 
-ROWS_AT_ONCE: Final = 5_000
+ROWS_AT_ONCE: Final = 1_000
 
 # Nobody's settings of the role or the database come between. What a dead exporter held is free again soon.
 _SESSION: Final = """
