@@ -94,7 +94,7 @@ def fails(times: int, error: Exception) -> Callable[[Batch], None]:
     return fail
 
 
-def following(path: Path, shelf: Shelf, until: Callable[[Report], bool]) -> list[Report]:
+def following(path: Path, shelf: Shelf, until: Callable[[Report], bool], rate: float | None = None) -> list[Report]:
     """Follow until a report says that it is enough; all reports."""
     stop, reports = threading.Event(), []
 
@@ -105,7 +105,7 @@ def following(path: Path, shelf: Shelf, until: Callable[[Report], bool]) -> list
 
     timer = threading.Timer(20, stop.set)
     timer.start()
-    export(path, shelf, follow=True, stop=stop, progress=progress)
+    export(path, shelf, follow=True, stop=stop, progress=progress, rate=rate)
     timer.cancel()
     return reports
 
@@ -172,6 +172,23 @@ def test_what_the_recorders_say_of_themselves_arrives(filled: Path) -> None:
     export(filled, shelf := Shelf())
     (account,) = shelf.accounts
     assert [(name, value) for _process, name, value, _at in account.counters] == [("unparsed", 1)]
+
+
+def test_many_changes_are_forgotten_a_few_at_a_time(filled: Path) -> None:
+    export(filled, shelf := Shelf())
+    with closing(sqlite3.connect(filled)) as connection:
+        connection.executemany("INSERT INTO export_changes (row_id) VALUES (?)", [(1,)] * 12_000)
+        connection.commit()
+        newest = connection.execute("SELECT max(id) FROM export_changes").fetchone()[0]
+        connection.execute("UPDATE exporters SET change_id = ?", (newest,))
+        connection.commit()
+    shelf.positions = {source: position._replace(change_id=newest) for source, position in shelf.positions.items()}
+    left = []
+    for _ in range(3):
+        execute(filled, "UPDATE completion_requests SET cost_usd = ifnull(cost_usd, 0) + 1 WHERE id = 1")
+        export(filled, shelf)
+        left += ask(filled, "SELECT count(*) FROM export_changes")
+    assert left == [(7_001,), (2_002,), (0,)]
 
 
 def test_changes_are_not_noted_for_a_destination_that_does_not_want_them(filled: Path) -> None:
@@ -371,6 +388,24 @@ def test_it_sends_no_more_rows_a_second_than_it_may(filled: Path) -> None:
     began = time.monotonic()
     export(filled, Shelf(), rate=100)
     assert time.monotonic() - began > (ROWS - 10) / 100
+
+
+def test_what_was_not_sent_while_nothing_came_may_not_be_sent_at_once(filled: Path, make_event: MakeEvent) -> None:
+    export(filled, shelf := Shelf(), again=True)
+    sent_at: list[float] = []
+    shelf.after = lambda batch: sent_at.append(time.monotonic()) if batch.rows else None
+    came = False
+
+    def late(_report: Report) -> bool:
+        nonlocal came
+        if not came:
+            time.sleep(0.5)  # what might have been sent in that time is gone
+            add(filled, *(make_event(event_id=new_event_id(n)) for n in range(30)))
+            came = True
+        return len(sent_at) == 3
+
+    following(filled, shelf, late, rate=100)
+    assert sent_at[2] - sent_at[0] > 0.15
 
 
 def test_one_process_exports_to_a_destination_at_a_time(filled: Path) -> None:

@@ -30,11 +30,15 @@ _ADVANCE = """
 """
 _NOTE_ERROR = "UPDATE exporters SET error = ? WHERE name = ?"
 _NEEDED = "SELECT min(row_id) FROM exporters WHERE reached_at >= ?"
-# A change is known for as long as an exporter that is active lacks it, or until there is none.
+# A change is known for as long as an exporter that is active lacks it, or until there is none. A few at a time: the
+# lock is held.
 _FORGET_CHANGES = """
-    DELETE FROM export_changes WHERE id <= (
-        SELECT ifnull(min(change_id), 9223372036854775807) FROM exporters
-        WHERE change_id IS NOT NULL AND reached_at >= ?
+    DELETE FROM export_changes WHERE id IN (
+        SELECT id FROM export_changes WHERE id <= (
+            SELECT ifnull(min(change_id), 9223372036854775807) FROM exporters
+            WHERE change_id IS NOT NULL AND reached_at >= ?
+        )
+        ORDER BY id LIMIT 5000
     )
 """
 _MARK = "SELECT source_id, row_id, sent, reached_at FROM exporters WHERE name = ?"
@@ -108,16 +112,21 @@ def needed(connection: sqlite3.Connection) -> int | None:
 
 def lags(connection: sqlite3.Connection) -> tuple[Lag, ...]:
     """How all exporters stand."""
-    newest, since = watermarks.newest(connection), _active_since()
-    (oldest,) = connection.execute(_OLDEST).fetchone()
+    since = _active_since()
     found = []
     for name, row_id, sent, refused, reached_at, error in connection.execute(_ALL).fetchall():
         first = connection.execute(_FIRST_WAITING, (row_id,)).fetchone()
-        waiting = max(newest - max(row_id, oldest - 1), 0)  # what was pruned is gone
+        left = waiting(connection, row_id)
         found.append(
-            Lag(name, reached_at >= since, waiting, first[0] if first else None, sent, refused, reached_at, error)
+            Lag(name, reached_at >= since, left, first[0] if first else None, sent, refused, reached_at, error)
         )
     return tuple(found)
+
+
+def waiting(connection: sqlite3.Connection, row_id: int) -> int:
+    """About how many rows have ids above this: ids may have gaps."""
+    oldest = connection.execute(_OLDEST).fetchone()[0]
+    return max(watermarks.newest(connection) - max(row_id, int(oldest) - 1), 0)  # what was pruned is gone
 
 
 def mark(connection: sqlite3.Connection, name: str) -> Mark | None:

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from recorder import identity, watermarks
+from recorder import identity
 from recorder.account import ledger_of_this_process
 from recorder.background import open_background
 from recorder.errors import ExportFailed
@@ -178,7 +178,7 @@ class Delivery:
                     cursors.claim(connection, self._to.name, last)  # before they are read
             self._cursor, self._taken = Cursor(cursor.source_id, at), None
             rows, change_id = self._read(connection, at, last)
-            self.waiting = max(watermarks.newest(connection) - at.row_id, 0)
+            self.waiting = cursors.waiting(connection, at.row_id)
         if taken:
             self.sent += taken.sent
             self.refused += len(taken.refused)

@@ -98,14 +98,14 @@ class _Loop:
             before_sleep=lambda state: self._failed(state.outcome.exception() if state.outcome else None),
             reraise=True,
         )
-        began = heard_at = time.monotonic()
+        heard_at = free_at = time.monotonic()
         while not self.stop.is_set():
             try:
                 attempts(delivery.step, again=again)
             except (Unavailable, RecorderError) as error:
                 if self.stop.is_set():
                     break
-                self._failed(error)
+                self._note(str(error))
                 if not isinstance(error, Unavailable):
                     raise
                 what = f"{self.name} was not reached for {PATIENCE_SECONDS:g} s ({error})"
@@ -116,8 +116,8 @@ class _Loop:
             if delivery.batch is not None:
                 heard_at = now
                 if self.rate:
-                    due = began + (delivery.sent + len(delivery.batch.rows)) / self.rate
-                    self.stop.wait(max(due - now, 0.0))
+                    free_at = max(free_at, now) + len(delivery.batch.rows) / self.rate
+                    self.stop.wait(free_at - now)
             elif not self.follow:
                 break
             elif now - heard_at >= HEARTBEAT_SECONDS:
@@ -131,9 +131,11 @@ class _Loop:
         return Report(self.delivery.sent, self.delivery.refused, self.delivery.waiting, self.error)
 
     def _failed(self, error: BaseException | None) -> None:
-        if str(error) == self.error:
-            return
-        self.error = str(error)
-        self.progress(self._report())
+        if str(error) != self.error:
+            self.error = str(error)
+            self.progress(self._report())
+            self._note(self.error)
+
+    def _note(self, error: str) -> None:
         with suppress(DatabaseRefused):  # which may be what failed
-            self.delivery.note_error(self.error)
+            self.delivery.note_error(error)
