@@ -1,16 +1,12 @@
 """`llm-metrics serve`."""
 
-import os
 from functools import partial
-from typing import Final
 
 import click
 
 from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
 from recorder.database import get_db_path
 from recorder.printable import printable
-
-_NICENESS: Final = 10  # the proxy and its clients come first
 
 
 @click.command(epilog=EXIT_CODES)
@@ -33,6 +29,5 @@ def serve(address: str, db: str | None) -> None:
     """
     path = get_db_path(db)
     run = with_extra("recorder.export.prometheus.run")
-    os.nice(_NICENESS)
     say = partial(click.echo, err=True)
     run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

@@ -1,10 +1,12 @@
 """The life of `llm-metrics serve`: from the first look at the database to the last saving of the totals."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from recorder import identity
 from recorder.errors import CannotServe
@@ -16,6 +18,7 @@ from recorder.export.prometheus.server import Server
 from recorder.export.sole import alone
 from recorder.reader import reader
 
+_NICENESS: Final = 10  # the proxy and its clients come first
 _OPEN = "Anybody who reaches {url} reads which models are called and what that costs: give 127.0.0.1 to keep them out."
 
 
@@ -41,6 +44,7 @@ def serve(path: Path, text: str, *, tell: Callable[[str], None], warn: Callable[
 
 def _serve(path: Path, wanted: addresses.Address, tell: Callable[[str], None], warn: Callable[[str], None]) -> None:
     listening, got = addresses.listen(wanted)
+    os.nice(_NICENESS)
     keeper = Keeper(path)
     server = Server(listening, got, App(keeper.ask))
     ends = threading.Event()
