@@ -60,6 +60,13 @@ class Both:
     postgres: psycopg.Connection[dict[str, Any]]
 
 
+def _ago(numbers: random.Random) -> timedelta:
+    """One of the ages and some minutes, in the same hour: percentiles of few calls fall between two of them."""
+    ago = timedelta(hours=numbers.choice(AGES))
+    then = NOW - ago
+    return ago + timedelta(minutes=numbers.random() * min(then.minute, 10))
+
+
 def _calls(numbers: random.Random) -> list[CompletionRequest]:
     made = []
     for number in range(2_000):
@@ -67,7 +74,7 @@ def _calls(numbers: random.Random) -> list[CompletionRequest]:
         success, streaming = numbers.random() < 0.9, numbers.random() < 0.7
         made.append(
             call(
-                timedelta(hours=numbers.choice(AGES), minutes=numbers.random() * 10),
+                _ago(numbers),
                 event_id=f"{number:032x}",
                 model=numbers.choice(["fast", "slow", None]),
                 origin=numbers.choice(["billing", "search", None]),
