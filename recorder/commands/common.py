@@ -50,5 +50,5 @@ def with_extra(module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("recorder"):
             raise
-        what = f"The Python package {error.name} is missing"
+        what = f"The Python package {error.name.partition('.')[0]} is missing"
         raise ExportFailed(what=what, cure="install llm-metrics-proxy with its extra `export`") from error
