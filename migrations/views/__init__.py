@@ -7,6 +7,7 @@ does the same with the name of the span for `{span}`.
 """
 
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
 
@@ -15,10 +16,10 @@ _SINCE = {window: f"strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '{ago}')" for window, 
 _VARIANTS = re.compile(r"-- (\w+)s: (.*)\n")
 
 
-def statements() -> list[str]:
-    """CREATE VIEW for all of them, in the order of their names."""
+def statements(package: str = __name__, since: Mapping[str, str] = _SINCE) -> list[str]:
+    """CREATE VIEW for all of a package's files, in the order of their names; `since` is how windows begin, as SQL."""
     found: dict[str, str] = {}
-    for file in files(__name__).iterdir():
+    for file in files(package).iterdir():
         if not file.name.endswith(".sql"):
             continue
         name, sql = file.name.removesuffix(".sql"), file.read_text().strip()
@@ -26,5 +27,5 @@ def statements() -> list[str]:
             found[name] = sql
             continue
         for variant in first[2].split(", "):
-            found[f"{name}_{variant}"] = sql[first.end() :].replace(f"{{{first[1]}}}", _SINCE.get(variant, variant))
+            found[f"{name}_{variant}"] = sql[first.end() :].replace(f"{{{first[1]}}}", since.get(variant, variant))
     return [f"CREATE VIEW {name} AS\n{sql}" for name, sql in sorted(found.items())]
