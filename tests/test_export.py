@@ -494,16 +494,18 @@ def test_an_export_that_has_nothing_to_send_is_heard_from(filled: Path, monkeypa
 
 
 def test_a_destination_that_was_never_reached_keeps_nothing_back(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.3)
 
     class Away(Shelf):
         def connect(self, source_id: str) -> None:
             message = f"nobody answers {source_id[:0]}"
             raise Unavailable(message)
 
+    reports: list[Report] = []
     with pytest.raises(ExportFailed):
-        export(filled, Away())
+        export(filled, Away(), progress=reports.append)
     assert status.collect(filled).exporters == ()
+    assert {report.waiting for report in reports} == {ROWS}
 
 
 def test_an_export_can_be_forgotten(filled: Path) -> None:

@@ -105,6 +105,7 @@ class Delivery:
         self.batch = self._taken = self._nothing_in = None
         with _opened(self._path) as connection:
             known = cursors.find(connection, self._to.name)
+            self.waiting = cursors.waiting(connection, known.position.row_id)
         there = self._to.connect(known.source_id)
         here = Position(0, 0) if again else known.position
         cursor = Cursor(known.source_id, here if there is None else Position(*map(min, here, there)))
