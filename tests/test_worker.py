@@ -5,7 +5,6 @@ import logging
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from migrations import CURRENT_SCHEMA_VERSION
-from recorder import spill
+from recorder import presence, spill
 from recorder.events import CompletionRequest, Unrecognised
 from recorder.spill_folder import folder_of
 from recorder.worker import Recorder
@@ -163,7 +162,7 @@ def test_close_keeps_aside_what_a_locked_database_does_not_take_and_the_next_sta
         recorder.close(deadline=1.5)
         assert time.monotonic() - began < 1.6
     assert recorder.counters() == {"received": 20, "spilled": 20, "unparsed": 2}
-    wait_until(lambda: not any(thread.name == "llm-metrics-recorder" for thread in threading.enumerate()))
+    wait_until(lambda: not presence.living(db_path))  # its thread has ended, too
     following = Recorder(db_path)
     following.open()
     following.start()
