@@ -79,6 +79,21 @@ class Presence:
             _leave(self._database, descriptor)
 
 
+@contextmanager
+def sharing(database: Path) -> Iterator[None]:
+    """What is no recorder has the database open while this lasts, so that nobody moves the file away meanwhile.
+
+    Raises:
+        DatabaseRefused: somebody is replacing it, or the folder cannot be used.
+    """
+    guard = Presence(database, "")
+    guard.share()
+    try:
+        yield
+    finally:
+        guard.unshare()
+
+
 def check(database: Path) -> None:
     """See that the spill folder can be used, and leave none behind that is empty.
 

@@ -439,6 +439,60 @@ def test_while_the_database_cannot_be_used_one_that_follows_waits(filled: Path) 
     assert list(shelf.rows.values()) == stored(filled)
 
 
+def test_while_somebody_replaces_the_database_it_is_not_opened(filled: Path) -> None:
+    shelf = Shelf()
+    with closing(open_writer(filled)) as connection:  # and its -shm is there
+        connection.execute("SELECT * FROM exporters").fetchall()
+        with presence.exclusively(filled, 0), pytest.raises(DatabaseRefused, match="is being replaced"):
+            export(filled, shelf)
+    assert shelf.came == 0
+    export(filled, shelf)
+    assert list(shelf.rows.values()) == stored(filled)
+
+
+def test_nobody_replaces_the_database_while_it_is_open(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+    rows = outbox.rows
+
+    def replacing(connection: sqlite3.Connection, above: int, up_to: int) -> list[Row]:
+        with pytest.raises(DatabaseRefused) as caught, presence.exclusively(filled, 0):
+            pass
+        refused.append(str(caught.value))
+        return rows(connection, above, up_to)
+
+    monkeypatch.setattr(outbox, "rows", replacing)
+    shelf = Shelf()
+    shelf.before = lambda _batch: alone_with(filled)  # while rows travel anybody may
+    export(filled, shelf)
+    assert refused
+
+
+def alone_with(path: Path) -> None:
+    with presence.exclusively(path, 0):
+        pass
+
+
+def test_where_others_write_by_a_shm_that_was_removed_no_other_is_made(filled: Path, make_event: MakeEvent) -> None:
+    shelf, made = Shelf(), list[bool]()
+    shm = filled.with_name(f"{filled.name}-shm")
+
+    def look(report: Report) -> bool:
+        if report.error:
+            made.append(shm.exists())
+            other.close()
+            sharing.unshare()
+        return report.sent >= ROWS
+
+    sharing = presence.Presence(filled, "somebody")
+    sharing.share()
+    with closing(open_writer(filled)) as other:
+        CompletionRequestsDAO(other).insert_completion_requests([make_event()])
+        shm.unlink()
+        following(filled, shelf, look)
+    assert made == [False]
+    assert list(shelf.rows.values())[:ROWS] == stored(filled)[:ROWS]
+
+
 def test_status_says_how_far_an_export_is_and_why_it_does_not_go_on(
     filled: Path, monkeypatch: pytest.MonkeyPatch, make_event: MakeEvent
 ) -> None:

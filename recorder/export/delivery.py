@@ -9,16 +9,16 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from recorder import identity
+from recorder import database, identity, presence
 from recorder.account import ledger_of_this_process
 from recorder.background import open_background
-from recorder.errors import ExportFailed
+from recorder.errors import DatabaseRefused, ExportFailed
 from recorder.export import account, cursors, outbox
 from recorder.export.cursors import Cursor
 from recorder.export.destination import Batch, Destination, Position, Row, Unacceptable, Unavailable
@@ -28,6 +28,7 @@ REFUSED: Final = "export_refused"  # in recorder_events
 
 ACCOUNT_SECONDS: Final = 60.0  # between two times that the recorders' own figures are sent
 
+_PATIENCE_SECONDS = 1.0  # with others that have it open
 _REFUSED_AT_MOST = 20  # rows in a row: more, and it is not the rows
 
 
@@ -221,8 +222,27 @@ def _as_they_are(path: Path) -> _Files:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database, which nobody moves away meanwhile."""
     try:
-        with closing(open_background(path)) as connection:
+        with _guarded(path), closing(open_background(path)) as connection:
             yield connection
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
+
+
+@contextmanager
+def _guarded(path: Path) -> Iterator[None]:
+    """Whoever opens it makes the -shm if there is none.
+
+    If others have it open all the same, somebody has removed theirs, and two for one WAL would damage the database.
+    """
+    with ExitStack() as stack:
+        if database.files_of(path).shm is not None:
+            stack.enter_context(presence.sharing(path))
+        else:
+            try:
+                stack.enter_context(presence.exclusively(path, _PATIENCE_SECONDS))
+            except DatabaseRefused as error:
+                message = "the -shm of the database was removed, and its recorders have not noticed yet"
+                raise Unavailable(message) from error
+        yield

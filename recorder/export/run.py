@@ -137,5 +137,5 @@ class _Loop:
             self._note(self.error)
 
     def _note(self, error: str) -> None:
-        with suppress(DatabaseRefused):  # which may be what failed
+        with suppress(DatabaseRefused, Unavailable):  # which may be what failed
             self.delivery.note_error(error)

@@ -81,22 +81,17 @@ class Counting:
         if not self.row_id or (self.is_saved and time.monotonic() - self._saved_at < HEARTBEAT_SECONDS):
             return
         text = saved.as_json(self.totals, row_id=self.row_id, cost_id=self.cost_id, history_id=self._history_id)
-        guard = presence.Presence(self._path, NAME)
-        guard.share()  # so that no file is put in the place of this one meanwhile
-        try:
-            with closing(open_background(self._path)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                if not self._look(connection):  # what is in memory was of another database
-                    connection.execute("ROLLBACK")
-                    return
-                cursors.register(connection, NAME, cursors.find(connection, NAME), wants_changes=False)
-                position = Position(min(self.row_id, self.cost_id), 0)
-                cursors.advance(connection, NAME, position, sent=self._counted, refused=0)
-                cursors.keep(connection, NAME, text)
-                mark = cursors.mark(connection, NAME)
-                connection.execute("COMMIT")
-        finally:
-            guard.unshare()
+        with presence.sharing(self._path), closing(open_background(self._path)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            if not self._look(connection):  # what is in memory was of another database
+                connection.execute("ROLLBACK")
+                return
+            cursors.register(connection, NAME, cursors.find(connection, NAME), wants_changes=False)
+            position = Position(min(self.row_id, self.cost_id), 0)
+            cursors.advance(connection, NAME, position, sent=self._counted, refused=0)
+            cursors.keep(connection, NAME, text)
+            mark = cursors.mark(connection, NAME)
+            connection.execute("COMMIT")
         self._mark, self._counted, self.is_saved = mark, 0, True
         self._saved_at = time.monotonic()
 
