@@ -2,20 +2,14 @@
 
 import asyncio
 import random
-import sqlite3
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
 from demo.proxy import Proxy, clean_environment
 from soak.traffic import Traffic
 
 _COMMAND = (sys.executable, "-c", "from recorder.cli import main; main()")
-_WAITING = """
-    SELECT (SELECT ifnull(max(id), 0) FROM completion_requests) - (SELECT ifnull(max(row_id), 0) FROM exporters)
-"""
-_CHANGES = "SELECT count(*) FROM export_changes"
 
 
 class Sidecar:
@@ -32,11 +26,6 @@ class Sidecar:
     def database(self) -> Path:
         """Where its rows are."""
         return self._proxy.database
-
-    @property
-    def log(self) -> str:
-        """What its exporters have said."""
-        return self._log.read_text(errors="replace")
 
     def follow(self) -> None:
         """Start the exporter, unless it runs."""
@@ -73,16 +62,6 @@ class Sidecar:
         with self._log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=self._env)
             await process.wait()
-
-    def waiting(self) -> int:
-        """How many rows the server does not have yet."""
-        with closing(sqlite3.connect(self.database)) as connection:
-            return int(connection.execute(_WAITING).fetchone()[0])
-
-    def changes(self) -> int:
-        """How many changes the server does not have yet."""
-        with closing(sqlite3.connect(self.database)) as connection:
-            return int(connection.execute(_CHANGES).fetchone()[0])
 
     @property
     def _log(self) -> Path:
