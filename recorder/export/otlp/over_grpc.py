@@ -64,24 +64,26 @@ class _Stub:
         return answer
 
 
-class _Spans(OTLPSpanExporter):
-    def __init__(self, note: Note, **how: Any) -> None:  # noqa: ANN401 - those of the one above
+class _Noting:
+    """What both exporters have besides the SDK's own."""
+
+    _client: Any  # the SDK's stub
+
+    def __init__(self, note: Note, **how: Any) -> None:  # noqa: ANN401 - those of the SDK's exporter
         self._note = note
         super().__init__(**how)
 
     def _initialize_channel_and_stub(self) -> None:
-        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]
-        self._client = _Stub(self._client, self._note)  # type: ignore[assignment]
+        super()._initialize_channel_and_stub()  # type: ignore[misc]
+        self._client = _Stub(self._client, self._note)
 
 
-class _Metrics(OTLPMetricExporter):
-    def __init__(self, note: Note, **how: Any) -> None:  # noqa: ANN401 - those of the one above
-        self._note = note
-        super().__init__(**how)
+class _Spans(_Noting, OTLPSpanExporter):
+    pass
 
-    def _initialize_channel_and_stub(self) -> None:
-        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]
-        self._client = _Stub(self._client, self._note)  # type: ignore[assignment]
+
+class _Metrics(_Noting, OTLPMetricExporter):
+    pass
 
 
 def _failure(error: grpc.RpcError) -> Failure:
