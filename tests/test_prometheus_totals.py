@@ -14,7 +14,7 @@ import pytest
 from recorder import backup, presence, prune, watermarks
 from recorder.database import open_writer
 from recorder.export import cursors, outbox
-from recorder.export.prometheus import counting, families, saved, totals
+from recorder.export.prometheus import counting, facts, families, saved, totals
 from recorder.export.prometheus.counting import NAME, Counting
 from recorder.export.prometheus.labels import LONGEST, OTHER, UNKNOWN, Labels
 from recorder.export.prometheus.totals import TIME_BOUNDS, TOKENS, Kind, Totals
@@ -363,3 +363,16 @@ def test_the_cursor_waits_for_rows_and_costs_alike(filled: Path) -> None:
     with reader(filled) as connection:
         (lag,) = cursors.lags(connection)
     assert (lag.name, lag.waiting, lag.sent) == (NAME, 4, 504)
+
+
+def test_what_the_file_system_does_not_say_is_no_zero(current_db: Path) -> None:
+    usual = {metric.name: metric.samples for metric in families.of_surrounding(facts.surrounding(current_db, set()))}
+    assert [usual[name][0].value for name in ("llm_metrics_recorders", "llm_metrics_spill_files")] == [0, 0]
+    current_db.with_name(f"{current_db.name}.spill").write_text("a file where a folder should be")
+    living = facts.living(current_db)
+    assert living is None
+    found = {metric.name: metric.samples for metric in families.of_surrounding(facts.surrounding(current_db, living))}
+    unknown = {"llm_metrics_recorders", "llm_metrics_spill_files", "llm_metrics_spill_size_bytes"}
+    assert {name for name, samples in found.items() if not samples} == unknown | {"llm_metrics_rejected_size_bytes"}
+    with reader(current_db) as connection:
+        assert facts.written(connection, living).in_memory is None

@@ -24,57 +24,61 @@ class Written(msgspec.Struct, frozen=True):
     """What the database says."""
 
     counters: dict[str, int]
-    in_memory: int  # events of the recorders that live, as of their last transaction
+    in_memory: int | None  # events of the recorders that live, as of their last transaction
     newest_at: float | None  # seconds since 1970
     exporters: tuple[cursors.Lag, ...]
 
 
 class Surrounding(msgspec.Struct, frozen=True):
-    """What the file system says; sizes in bytes."""
+    """What the file system says; sizes in bytes. None is what it would not say."""
 
-    recorders: int
-    database_bytes: int
-    wal_bytes: int
-    spill_files: int
-    spill_bytes: int
-    rejected_bytes: int
+    recorders: int | None
+    database_bytes: int | None
+    wal_bytes: int | None
+    spill_files: int | None
+    spill_bytes: int | None
+    rejected_bytes: int | None
     free_bytes: int | None
 
 
-def written(connection: sqlite3.Connection, living: set[str]) -> Written:
+def written(connection: sqlite3.Connection, living: set[str] | None) -> Written:
     """Read it, in the caller's transaction; `living` are the recorders' names."""
     (newest_at,) = connection.execute(_NEWEST).fetchone()
+    in_memory = None if living is None else sum(max(_in_memory(connection, process), 0) for process in living)
     return Written(
         counters=ledger.total_counters(connection),
-        in_memory=sum(max(_in_memory(connection, process), 0) for process in living),
+        in_memory=in_memory,
         newest_at=seconds(newest_at),
         exporters=tuple(lag for lag in cursors.lags(connection) if lag.name != NAME),
     )
 
 
-def surrounding(path: Path, living: set[str]) -> Surrounding:
+def surrounding(path: Path, living: set[str] | None) -> Surrounding:
     """Look around the database at `path`, whether or not it is there."""
     folder = spill_folder.folder_of(path)
-    files = spill.files(folder)
+    files = spill.files(folder) if _may_be_listed(folder) else None
+    sizes = None if files is None else [_size(file) for file in files]
     free_bytes = None
     with suppress(OSError):
         free_bytes = shutil.disk_usage(path.parent).free
     return Surrounding(
-        recorders=len(living),
+        recorders=None if living is None else len(living),
         database_bytes=_size(path),
         wal_bytes=_size(path.with_name(f"{path.name}-wal")),
-        spill_files=len(files),
-        spill_bytes=sum(map(_size, files)),
+        spill_files=None if files is None else len(files),
+        spill_bytes=None if sizes is None or None in sizes else sum(size or 0 for size in sizes),
         rejected_bytes=_size(folder / rejected.FILE_NAME),
         free_bytes=free_bytes,
     )
 
 
-def living(path: Path) -> set[str]:
-    """The recorders that run now; none if nobody may know."""
+def living(path: Path) -> set[str] | None:
+    """The recorders that run now; None if that cannot be known."""
+    if not _may_be_listed(spill_folder.folder_of(path)):
+        return None
     with suppress(OSError, DatabaseRefused):
         return presence.living(path)
-    return set()
+    return None
 
 
 def _in_memory(connection: sqlite3.Connection, process: str) -> int:
@@ -98,8 +102,22 @@ def seconds(timestamp: object) -> float | None:
         return None
 
 
-def _size(file: Path) -> int:
+def _may_be_listed(folder: Path) -> bool:
+    """Whether it can be known what is in it; a folder that is not there is empty."""
+    try:
+        next(folder.iterdir(), None)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _size(file: Path) -> int | None:
+    """A file that is not there has no bytes."""
     try:
         return file.stat().st_size
-    except OSError:
+    except FileNotFoundError:
         return 0
+    except OSError:
+        return None

@@ -134,7 +134,7 @@ class Keeper:
         self._rest = time.monotonic() - began  # as long as it worked, when there is more: others need the CPU, too
         return left
 
-    def _figures(self, living: set[str], *, up: bool) -> Figures:
+    def _figures(self, living: set[str] | None, *, up: bool) -> Figures:
         counting = self._counting
         seen = families.Seen(
             share=counting.share,
