@@ -13,6 +13,7 @@ class Shelf:
     wants_changes = True
     wants_account = True
     rows_at_once = 10
+    rejects = 0  # of each batch
 
     def __init__(self) -> None:
         self.rows: dict[object, Row] = {}
@@ -31,13 +32,14 @@ class Shelf:
         self.connected += 1
         return self.positions.get(source_id, Position(0, 0))
 
-    def send(self, batch: Batch) -> None:
+    def send(self, batch: Batch) -> int:
         self.before(batch)
         self.batches.append(batch)
         self.came += len(batch.rows)
         self.rows.update({row[COLUMN["event_id"]]: row for row in batch.rows})
         self.positions[self.source_id] = batch.position
         self.after(batch)
+        return self.rejects
 
     def send_account(self, account: Account) -> None:
         self.accounts.append(account)

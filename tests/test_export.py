@@ -361,6 +361,17 @@ def test_a_row_that_is_refused_is_left_out_and_counted_and_no_other(filled: Path
     assert status.collect(filled).exporters[0].refused == 2
 
 
+def test_what_a_destination_rejects_of_a_batch_is_counted(filled: Path) -> None:
+    shelf = Shelf()
+    shelf.rejects = 2
+    shelf.rows_at_once = ROWS
+    shelf.before = lambda batch: None if batch.rows else setattr(shelf, "rejects", 0)
+    assert export(filled, shelf) == Report(sent=ROWS - 2, refused=2, waiting=0)
+    assert status.collect(filled).exporters[0].refused == 2
+    ((count, detail),) = ask(filled, "SELECT count, detail FROM recorder_events WHERE kind = 'export_refused'")
+    assert (count, detail) == (2, "shelf somewhere: it rejected some of those that it was sent")
+
+
 def test_a_destination_that_refuses_everything_loses_nothing(filled: Path) -> None:
     def never(_batch: Batch) -> None:
         message = "not mine"

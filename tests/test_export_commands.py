@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from demo.proxy import ROOT
+from recorder.export.run import Report
+from recorder.export.telling import telling
 from tests.rig import eventually
 
 _MAIN = "from recorder.cli import main; main()"
@@ -68,3 +70,22 @@ def test_one_that_follows_says_why_it_waits_and_ends_at_a_signal(current_db: Pat
     assert "0 rows were sent to postgres 127.0.0.1:9/nothing, 0 wait." in log.read_text()
     assert "geheim" not in log.read_text()
     assert [one.name for one in current_db.parent.iterdir() if "spill" in one.name] == []
+
+
+def test_what_is_new_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    with telling("Exporting") as told:
+        for report in (
+            Report(10, 0, 90),
+            Report(10, 0, 90, "it sleeps"),
+            Report(10, 0, 90, "it sleeps"),
+            Report(19, 1, 80),
+            Report(28, 2, 70),
+            Report(37, 3, 60),
+        ):
+            told(report)
+    assert capsys.readouterr().err.splitlines() == [
+        "It waits and tries again: it sleeps.",
+        "It goes on.",
+        "1 rows were refused: llm-metrics status shows why, as export_refused.",
+        "3 rows were refused: llm-metrics status shows why, as export_refused.",
+    ]

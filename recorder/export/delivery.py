@@ -29,6 +29,7 @@ REFUSED: Final = "export_refused"  # in recorder_events
 ACCOUNT_SECONDS: Final = 60.0  # between two times that the recorders' own figures are sent
 
 _PATIENCE_SECONDS = 1.0  # with others that have it open
+_REJECTED = "it rejected some of those that it was sent"
 _REFUSED_AT_MOST = 20  # rows in a row: more, and it is not the rows
 
 
@@ -118,8 +119,8 @@ class Delivery:
         taken = _Taken(batch.position)
         with self._reconnecting():
             self._send_part(batch, taken)
-            if taken.refused:
-                self._send_part(Batch((), batch.position), taken)  # it has all of them that it will ever have
+            if taken.refused:  # it has all of them that it will ever have
+                self._send_part(Batch((), batch.position), taken)
         self._taken, self.batch = taken, None
 
     def _send_account(self) -> None:
@@ -141,7 +142,7 @@ class Delivery:
     def _send_part(self, batch: Batch, taken: _Taken) -> None:
         """Send these, by halves if the destination will not have them, until the one is alone that is the matter."""
         try:
-            self._to.send(batch)
+            rejected = self._to.send(batch)
         except Unacceptable as error:
             if len(batch.rows) > 1:
                 half = len(batch.rows) // 2
@@ -154,7 +155,8 @@ class Delivery:
                 raise ExportFailed(what=what, cure="see that it is the right place; the rows wait") from error
             taken.refused.append(str(error))
         else:
-            taken.sent += len(batch.rows)
+            taken.sent += len(batch.rows) - rejected
+            taken.refused += [_REJECTED] * rejected
             if batch.rows:
                 self._refused_in_a_row = 0
 

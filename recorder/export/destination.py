@@ -54,8 +54,10 @@ class Destination(Protocol):
             ExportFailed: never, before somebody does something about it.
         """
 
-    def send(self, batch: Batch) -> None:
+    def send(self, batch: Batch) -> int:
         """Take these rows: they stay there, whatever happens after the return. Rows may come a second time.
+
+        Returns how many of them it will never take, although it took the others.
 
         Raises:
             Unavailable: not now; `connect` is called before the next attempt.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from recorder.export.delivery import REFUSED
 from recorder.printable import printable
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class Telling:
         """Without `bar` how far it is becomes a line now and then."""
         self._bar = bar
         self._error: str | None = None
+        self._refused = 0  # rows, when it was last said
         self._said_at = time.monotonic()
 
     def __call__(self, report: "Report") -> None:
@@ -32,6 +34,9 @@ class Telling:
         if report.error != self._error:
             self._error = report.error
             _say(f"It waits and tries again: {report.error}." if report.error else "It goes on.")
+        if report.refused > 2 * self._refused:  # now and then
+            self._refused = report.refused
+            _say(f"{report.refused:,} rows were refused: llm-metrics status shows why, as {REFUSED}.")
         if self._bar is not None:
             self._bar.length = report.sent + report.waiting
             self._bar.update(report.sent - self._bar.pos)

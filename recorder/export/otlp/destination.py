@@ -53,8 +53,7 @@ class Otlp:
         self._protocol = protocol or os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") or endpoints.HTTP
         self._endpoint = endpoints.read(endpoint, self._protocol)
         self.name = f"otlp {self._endpoint.shown}"
-        self.rejected = 0  # spans that the receiver would not have, although it took the rest of their batch
-        self._said, self._disliked = 0, ""  # how many of them were told of, and why metrics were not taken
+        self._disliked = ""  # why metrics were not taken
         self._host_id, self._source_id = host_id, ""
         self._resource, self._scope = Resource.get_empty(), InstrumentationScope(_SERVICE)
         self._sender: Sender | None = None
@@ -74,17 +73,19 @@ class Otlp:
         self._send(())
         return None
 
-    def send(self, batch: Batch) -> None:
+    def send(self, batch: Batch) -> int:
         """Send the spans of these rows, then the metrics; without rows, the metrics as they were.
 
+        Returns how many spans the receiver rejected, although it took the rest: OTLP forbids to send them again.
         It takes less than 15 s, whoever is there. Raises as `connect` does, and:
             Unacceptable: one of the rows is the matter, or they are too many for one request.
         """
         made = [spans.of(row, self._resource, self._scope) for row in batch.rows]
-        self._send(made)
+        rejected = self._send(made)
         if self._metrics is not None:
             self._metrics.record(made)
             self._send_metrics(self._metrics, anyway=not made)
+        return rejected
 
     def send_account(self, account: Account) -> None:
         """Not wanted: `llm-metrics serve` has figures of the recorders."""
@@ -124,17 +125,13 @@ class Otlp:
 
         return over_http.sender(self._endpoint)
 
-    def _send(self, made: Sequence[ReadableSpan]) -> None:
+    def _send(self, made: Sequence[ReadableSpan]) -> int:
         try:
-            rejected = self._when_ready().spans(made)
+            return min(self._when_ready().spans(made), len(made))
         except Failure as failure:
             if failure.verdict is Verdict.REFUSED and not made:
-                return  # not everybody likes an empty request, but somebody is there
+                return 0  # not everybody likes an empty request, but somebody is there
             raise self._told(failure) from None  # what the libraries say may hold headers
-        self.rejected += rejected
-        if self.rejected > 2 * self._said:  # now and then
-            self._said = self.rejected
-            _log.warning("%s has rejected %d spans, although it took the rest of their batches.", self.name, self._said)
 
     def _send_metrics(self, metrics: Metrics, *, anyway: bool) -> None:
         while (data := metrics.to_send(anyway=anyway)) is not None:

@@ -103,8 +103,8 @@ class Postgres:
         self._connection = connection
         return position
 
-    def send(self, batch: Batch) -> None:
-        """Insert or update these rows and move the cursor, in one transaction."""
+    def send(self, batch: Batch) -> int:
+        """Insert or update these rows and move the cursor, in one transaction: all of them, or it raises."""
         rows = _unique(values.converted(batch.rows, self._types))
         with failures.explained(self.name):
             connection = self._connected()
@@ -118,6 +118,7 @@ class Postgres:
                             copy.write_row(row)
                     cursor.execute(_UPSERT, (self._host_id,))
                 cursor.execute(_MOVE, (*batch.position, self._source_id, self._host_id))
+        return 0
 
     def send_account(self, account: Account) -> None:
         """Insert or update what the recorders say of themselves."""
