@@ -149,7 +149,7 @@ def as_text(status: Status) -> str:
             one.waiting_since,
             _number(one.sent),
             _number(one.refused),
-            one.reached_at if one.active else f"{one.reached_at}: nothing is kept for it any more",
+            one.reached_at if one.active else f"{one.reached_at or 'never'}: nothing is kept for it",
             _short(one.error) if one.error else None,
         )
         for one in status.exporters

@@ -569,7 +569,11 @@ def test_a_destination_that_was_never_reached_keeps_nothing_back(filled: Path, m
     reports: list[Report] = []
     with pytest.raises(ExportFailed):
         export(filled, Away(), progress=reports.append)
-    assert status.collect(filled).exporters == ()
+    found = status.collect(filled)
+    (lag,) = found.exporters
+    assert (lag.active, lag.waiting, lag.reached_at, lag.error) == (False, ROWS, "", "nobody answers ")
+    assert "never: nothing is kept for it" in status.as_text(found)
+    assert prune.prune(filled, datetime.now(UTC)).kept == 0
     assert {report.waiting for report in reports} == {ROWS}
 
 

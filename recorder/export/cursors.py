@@ -28,7 +28,12 @@ _ADVANCE = """
         reached_at = ?, error = NULL
     WHERE name = ?
 """
-_NOTE_ERROR = "UPDATE exporters SET error = ? WHERE name = ?"
+# One that was never reached has a row as well, by which nothing is kept for it.
+_NOTE_ERROR = """
+    INSERT INTO exporters (name, source_id, row_id, claimed_id, sent, refused, reached_at, error)
+    VALUES (?, ?, 0, 0, 0, 0, '', ?)
+    ON CONFLICT DO UPDATE SET error = excluded.error
+"""
 _NEEDED = "SELECT min(row_id) FROM exporters WHERE reached_at >= ?"
 # A change is known for as long as an exporter that is active lacks it, or until there is none. A few at a time: the
 # lock is held.
@@ -61,7 +66,10 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """How one exporter stands; `waiting` is about how many rows are not there yet: ids may have gaps."""
+    """How one exporter stands; `waiting` is about how many rows are not there yet: ids may have gaps.
+
+    `reached_at` is empty as long as it never was.
+    """
 
     name: str
     active: bool  # rows are kept for it
@@ -101,7 +109,7 @@ def advance(connection: sqlite3.Connection, name: str, position: Position, *, se
 
 def note_error(connection: sqlite3.Connection, name: str, error: str) -> None:
     """Why the destination was not reached, until it is."""
-    connection.execute(_NOTE_ERROR, (error, name))
+    connection.execute(_NOTE_ERROR, (name, secrets.token_hex(16), error))
 
 
 def needed(connection: sqlite3.Connection) -> int | None:
