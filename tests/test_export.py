@@ -1,113 +1,35 @@
-"""An exporter: each row arrives, once in effect, whatever happens on either side, and nothing is pruned before."""
+"""An exporter: each row arrives, once in effect, with all that changes, and those that are refused are counted."""
 
 import sqlite3
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
-from recorder import backup, identity, presence, prune, restore, status, timestamps, watermarks
+from recorder import identity, status, watermarks
 from recorder.background import open_background
 from recorder.cli import main
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_writer
-from recorder.errors import DatabaseRefused, ExportFailed
-from recorder.events import CompletionRequest, new_event_id
-from recorder.export import cursors, outbox, run
-from recorder.export.destination import Batch, Row, Unacceptable, Unavailable
+from recorder.errors import ExportFailed
+from recorder.events import new_event_id
+from recorder.export import outbox
+from recorder.export.destination import Batch, Row, Unacceptable
 from recorder.export.outbox import COLUMN
 from recorder.export.run import Report, export
-from recorder.worker import Recorder
-from tests.shelf import Forgetful, Shelf
-
-type MakeEvent = Callable[..., CompletionRequest]
-
-ROWS = 35  # three batches and a half
-
-
-def ask(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement, parameters).fetchall()
-
-
-def execute(path: Path, statement: str, *parameters: object) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement, parameters)
-        connection.commit()
-
-
-def stored(path: Path) -> list[Row]:
-    return ask(path, "SELECT * FROM completion_requests ORDER BY id")
-
-
-def add(path: Path, *events: CompletionRequest) -> None:
-    with closing(open_writer(path)) as connection:
-        CompletionRequestsDAO(connection).insert_completion_requests(events)
-
-
-def command(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["export", *map(str, arguments)])
+from tests.exports import ROWS, MakeEvent, add, ask, execute, fill, following, hurry, recording, stored
+from tests.shelf import Shelf
 
 
 @pytest.fixture
 def filled(current_db: Path, make_event: MakeEvent) -> Path:
-    add(current_db, *(make_event(event_id=new_event_id(n), model=f"model {n}") for n in range(ROWS)))
-    return current_db
+    return fill(current_db, make_event)
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "LONGEST_WAIT", 0.01)
-    monkeypatch.setattr(run, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
-
-
-@contextmanager
-def recording(path: Path) -> Iterator[Recorder]:
-    """A recorder that lives."""
-    recorder = Recorder(path)
-    recorder.open()
-    recorder.start()
-    try:
-        deadline = time.monotonic() + 10
-        while not presence.living(path):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        yield recorder
-    finally:
-        recorder.close()
-
-
-def fails(times: int, error: Exception) -> Callable[[Batch], None]:
-    left = [error] * times
-
-    def fail(_batch: Batch) -> None:
-        if left:
-            raise left.pop()
-
-    return fail
-
-
-def following(path: Path, shelf: Shelf, until: Callable[[Report], bool], rate: float | None = None) -> list[Report]:
-    """Follow until a report says that it is enough; all reports."""
-    stop, reports = threading.Event(), []
-
-    def progress(report: Report) -> None:
-        reports.append(report)
-        if until(report):
-            stop.set()
-
-    timer = threading.Timer(20, stop.set)
-    timer.start()
-    export(path, shelf, follow=True, stop=stop, progress=progress, rate=rate)
-    timer.cancel()
-    return reports
+    hurry(monkeypatch)
 
 
 def test_every_row_arrives_once_with_all_its_columns(filled: Path) -> None:
@@ -198,104 +120,6 @@ def test_changes_are_not_noted_for_a_destination_that_does_not_want_them(filled:
     execute(filled, "UPDATE completion_requests SET cost_usd = 0.25")
     assert ask(filled, "SELECT count(*) FROM export_changes") == [(0,)]
     assert export(filled, shelf).sent == 0
-
-
-def test_an_outage_is_waited_for(filled: Path) -> None:
-    reports: list[Report] = []
-    shelf = Shelf()
-    shelf.before = fails(3, Unavailable("it sleeps"))
-    export(filled, shelf, progress=reports.append)
-    assert len(shelf.rows) == ROWS
-    assert [report.error for report in reports[:2]] == ["it sleeps", None]
-    assert shelf.connected == 4
-
-
-def test_what_arrived_though_the_answer_was_lost_changes_nothing(filled: Path) -> None:
-    shelf = Shelf()
-    shelf.after = fails(2, Unavailable("connection lost"))
-    export(filled, shelf)
-    assert list(shelf.rows.values()) == stored(filled)
-
-
-def test_a_destination_that_does_not_know_how_far_it_is_gets_a_batch_twice_at_most(filled: Path) -> None:
-    shelf = Forgetful()
-    shelf.after = fails(1, Unavailable("connection lost"))
-    export(filled, shelf)
-    assert list(shelf.rows.values()) == stored(filled)
-    assert shelf.came == ROWS + shelf.rows_at_once
-    assert export(filled, shelf).sent == 0
-
-
-def test_without_follow_an_outage_is_not_waited_for_for_ever(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.05)
-    shelf = Shelf()
-    shelf.before = fails(1_000, Unavailable("it sleeps"))
-    with pytest.raises(ExportFailed, match=r"shelf somewhere was not reached .*it sleeps.*: see that it runs"):
-        export(filled, shelf)
-    assert shelf.closed
-
-
-def test_an_export_that_is_killed_between_sending_and_noting_sends_a_batch_again(filled: Path) -> None:
-    class Killed(BaseException):
-        pass
-
-    def kill(_batch: Batch) -> None:
-        raise Killed
-
-    shelf = Shelf()
-    shelf.after = kill
-    with pytest.raises(Killed):
-        export(filled, shelf)
-    shelf.after = lambda _batch: None
-    export(filled, shelf)
-    assert list(shelf.rows.values()) == stored(filled)
-
-
-def test_a_server_that_lost_all_is_filled_again(filled: Path) -> None:
-    export(filled, Shelf())
-    export(filled, emptied := Shelf())
-    assert list(emptied.rows.values()) == stored(filled)
-
-
-def test_again_begins_with_the_first_row(filled: Path) -> None:
-    export(filled, shelf := Shelf())
-    assert export(filled, shelf, again=True).sent == ROWS
-    assert shelf.came == 2 * ROWS
-
-
-def test_after_a_restore_rows_with_ids_that_were_sent_before_arrive(
-    filled: Path, make_event: MakeEvent, tmp_path: Path
-) -> None:
-    export(filled, shelf := Shelf())
-    saved = backup.create(filled, backup_dir=tmp_path)
-    add(filled, make_event(model="before"))
-    export(filled, shelf)
-    restore.restore(filled, saved, backup_dir=tmp_path)
-    execute(filled, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'completion_requests'", ROWS)
-    add(filled, make_event(model="after"))
-    assert stored(filled)[-1][0] == ROWS + 1, "the id that the lost row had"
-    export(filled, shelf)
-    assert {row[COLUMN["model"]] for row in shelf.rows.values()} >= {"before", "after"}
-
-
-def test_a_restore_in_the_middle_of_following_is_noticed(filled: Path, make_event: MakeEvent, tmp_path: Path) -> None:
-    export(filled, shelf := Shelf())
-    saved = backup.create(filled, backup_dir=tmp_path)
-    add(filled, make_event(model="before"))
-
-    def swap(report: Report) -> bool:
-        if report.sent == 1 and not report.waiting and "after" not in models(filled):
-            restore.restore(filled, saved, backup_dir=tmp_path)
-            execute(filled, "UPDATE sqlite_sequence SET seq = ? WHERE name = 'completion_requests'", ROWS)
-            add(filled, make_event(model="after"))
-        return any(row[COLUMN["model"]] == "after" for row in shelf.rows.values())
-
-    following(filled, shelf, swap)
-    assert {row[COLUMN["model"]] for row in shelf.rows.values()} >= {"before", "after"}
-
-
-def models(path: Path) -> set[str]:
-    return {model for (model,) in ask(path, "SELECT model FROM completion_requests")}
 
 
 def test_it_follows_what_comes(filled: Path, make_event: MakeEvent) -> None:
@@ -417,194 +241,6 @@ def test_what_was_not_sent_while_nothing_came_may_not_be_sent_at_once(filled: Pa
 
     following(filled, shelf, late, rate=100)
     assert sent_at[2] - sent_at[0] > 0.15
-
-
-def test_one_process_exports_to_a_destination_at_a_time(filled: Path) -> None:
-    shelf = Shelf()
-
-    def second(_batch: Batch) -> None:
-        with pytest.raises(ExportFailed, match="Another process exports"):
-            export(filled, Shelf())
-
-    shelf.before = second
-    export(filled, shelf)
-    assert len(shelf.rows) == ROWS
-
-
-def test_while_the_database_cannot_be_used_one_that_follows_waits(filled: Path) -> None:
-    shelf = Shelf()
-    aside = filled.with_name("aside.db")
-
-    def take_away(batch: Batch) -> None:
-        if batch.position.row_id == 20:
-            filled.rename(aside)
-
-    def bring_back(report: Report) -> bool:
-        if report.error:
-            assert "There is no database" in report.error
-            aside.rename(filled)
-        return report.sent == ROWS
-
-    shelf.after = take_away
-    following(filled, shelf, bring_back)
-    assert list(shelf.rows.values()) == stored(filled)
-
-
-def test_while_somebody_replaces_the_database_it_is_not_opened(filled: Path) -> None:
-    shelf = Shelf()
-    with closing(open_writer(filled)) as connection:  # and its -shm is there
-        connection.execute("SELECT * FROM exporters").fetchall()
-        with presence.exclusively(filled, 0), pytest.raises(DatabaseRefused, match="is being replaced"):
-            export(filled, shelf)
-    assert shelf.came == 0
-    export(filled, shelf)
-    assert list(shelf.rows.values()) == stored(filled)
-
-
-def test_nobody_replaces_the_database_while_it_is_open(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    refused: list[str] = []
-    rows = outbox.rows
-
-    def replacing(connection: sqlite3.Connection, above: int, up_to: int) -> list[Row]:
-        with pytest.raises(DatabaseRefused) as caught, presence.exclusively(filled, 0):
-            pass
-        refused.append(str(caught.value))
-        return rows(connection, above, up_to)
-
-    monkeypatch.setattr(outbox, "rows", replacing)
-    shelf = Shelf()
-    shelf.before = lambda _batch: alone_with(filled)  # while rows travel anybody may
-    export(filled, shelf)
-    assert refused
-
-
-def alone_with(path: Path) -> None:
-    with presence.exclusively(path, 0):
-        pass
-
-
-def test_where_others_write_by_a_shm_that_was_removed_no_other_is_made(filled: Path, make_event: MakeEvent) -> None:
-    shelf, made = Shelf(), list[bool]()
-    shm = filled.with_name(f"{filled.name}-shm")
-
-    def look(report: Report) -> bool:
-        if report.error:
-            made.append(shm.exists())
-            other.close()
-            sharing.unshare()
-        return report.sent >= ROWS
-
-    sharing = presence.Presence(filled, "somebody")
-    sharing.share()
-    with closing(open_writer(filled)) as other:
-        CompletionRequestsDAO(other).insert_completion_requests([make_event()])
-        shm.unlink()
-        following(filled, shelf, look)
-    assert made == [False]
-    assert list(shelf.rows.values())[:ROWS] == stored(filled)[:ROWS]
-
-
-def test_status_says_how_far_an_export_is_and_why_it_does_not_go_on(
-    filled: Path, monkeypatch: pytest.MonkeyPatch, make_event: MakeEvent
-) -> None:
-    export(filled, shelf := Shelf())
-    add(filled, make_event(timestamp="2026-03-02T00:00:00.000Z"))
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.05)
-    shelf.before = fails(1_000, Unavailable("it sleeps"))
-    with pytest.raises(ExportFailed):
-        export(filled, shelf)
-    (lag,) = status.collect(filled).exporters
-    assert (lag.name, lag.active, lag.waiting, lag.sent) == ("shelf somewhere", True, 1, ROWS)
-    assert (lag.waiting_since, lag.error) == ("2026-03-02T00:00:00.000Z", "it sleeps")
-    shelf.before = lambda _batch: None
-    export(filled, shelf)
-    (lag,) = status.collect(filled).exporters
-    assert (lag.waiting, lag.waiting_since, lag.error) == (0, None, None)
-    assert "shelf somewhere" in status.as_text(status.collect(filled))
-
-
-def test_status_says_what_ended_an_export(filled: Path) -> None:
-    export(filled, shelf := Shelf())
-    shelf.before = fails(1, ExportFailed(what="the password is wrong", cure="set another"))
-    with pytest.raises(ExportFailed):
-        export(filled, shelf, again=True, follow=True)
-    assert status.collect(filled).exporters[0].error == "the password is wrong: set another."
-
-
-def test_what_an_export_has_not_sent_is_not_pruned(filled: Path, make_event: MakeEvent) -> None:
-    export(filled, Shelf())
-    add(filled, make_event(), make_event())
-    after = datetime.now(UTC)
-    assert prune.old(filled, after).rows == ROWS
-    done = prune.prune(filled, after)
-    assert (done.rows, done.kept) == (ROWS, 2)
-
-
-def test_for_an_export_that_was_silent_for_a_week_nothing_is_kept(filled: Path, make_event: MakeEvent) -> None:
-    export(filled, Shelf())
-    add(filled, make_event())
-    silent = timestamps.bound(datetime.now(UTC) - cursors.ACTIVE_FOR - timedelta(minutes=1))
-    execute(filled, "UPDATE exporters SET reached_at = ?", silent)
-    assert prune.prune(filled, datetime.now(UTC)).rows == ROWS + 1
-    assert not status.collect(filled).exporters[0].active
-
-
-def test_an_export_that_has_nothing_to_send_is_heard_from(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "HEARTBEAT_SECONDS", 0.0)
-    export(filled, shelf := Shelf())
-    execute(filled, "UPDATE exporters SET reached_at = '2026-01-01T00:00:00.000Z'")
-    following(filled, shelf, lambda _report: not shelf.batches[-1].rows)
-    assert (shelf.batches[-1].rows, shelf.came) == ((), ROWS)
-    assert status.collect(filled).exporters[0].active
-
-
-def test_a_destination_that_was_never_reached_keeps_nothing_back(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "PATIENCE_SECONDS", 0.3)
-
-    class Away(Shelf):
-        def connect(self, source_id: str) -> None:
-            message = f"nobody answers {source_id[:0]}"
-            raise Unavailable(message)
-
-    reports: list[Report] = []
-    with pytest.raises(ExportFailed):
-        export(filled, Away(), progress=reports.append)
-    found = status.collect(filled)
-    (lag,) = found.exporters
-    assert (lag.active, lag.waiting, lag.reached_at, lag.error) == (False, ROWS, "", "nobody answers ")
-    assert "never: nothing is kept for it" in status.as_text(found)
-    assert prune.prune(filled, datetime.now(UTC)).kept == 0
-    assert {report.waiting for report in reports} == {ROWS}
-
-
-def test_an_export_can_be_forgotten(filled: Path) -> None:
-    export(filled, Shelf())
-    assert command("forget", "shelf somewhere", "--db", filled).exit_code == 0
-    assert status.collect(filled).exporters == ()
-    again = command("forget", "shelf somewhere", "--db", filled)
-    assert (again.exit_code, again.stderr) == (
-        1,
-        "Error: There is no export to shelf somewhere: give a name that llm-metrics status shows.\n",
-    )
-
-
-def test_one_that_runs_is_not_forgotten(filled: Path) -> None:
-    shelf, codes = Shelf(), []
-    shelf.before = lambda _batch: codes.append(command("forget", shelf.name, "--db", filled).exit_code)
-    export(filled, shelf)
-    assert set(codes) == {1}
-
-
-@pytest.mark.parametrize("version", [1, None], ids=["an old one", "none"])
-def test_without_a_database_of_the_present_version_nothing_is_sent(
-    version: int | None, db_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if version:
-        request.getfixturevalue("version_1")
-    shelf = Shelf()
-    with pytest.raises(DatabaseRefused):
-        export(db_path, shelf, follow=True)
-    assert (shelf.connected, db_path.exists()) == (0, bool(version))
 
 
 def test_the_lock_of_the_database_is_free_while_rows_travel(filled: Path, make_event: MakeEvent) -> None:
