@@ -4,6 +4,7 @@ import sqlite3
 import time
 from contextlib import closing
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from recorder.background import open_background
 from recorder.cli import main
 from recorder.errors import ExportFailed
 from recorder.events import new_event_id
-from recorder.export import outbox
+from recorder.export import delivery, outbox
 from recorder.export.destination import Batch, Row, Unacceptable
 from recorder.export.outbox import COLUMN
 from recorder.export.run import Report, export
@@ -252,3 +253,25 @@ def test_the_lock_of_the_database_is_free_while_rows_travel(filled: Path, make_e
     assert list(shelf.rows.values()) == stored(filled)
     with closing(sqlite3.connect(filled)) as connection:
         assert identity.version_of(connection, filled) == len(ask(filled, "SELECT * FROM schema_version"))
+
+
+def test_a_change_of_a_row_that_is_still_to_be_sent_sends_nothing_twice(filled: Path) -> None:
+    execute(filled, "INSERT INTO export_changes (row_id) VALUES (3), (30)")
+    with closing(open_background(filled)) as connection:
+        rows, change_id = outbox.changed(connection, 0, 20, 10)
+    assert ([row[0] for row in rows], change_id) == ([3], 2)
+
+
+def test_while_nothing_comes_the_database_is_not_opened(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    export(filled, shelf := Shelf())
+    opened: list[Path] = []
+    turns = count()
+
+    def counted(path: Path) -> sqlite3.Connection:
+        opened.append(path)
+        return open_background(path)
+
+    monkeypatch.setattr(delivery, "open_background", counted)
+    reports = following(filled, shelf, lambda _report: next(turns) > 20)
+    assert len(reports) > 20
+    assert len(opened) <= 5, "to connect, to look once, and to tell of the recorders"
