@@ -15,7 +15,7 @@ import pytest
 
 from demo import openai_answers
 from demo.scenario import Framing, Scenario, Step
-from tests.rig import CHAT, JSON, OPENAI, Headers, Rig, at_once, question, started
+from tests.rig import CHAT, JSON, OPENAI, Headers, Rig, at_once, hang_up, question, started
 
 NOBODY = "files.example.org"
 BINARY = os.urandom(5_000_000)
@@ -220,3 +220,36 @@ def test_a_parser_that_raises_costs_numbers_and_never_a_byte(tmp_path: Path) -> 
         assert "Traceback" not in rig.proxy.log
         assert "planted-secret" not in rig.proxy.log
         assert "A fault in" in rig.proxy.log
+
+
+_ALIVE = """
+import gc
+import os
+import pathlib
+
+from addon.exchange import Exchange
+
+gc.disable()
+
+def requestheaders(flow):
+    if flow.request.host == "files.example.org":
+        alive = sum(isinstance(thing, Exchange) for thing in gc.get_objects())
+        pathlib.Path(os.environ["TEST_ALIVE"]).write_text(str(alive))
+"""
+
+
+def test_calls_that_have_ended_are_gone_without_the_collector(tmp_path: Path) -> None:
+    script, alive = tmp_path / "alive.py", tmp_path / "alive.txt"
+    script.write_text(_ALIVE)
+    with started(tmp_path, scripts=[script], environment={"TEST_ALIVE": str(alive)}) as rig:
+        for answer in (TEXT, at_once(b"{}"), at_once(b"{}", status=500)):
+            rig.answer(answer)
+            rig.ask(question(stream=True))
+        rig.answer(Scenario((*TEXT.steps[:1], Step(5_000, b"x")), headers=(SSE,)))
+        with rig.asking(question(stream=True)) as (connection, response):
+            response.read1()
+            hang_up(connection)
+        assert len(rig.rows(4)) == 4
+        rig.answer(at_once(b""))
+        rig.ask(host=NOBODY, path="/", tls=False)
+        assert alive.read_text() == "0"
