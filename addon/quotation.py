@@ -9,7 +9,8 @@ import re
 
 from addon.masking import MASK
 
-_KEPT = 32 * 1024  # bytes of a body's beginning, and of its end: what is quoted is the first message, or the last
+QUOTABLE = 32 * 1024
+"""Bytes of a body's beginning, and of its end, that are kept: what is quoted is the first message, or the last."""
 _WORDS = 4
 _WORD = re.compile(r"\w+")
 _LONG = re.compile(r"[\w.@:/+=-]{16,}")
@@ -18,7 +19,7 @@ _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 
 def quotable(body: bytes) -> bytes:
     """Return as much of a request's body as is kept to recognise quotations."""
-    return body if len(body) <= 2 * _KEPT else body[:_KEPT] + b"\n" + body[-_KEPT:]
+    return body if len(body) <= 2 * QUOTABLE else body[:QUOTABLE] + b"\n" + body[-QUOTABLE:]
 
 
 def without_quotations(message: str, body: bytes, model: str | None) -> str:

@@ -5,6 +5,7 @@ It keeps of the bodies only what the columns need, and the request's body until 
 
 from collections.abc import Callable, Iterable
 
+from addon.abridging import Abridged
 from addon.body import Body
 from addon.framing import Event
 from addon.framings import framing_of
@@ -37,7 +38,8 @@ class Reading:
         self._timing = self._call.timing
         # What takes the answer's payloads. No bound method: this object would be garbage in a cycle.
         self._take: Callable[..., None] = Reading._read_whole
-        self._asked = Body(opening.headers.get("content-encoding", ""), Whole())
+        self._question = Abridged()
+        self._asked = Body(opening.headers.get("content-encoding", ""), self._question)
         self._answered: Body | None = None
         self._status: int | None = None
         self._error_type: str | None = None
@@ -130,7 +132,7 @@ class Reading:
         if self._asked.fault:
             self.faults.add(self._asked.fault)
         for _, body in self._asked.finish():
-            self._call.quotable = quotable(body)
+            self._call.quotable = self._question.ends or quotable(body)
             try:
                 self._call.request = self._format.request(body)
             except Unparsed:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from atheris import FuzzedDataProvider
 
 from addon import providers
+from addon.abridging import Abridged
 from addon.aws_framing import EventStream
 from addon.decoding import LIMIT, TooLarge, Undecodable, decoder_for
 from addon.exchange import Exchange
@@ -22,7 +23,7 @@ from addon.sessions import match_session, session_of
 from recorder.events import CompletionRequest
 
 _CODINGS = ("", "gzip", "deflate", "br", "zstd", "gzip, br", "identity")
-_FRAMINGS = (ServerSentEvents, Lines, ArrayItems, EventStream, Whole, Ignored)
+_FRAMINGS = (ServerSentEvents, Lines, ArrayItems, EventStream, Whole, Abridged, Ignored)
 _CONTENT_TYPES = (
     "text/event-stream",
     "application/json",

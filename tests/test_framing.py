@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from addon.abridging import Abridged
 from addon.aws_framing import EventStream
 from addon.body import Body
 from addon.decoding import LIMIT, TooLarge, Undecodable
@@ -65,6 +66,7 @@ _BODIES: list[tuple[type[Framing], st.SearchStrategy[bytes]]] = [
     (Lines, _joined(*_JSON_WORDS)),
     (ArrayItems, _joined(*_JSON_WORDS)),
     (Whole, st.binary(max_size=100)),
+    (Abridged, st.binary(max_size=100)),
     (Ignored, st.binary(max_size=100)),
     (EventStream, _joined(_message(_MESSAGE), _message(b"", headers=b""), _message(b"x" * 300))),
 ]
@@ -170,14 +172,14 @@ def test_messages_before_a_broken_one_are_read_whatever_the_cut() -> None:
     assert seen == [[(b"chunk", b"1")]] * 2
 
 
-@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, EventStream, Whole])
+@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, EventStream, Whole, Abridged])
 @given(data=st.binary(max_size=3000), cuts=_CUTS)
 def test_any_bytes_are_framed_or_refused(framing: type[Framing], data: bytes, cuts: list[int]) -> None:
     with suppress(TooLarge, Undecodable):
         _payloads(framing(), cut_at(data, cuts))
 
 
-@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, Whole])
+@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, Whole, Abridged])
 def test_a_payload_beyond_the_bound_is_refused_before_it_is_kept(framing: type[Framing]) -> None:
     made, fed, piece = framing(), 0, b'{"data": ' + b"x" * 999_991
     with pytest.raises(TooLarge):  # noqa: PT012 - at which piece is not said
