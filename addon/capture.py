@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mitmproxy import addonmanager, connection, ctx, http, tls
+from mitmproxy import addonmanager, connection, ctx, http, log, tls
 from mitmproxy.proxy import layer, layers, mode_specs, server_hooks
 from mitmproxy.proxy.layers.http import HTTPMode
 
@@ -31,6 +31,7 @@ from addon.outcomes import Cause, cause_of
 from addon.providers import match
 from addon.providers.hosts import provider_of
 from addon.providers.route import Route
+from addon.quiet import log_what_is_read
 from addon.row import Opening
 from addon.sessions import match_session, session_of
 from addon.settings import OPTIONS, Settings
@@ -104,6 +105,8 @@ class LLMMetrics:
             self.calls.recorder.start()
             self._greet(_ATTEMPTS)
             collect_sooner()
+            is_read = any(hasattr(addon, "add_log") for addon in ctx.master.addons.lookup.values())
+            log_what_is_read(None if is_read else log.LegacyLogEvents)
 
     def done(self) -> None:
         """Write what is open, and end: hooks of open flows come after this, and find nothing."""

@@ -17,7 +17,7 @@ from addon import json_lines
 from addon.authority import guard
 from addon.complaints import Complaints
 from addon.greeting import facts, greeting, public_addresses
-from addon.quiet import quote_no_bytes
+from addon.quiet import quieten
 from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
 from recorder.clients.bundle import CA_NAME, write_bundle
 from recorder.database import get_db_path
@@ -49,7 +49,7 @@ class Server(Protocol):
 
 def declare(loader: Loader, options: Any, terminal: logging.Handler | None) -> None:  # noqa: ANN401 - mitmproxy's
     """Declare the options, after a look at what was typed; `terminal` is what prints mitmproxy's log, and ours."""
-    quote_no_bytes()
+    quieten()
     if terminal is not None and json_lines.wanted(options):
         terminal.setFormatter(json_lines.JsonLines())
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -215,3 +215,48 @@ def test_every_line_of_the_recorder_can_be_made_of_its_values() -> None:
         assert set(PLACEHOLDER.findall(text)) == values, where
         assert text % dict.fromkeys(values, 1), where
         assert text.endswith((".", "%(error)s")), where
+
+
+_LEVEL = """
+import logging
+import os
+import pathlib
+
+from mitmproxy import ctx
+
+def load(loader):
+    ctx.options.update(termlog_verbosity=os.environ["TEST_VERBOSITY"])
+
+def requestheaders(flow):
+    pathlib.Path(os.environ["TEST_LEVEL"]).write_text(str(logging.getLogger("mitmproxy.proxy.server").level))
+"""
+_READS_ALL = "\ndef add_log(entry):\n    pass\n"
+_HANDLES_ALL = "\nlogging.getLogger('mitmproxy').addHandler(logging.NullHandler(logging.DEBUG))\n"
+_HAS_SET_IT = "\nlogging.getLogger('mitmproxy.proxy.server').setLevel(logging.ERROR)\n"
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "script", "level"),
+    [
+        ("warn", "", logging.WARNING),
+        ("info", "", logging.INFO),
+        ("debug", "", logging.DEBUG),
+        ("warn", _READS_ALL, logging.NOTSET),
+        ("warn", _HANDLES_ALL, logging.DEBUG),
+        ("info", _HAS_SET_IT, logging.ERROR),
+    ],
+    ids=["warn", "info", "debug", "an addon reads all", "a handler reads all", "somebody has set it"],
+)
+def test_mitmproxys_connections_log_what_somebody_reads_and_no_more(
+    tmp_path: Path, verbosity: str, script: str, level: int
+) -> None:
+    file, seen = tmp_path / "level.py", tmp_path / "level.txt"
+    file.write_text(_LEVEL + script)
+    with started(tmp_path, scripts=[file], environment={"TEST_VERBOSITY": verbosity, "TEST_LEVEL": str(seen)}) as rig:
+        rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
+        rig.ask(question())
+        rig.row()
+        rig.proxy.stop()
+        assert seen.read_text() == str(level)
+        assert ("client connect" in rig.proxy.log) == (verbosity != "warn" and level <= logging.INFO)
+        assert "Streaming" not in rig.proxy.log
