@@ -22,7 +22,7 @@ type Clock = Callable[[], int]
 _SETTLE_SECONDS = 0.05  # from the end of a call to its row; the recorder takes 0.1 more, and 0.25 are promised
 # How long the rows of one turn may take; a large body can take longer by itself. Turns are cheaper when they are long,
 # which counts where many calls are in flight. Where few are, each waits for a whole turn, and for no other one.
-_TURN_NS, _PAUSE_SECONDS = 2_000_000, 0
+_TURN_NS, _PAUSE_SECONDS = 1_000_000, 0
 _SHORT_TURN_NS, _LONG_PAUSE_SECONDS = 500_000, 0.002
 _FEW = 4  # calls in flight
 _LATE_NS = 100_000_000  # after its end: from then on turns are long, or the row would not be durable in time

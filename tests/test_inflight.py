@@ -79,7 +79,7 @@ def test_many_calls_are_settled_in_short_turns_one_after_the_other(
     assert recorder.counters()["received"] == 400
 
 
-@pytest.mark.parametrize("turn", [(0, 0, 2, 0.002), (4, 0, 9, 0), (0, 101, 9, 0)])
+@pytest.mark.parametrize("turn", [(0, 0, 2, 0.002), (4, 0, 4, 0), (0, 101, 4, 0)])
 def test_turns_are_short_where_few_calls_are_in_flight_and_none_is_late(
     turn: tuple[int, int, int, float], loop: _Loop, recorder: Recorder
 ) -> None:
