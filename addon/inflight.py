@@ -25,7 +25,9 @@ _SETTLE_SECONDS = 0.05  # from the end of a call to its row; the recorder takes 
 _TURN_NS, _PAUSE_SECONDS = 1_000_000, 0
 _SHORT_TURN_NS, _LONG_PAUSE_SECONDS = 500_000, 0.002
 _FEW = 4  # calls in flight
-_LATE_NS = 100_000_000  # after its end: from then on turns are long, or the row would not be durable in time
+# After its end: from then on a turn goes on until no row is late any more, or rows would not be durable in time. A loop
+# that is held elsewhere for 100 ms at each of its rounds, as by 128 busy connections, has too few turns for short ones.
+_LATE_NS, _LONGEST_TURN_NS = 100_000_000, 20_000_000
 
 
 class InFlight:
@@ -94,13 +96,16 @@ class InFlight:
         """Make rows for as long as a turn may take."""
         self._turn_is_due = False
         now = self._now()
-        is_late = bool(self._ended) and now - self._ended[0][2] > _LATE_NS
-        hurry = is_late or len(self._exchanges) >= _FEW
-        ends = now + (_TURN_NS if hurry else _SHORT_TURN_NS)
-        while self._ended and self._now() < ends:
+        hurry = len(self._exchanges) >= _FEW
+        length = _TURN_NS if hurry else _SHORT_TURN_NS
+        while self._ended:
+            moment = self._now()
+            is_late = moment - self._ended[0][2] > _LATE_NS
+            if moment - now >= (_LONGEST_TURN_NS if is_late else length):
+                break
             self._settle_one()
         if self._ended:
-            self._later(_PAUSE_SECONDS if hurry else _LONG_PAUSE_SECONDS, self._settle)
+            self._later(_PAUSE_SECONDS if hurry or is_late else _LONG_PAUSE_SECONDS, self._settle)
             self._turn_is_due = True
 
     def _settle_one(self) -> None:
