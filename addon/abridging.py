@@ -4,12 +4,12 @@ Read at its end, five megabytes would hold the event loop for as long as all the
 hold it no longer than one piece does, and do not stay in memory.
 """
 
-from typing import override
+from typing import cast, override
 
 from addon.decoding import LIMIT, TooLarge
 from addon.framing import Payload
 from addon.json_framing import Whole
-from addon.quotation import QUOTABLE
+from addon.quotation import QUOTABLE, quotable
 
 LONG_BODY = 64 * 1024
 """Bytes; a body that is shorter is kept as it is."""
@@ -28,11 +28,8 @@ class Abridged(Whole):
         self._size = 0
         self._strings: Strings | None = None
         self._begin = self._end = b""
-
-    @property
-    def ends(self) -> bytes:
-        """Beginning and end of a body that was cut, as they came; nothing of any other."""
-        return self._begin + self._end[-QUOTABLE:]
+        self.quotable = b""
+        """What is kept to recognise quotations, once the body has ended."""
 
     @override
     def feed(self, data: bytes) -> list[Payload]:
@@ -57,6 +54,8 @@ class Abridged(Whole):
         """Return the body, unless there was none."""
         if self._strings is not None:
             self._body += self._strings.rest
+        whole = cast("bytes", self._body)  # as of `Whole`
+        self.quotable = quotable(whole if self._strings is None else self._begin + b"\n" + self._end)
         return super().finish()
 
 

@@ -105,8 +105,7 @@ class LLMMetrics:
             self.calls.recorder.start()
             self._greet(_ATTEMPTS)
             collect_sooner()
-            is_read = any(hasattr(addon, "add_log") for addon in ctx.master.addons.lookup.values())
-            log_what_is_read(None if is_read else log.LegacyLogEvents)
+            self._spare_records(ctx.master.addons)
 
     def done(self) -> None:
         """Write what is open, and end: hooks of open flows come after this, and find nothing."""
@@ -365,6 +364,12 @@ class LLMMetrics:
             published = self._settings.published if self._settings else None
             servers = ctx.master.addons.get("proxyserver").servers
             start.greet(ctx.options, servers, self._database, self._complaints, published)
+
+    @_guarded
+    def _spare_records(self, addons: addonmanager.AddonManager) -> None:
+        """Have no log records made that nobody reads; the old hook `add_log` reads all, where an addon has it."""
+        is_read = any(hasattr(addon, "add_log") for addon in addons.lookup.values())
+        log_what_is_read(None if is_read else getattr(log, "LegacyLogEvents", None))  # which is to vanish some day
 
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)

@@ -16,7 +16,6 @@ from addon.providers.decode import Unparsed
 from addon.providers.errors import ProviderError, read_error, value_of
 from addon.providers.format import Output, Request, WireFormat
 from addon.providers.values import text
-from addon.quotation import quotable
 from addon.row import Ending, Opening, Row
 from recorder.events import CompletionRequest
 
@@ -132,7 +131,7 @@ class Reading:
         if self._asked.fault:
             self.faults.add(self._asked.fault)
         for _, body in self._asked.finish():
-            self._call.quotable = self._question.ends or quotable(body)
+            self._call.quotable = self._question.quotable
             try:
                 self._call.request = self._format.request(body)
             except Unparsed:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from addon import abridging
 from addon.abridging import LONG_BODY, LONGEST_STRING, Abridged, Strings
 from addon.outcomes import Cause
-from addon.quotation import QUOTABLE
+from addon.quotation import QUOTABLE, quotable
 from tests.fixture import FIXTURES, Message
 from tests.wire import begun, cut_anyhow, cut_at, route_of
 
@@ -123,7 +123,8 @@ def test_beginning_and_end_of_a_cut_body_are_known_as_they_came(read: int) -> No
     body = Abridged()
     for piece in cut_at(raw, range(0, len(raw), read)):
         body.feed(piece)
-    assert body.ends == raw[:QUOTABLE] + raw[-QUOTABLE:]
+    body.finish()
+    assert body.quotable == quotable(raw)
 
 
 def test_an_error_that_quotes_a_long_request_is_masked() -> None:
