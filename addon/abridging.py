@@ -6,10 +6,10 @@ hold it no longer than one piece does, and do not stay in memory.
 
 from typing import cast, override
 
-from addon.decoding import LIMIT, TooLarge
-from addon.framing import Payload
-from addon.json_framing import Whole
-from addon.quotation import QUOTABLE, quotable
+from llm_metrics_proxy.addon.decoding import LIMIT, TooLarge
+from llm_metrics_proxy.addon.framing import Payload
+from llm_metrics_proxy.addon.json_framing import Whole
+from llm_metrics_proxy.addon.quotation import QUOTABLE, quotable
 
 LONG_BODY = 64 * 1024
 """Bytes; a body that is shorter is kept as it is."""

@@ -5,8 +5,8 @@ Whatever is wrong with the bytes ends the reading, never the counting: `fault` t
 
 from collections.abc import Iterator
 
-from addon.decoding import Decoder, TooLarge, Undecodable, Unreadable, decoder_for
-from addon.framing import MOST_PAYLOADS, Event, Framing, Payload
+from llm_metrics_proxy.addon.decoding import Decoder, TooLarge, Undecodable, Unreadable, decoder_for
+from llm_metrics_proxy.addon.framing import MOST_PAYLOADS, Event, Framing, Payload
 
 
 class Body:

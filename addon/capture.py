@@ -17,29 +17,29 @@ from mitmproxy import addonmanager, connection, ctx, http, log, tls
 from mitmproxy.proxy import layer, layers, mode_specs, server_hooks
 from mitmproxy.proxy.layers.http import HTTPMode
 
-from addon import start
-from addon.complaints import Complaints
-from addon.connections import Connections, Tunnel
-from addon.decoding import LIMIT
-from addon.exchange import Exchange
-from addon.garbage import collect_sooner
-from addon.headers import Headers, basic_user, plain
-from addon.include_usage import filter_for, is_asked, with_usage
-from addon.inflight import InFlight
-from addon.origin import LABEL_HEADER, host_asked_for, origin_of
-from addon.outcomes import Cause, cause_of
-from addon.providers import match
-from addon.providers.hosts import provider_of
-from addon.providers.route import Route
-from addon.quiet import log_what_is_read
-from addon.row import Opening
-from addon.sessions import match_session, session_of
-from addon.settings import OPTIONS, Settings
-from addon.taps import filtering, observing
-from addon.unreachable import unreachable
-from addon.unrecognised import is_gap, unrecognised
-from recorder.clients.signature import STATUS_HOST, answer
-from recorder.events import new_event_id, timestamp_of
+from llm_metrics_proxy.addon import start
+from llm_metrics_proxy.addon.complaints import Complaints
+from llm_metrics_proxy.addon.connections import Connections, Tunnel
+from llm_metrics_proxy.addon.decoding import LIMIT
+from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.garbage import collect_sooner
+from llm_metrics_proxy.addon.headers import Headers, basic_user, plain
+from llm_metrics_proxy.addon.include_usage import filter_for, is_asked, with_usage
+from llm_metrics_proxy.addon.inflight import InFlight
+from llm_metrics_proxy.addon.origin import LABEL_HEADER, host_asked_for, origin_of
+from llm_metrics_proxy.addon.outcomes import Cause, cause_of
+from llm_metrics_proxy.addon.providers import match
+from llm_metrics_proxy.addon.providers.hosts import provider_of
+from llm_metrics_proxy.addon.providers.route import Route
+from llm_metrics_proxy.addon.quiet import log_what_is_read
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.sessions import match_session, session_of
+from llm_metrics_proxy.addon.settings import OPTIONS, Settings
+from llm_metrics_proxy.addon.taps import filtering, observing
+from llm_metrics_proxy.addon.unreachable import unreachable
+from llm_metrics_proxy.addon.unrecognised import is_gap, unrecognised
+from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, answer
+from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"

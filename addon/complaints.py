@@ -3,8 +3,8 @@
 import logging
 from contextlib import suppress
 
-from addon.json_lines import PREFIX
-from addon.providers.values import text
+from llm_metrics_proxy.addon.json_lines import PREFIX
+from llm_metrics_proxy.addon.providers.values import text
 
 _logger = logging.getLogger("llm_metrics")
 _MOST = 100

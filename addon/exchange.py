@@ -6,12 +6,12 @@ which leave nothing of ours in the processor's caches: there, a step of ours tak
 An exchange does no I/O, reads no clock and knows no mitmproxy: `at` is always nanoseconds of one monotonic clock.
 """
 
-from addon.headers import Headers
-from addon.notes import Notes
-from addon.outcomes import Cause
-from addon.reading import Reading
-from addon.row import Opening
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.headers import Headers
+from llm_metrics_proxy.addon.notes import Notes
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.reading import Reading
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 
 class Exchange:

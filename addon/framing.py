@@ -12,7 +12,7 @@ This file has the contract and server-sent events; see also json_framing.py and 
 from collections.abc import Iterator
 from typing import override
 
-from addon.decoding import LIMIT, TooLarge, Unreadable
+from llm_metrics_proxy.addon.decoding import LIMIT, TooLarge, Unreadable
 
 type Payload = tuple[bytes, bytes]
 type Event = tuple[bytes, bytes, int]

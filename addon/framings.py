@@ -1,8 +1,8 @@
 """Which framing an answer has: its content type says, or, where that says no more than JSON, its wire format."""
 
-from addon.aws_framing import EventStream
-from addon.framing import Framing, ServerSentEvents
-from addon.json_framing import Ignored, Lines, Whole
+from llm_metrics_proxy.addon.aws_framing import EventStream
+from llm_metrics_proxy.addon.framing import Framing, ServerSentEvents
+from llm_metrics_proxy.addon.json_framing import Ignored, Lines, Whole
 
 _BY_CONTENT_TYPE: tuple[tuple[str, type[Framing]], ...] = (
     ("text/event-stream", ServerSentEvents),

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from recorder.clients.variables import sh_line, variables
+from llm_metrics_proxy.recorder.clients.variables import sh_line, variables
 
 _IPV6 = 6
 

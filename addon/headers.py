@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from addon.providers.values import integer, text
+from llm_metrics_proxy.addon.providers.values import integer, text
 
 type Headers = Mapping[str, str]
 """Names in lower case."""

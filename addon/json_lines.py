@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, override
 
-from recorder.events import timestamp_of
+from llm_metrics_proxy.recorder.events import timestamp_of
 
 OPTION: Final = "metrics_log_format"
 PREFIX: Final = "LLM metrics: "  # says in text who speaks; an object's event says it as well

@@ -3,6 +3,6 @@
 Nothing else belongs here: mitmproxy watches this file and loads the addon anew when it changes.
 """
 
-from addon.capture import LLMMetrics
+from llm_metrics_proxy.addon.capture import LLMMetrics
 
 addons = [LLMMetrics()]

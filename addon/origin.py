@@ -3,8 +3,8 @@
 import ipaddress
 from functools import lru_cache
 
-from addon.headers import Headers
-from addon.providers.values import text
+from llm_metrics_proxy.addon.headers import Headers
+from llm_metrics_proxy.addon.providers.values import text
 
 LABEL_HEADER = "x-llm-origin"
 """Set by a client to name itself; it never leaves the proxy."""

@@ -5,19 +5,19 @@ It keeps of the bodies only what the columns need, and the request's body until 
 
 from collections.abc import Callable, Iterable
 
-from addon.abridging import Abridged
-from addon.body import Body
-from addon.framing import Event
-from addon.framings import framing_of
-from addon.headers import Headers, error_type, response_columns, server_timing
-from addon.json_framing import Ignored, Whole
-from addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
-from addon.providers.decode import Unparsed
-from addon.providers.errors import ProviderError, read_error, value_of
-from addon.providers.format import Output, Request, WireFormat
-from addon.providers.values import text
-from addon.row import Ending, Opening, Row
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.abridging import Abridged
+from llm_metrics_proxy.addon.body import Body
+from llm_metrics_proxy.addon.framing import Event
+from llm_metrics_proxy.addon.framings import framing_of
+from llm_metrics_proxy.addon.headers import Headers, error_type, response_columns, server_timing
+from llm_metrics_proxy.addon.json_framing import Ignored, Whole
+from llm_metrics_proxy.addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
+from llm_metrics_proxy.addon.providers.decode import Unparsed
+from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error, value_of
+from llm_metrics_proxy.addon.providers.format import Output, Request, WireFormat
+from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.addon.row import Ending, Opening, Row
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 # What OpenAI ends a stream with, and gateways other formats' streams; an event may also be empty.
 _MARKS = (b"[DONE]", b"")

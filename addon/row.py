@@ -7,16 +7,16 @@ from typing import Any
 
 import msgspec
 
-from addon.headers import Columns, Headers, credentials, request_columns
-from addon.masking import MASK, masked
-from addon.providers.errors import LONGEST_MESSAGE, ProviderError
-from addon.providers.format import Answer, Request
-from addon.providers.route import Route
-from addon.providers.usage import Usage, cost_in
-from addon.providers.values import text
-from addon.quotation import without_quotations
-from addon.timing import Timing
-from recorder.events import CompletionRequest, new_event_id, timestamp_of
+from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
+from llm_metrics_proxy.addon.masking import MASK, masked
+from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
+from llm_metrics_proxy.addon.providers.format import Answer, Request
+from llm_metrics_proxy.addon.providers.route import Route
+from llm_metrics_proxy.addon.providers.usage import Usage, cost_in
+from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.addon.quotation import without_quotations
+from llm_metrics_proxy.addon.timing import Timing
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 
 _LONGEST_JSON = 8192
 _LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded

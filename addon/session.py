@@ -7,12 +7,12 @@ does no I/O and reads no clock.
 
 import msgspec
 
-from addon.outcomes import Cause
-from addon.providers.decode import Unparsed
-from addon.providers.errors import ProviderError
-from addon.providers.format import Output, Request
-from addon.row import Ending, Opening, Row
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.providers.decode import Unparsed
+from llm_metrics_proxy.addon.providers.errors import ProviderError
+from llm_metrics_proxy.addon.providers.format import Output, Request
+from llm_metrics_proxy.addon.row import Ending, Opening, Row
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 
 class Turn:

@@ -13,16 +13,16 @@ from typing import Any, NoReturn, Protocol
 
 import certifi
 
-from addon import json_lines
-from addon.authority import guard
-from addon.complaints import Complaints
-from addon.greeting import facts, greeting, public_addresses
-from addon.quiet import quieten
-from addon.settings import OPTIONS, BadOption, Settings, check_given, parse
-from recorder.clients.bundle import CA_NAME, write_bundle
-from recorder.database import get_db_path
-from recorder.errors import RecorderError
-from recorder.worker import Recorder
+from llm_metrics_proxy.addon import json_lines
+from llm_metrics_proxy.addon.authority import guard
+from llm_metrics_proxy.addon.complaints import Complaints
+from llm_metrics_proxy.addon.greeting import facts, greeting, public_addresses
+from llm_metrics_proxy.addon.quiet import quieten
+from llm_metrics_proxy.addon.settings import OPTIONS, BadOption, Settings, check_given, parse
+from llm_metrics_proxy.recorder.clients.bundle import CA_NAME, write_bundle
+from llm_metrics_proxy.recorder.database import get_db_path
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.worker import Recorder
 
 _FOR_CLIENTS = ("regular", "upstream")  # modes of mitmproxy that HTTPS_PROXY can name
 _NO_PASSWORD = (None, "", "any")  # values of proxyauth that let everybody in

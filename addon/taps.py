@@ -7,10 +7,10 @@ b"" in the middle, cuts the client's stream without a word.
 from collections.abc import Callable
 from contextlib import suppress
 
-from addon.exchange import Exchange
-from addon.include_usage import UsageFilter
-from addon.inflight import Clock, InFlight
-from addon.notes import LONG_PIECE, MOST_PIECES, Notes
+from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.include_usage import UsageFilter
+from llm_metrics_proxy.addon.inflight import Clock, InFlight
+from llm_metrics_proxy.addon.notes import LONG_PIECE, MOST_PIECES, Notes
 
 
 def observing(calls: InFlight, exchange: Exchange, notes: Notes, now: Clock) -> Callable[[bytes], bytes]:

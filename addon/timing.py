@@ -3,10 +3,10 @@
 Moments are nanoseconds of one monotonic clock, given by the caller; columns are milliseconds from the first of them.
 """
 
-from addon.gaps import Gaps
-from addon.headers import Columns
-from addon.providers.format import Output
-from addon.providers.usage import Tokens
+from llm_metrics_proxy.addon.gaps import Gaps
+from llm_metrics_proxy.addon.headers import Columns
+from llm_metrics_proxy.addon.providers.format import Output
+from llm_metrics_proxy.addon.providers.usage import Tokens
 
 _SHORTEST_WINDOW_NS = 10_000_000
 _FEWEST = 2

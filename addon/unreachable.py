@@ -1,12 +1,12 @@
 """The row of a call that never became a request: the provider could not be reached, so the client's tunnel failed."""
 
-from addon.headers import Headers
-from addon.masking import masked
-from addon.outcomes import Cause
-from addon.providers.errors import LONGEST_MESSAGE
-from addon.providers.hosts import UNKNOWN
-from addon.providers.values import text
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.headers import Headers
+from llm_metrics_proxy.addon.masking import masked
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE
+from llm_metrics_proxy.addon.providers.hosts import UNKNOWN
+from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 
 def unreachable(  # noqa: PLR0913 - one argument a fact

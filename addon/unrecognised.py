@@ -5,9 +5,9 @@ What is known and not recorded on purpose (model lists, token counting, files, b
 
 import re
 
-from addon.masking import masked
-from addon.providers.values import text
-from recorder.events import Unrecognised
+from llm_metrics_proxy.addon.masking import masked
+from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.recorder.events import Unrecognised
 
 _NOT_RECORDED = re.compile(
     r"""/(?:

@@ -11,7 +11,7 @@ from bench.answers import Answering
 from bench.asks import Ask, Asking
 from bench.catalogue import MODELS
 from bench.usages import Columns
-from recorder.events import CompletionRequest, timestamp_of
+from llm_metrics_proxy.recorder.events import CompletionRequest, timestamp_of
 
 _PROVIDERS = sorted({model.service.provider for model in MODELS.values()})
 _MINUTE_MS = 60_000
@@ -80,7 +80,7 @@ class _Traffic:
 
     def _row(self, moment: int, columns: Columns) -> CompletionRequest:
         bits = self._random.getrandbits(74)
-        # UUIDv7's layout, as of recorder.events.new_event_id, whose numbers have no seed.
+        # UUIDv7's layout, as of llm_metrics_proxy.recorder.events.new_event_id, whose numbers have no seed.
         columns["event_id"] = f"{moment:012x}7{bits & 0xFFF:03x}{0b10 << 62 | bits >> 12:016x}"
         minute, rest = divmod(moment, _MINUTE_MS)
         if minute != self._minute:

@@ -27,7 +27,14 @@ from bench.workloads import WORKLOADS
 from demo.proxy import clean_environment
 from fleet.server import Server
 
-_COMMAND = (sys.executable, "-c", "from recorder.cli import main; main()", "export", "postgres", "--again")
+_COMMAND = (
+    sys.executable,
+    "-c",
+    "from llm_metrics_proxy.recorder.cli import main; main()",
+    "export",
+    "postgres",
+    "--again",
+)
 _TIMED = {"small1": ("p50_ms", "p99_ms"), "paced50": ("ttft_p50_ms", "ttft_p99_ms", "delay_p99_ms")}
 
 

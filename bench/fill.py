@@ -18,10 +18,10 @@ import msgspec
 
 from bench.calls import calls
 from bench.moments import moments
-from recorder import database, identity, rollup, startup, watermarks
-from recorder.background import open_background
-from recorder.errors import DatabaseRefused, RecorderError
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder import database, identity, rollup, startup, watermarks
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 _COLUMNS = CompletionRequest.__struct_fields__
 _INSERT = f"""

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import msgspec
 
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_reader
-from recorder.errors import RecorderError
-from recorder.metrics import Figures, Metrics, metrics_of
-from recorder.sums import ROW, Sums
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_reader
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.metrics import Figures, Metrics, metrics_of
+from llm_metrics_proxy.recorder.sums import ROW, Sums
 
 _REPEATS = 5
 # Without those that only others are made of.

@@ -14,7 +14,7 @@ from clients.client import Client
 from clients.provider import Case, Provider
 from demo.proxy import clean_environment
 from demo.scenario import Served
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.printable import printable
 from tests.rig import Rig, Row, eventually
 
 PROGRAM_SECONDS = 60

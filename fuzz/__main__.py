@@ -19,7 +19,7 @@ _LARGEST = 8192
 _MEMORY_MB = 1024
 _SLOWEST_SECONDS = 5
 
-with atheris.instrument_imports(include=["addon"]):
+with atheris.instrument_imports(include=["llm_metrics_proxy.addon"]):
     from fuzz.targets import TARGETS
 
 

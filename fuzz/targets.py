@@ -4,23 +4,23 @@ from contextlib import suppress
 
 from atheris import FuzzedDataProvider
 
-from addon import providers
-from addon.abridging import Abridged
-from addon.aws_framing import EventStream
-from addon.decoding import LIMIT, TooLarge, Undecodable, decoder_for
-from addon.exchange import Exchange
-from addon.framing import ServerSentEvents
-from addon.include_usage import UsageFilter, with_usage
-from addon.json_framing import ArrayItems, Ignored, Lines, Whole
-from addon.outcomes import Cause
-from addon.providers.decode import Unparsed
-from addon.providers.format import Answer, WireFormat
-from addon.providers.hosts import name_of
-from addon.providers.route import Route
-from addon.quotation import quotable, without_quotations
-from addon.row import Opening
-from addon.sessions import match_session, session_of
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon import providers
+from llm_metrics_proxy.addon.abridging import Abridged
+from llm_metrics_proxy.addon.aws_framing import EventStream
+from llm_metrics_proxy.addon.decoding import LIMIT, TooLarge, Undecodable, decoder_for
+from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.framing import ServerSentEvents
+from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
+from llm_metrics_proxy.addon.json_framing import ArrayItems, Ignored, Lines, Whole
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.providers.decode import Unparsed
+from llm_metrics_proxy.addon.providers.format import Answer, WireFormat
+from llm_metrics_proxy.addon.providers.hosts import name_of
+from llm_metrics_proxy.addon.providers.route import Route
+from llm_metrics_proxy.addon.quotation import quotable, without_quotations
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.sessions import match_session, session_of
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 _CODINGS = ("", "gzip", "deflate", "br", "zstd", "gzip, br", "identity")
 _FRAMINGS = (ServerSentEvents, Lines, ArrayItems, EventStream, Whole, Abridged, Ignored)

@@ -5,10 +5,10 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from addon.providers.errors import LONGEST_MESSAGE
 from hostile import plants
 from hostile.traffic import Traffic
-from recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from soak.verdict import Promise
 from soak.watch import Sample, slope
 

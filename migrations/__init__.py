@@ -9,7 +9,12 @@ from typing import Final
 
 from sqlite_utils import Migrations
 
-from migrations import m0001_completion_requests, m0002_identity_and_detail, m0003_rollup, m0004_exporters
+from llm_metrics_proxy.migrations import (
+    m0001_completion_requests,
+    m0002_identity_and_detail,
+    m0003_rollup,
+    m0004_exporters,
+)
 
 APPLICATION_ID: Final = 0x4C4C4D50  # "LLMP": in the file's header, so that no other program's file is taken for ours
 

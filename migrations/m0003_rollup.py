@@ -7,7 +7,7 @@ stands for NULL, since NULLs are never the same key. Published: never edited.
 
 from sqlite_utils import Database
 
-from migrations import views
+from llm_metrics_proxy.migrations import views
 
 SUMMED = (
     "prompt_tokens",

@@ -9,8 +9,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from recorder import database
-from recorder.ledger import Ledger
+from llm_metrics_proxy.recorder import database
+from llm_metrics_proxy.recorder.ledger import Ledger
 
 _LAST = "SELECT detail FROM recorder_events WHERE kind = ? ORDER BY id DESC LIMIT 1"
 _CONTINUE = "UPDATE recorder_events SET count = ?, from_at = ?, to_at = ? WHERE id = ?"

@@ -8,9 +8,9 @@ import logging
 import sqlite3
 from datetime import UTC, datetime
 
-from recorder import timestamps
-from recorder.duration import parse_duration
-from recorder.errors import BadDuration
+from llm_metrics_proxy.recorder import timestamps
+from llm_metrics_proxy.recorder.duration import parse_duration
+from llm_metrics_proxy.recorder.errors import BadDuration
 
 logger = logging.getLogger(__name__)
 

@@ -7,14 +7,14 @@ import errno
 from collections.abc import Sequence
 from pathlib import Path
 
-from recorder import rejected, spill, spill_folder, timestamps
-from recorder.counters import Counters, Tally
-from recorder.errors import DatabaseRefused
-from recorder.events import Event
-from recorder.rejected import Rejected
-from recorder.reporting import Reporter
-from recorder.reserve import Reserve
-from recorder.spill import Record, Spill
+from llm_metrics_proxy.recorder import rejected, spill, spill_folder, timestamps
+from llm_metrics_proxy.recorder.counters import Counters, Tally
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.events import Event
+from llm_metrics_proxy.recorder.rejected import Rejected
+from llm_metrics_proxy.recorder.reporting import Reporter
+from llm_metrics_proxy.recorder.reserve import Reserve
+from llm_metrics_proxy.recorder.spill import Record, Spill
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_JSON = (UnicodeError, OverflowError, TypeError, ValueError)

@@ -3,9 +3,9 @@
 import sqlite3
 from pathlib import Path
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import database, identity
-from recorder.errors import DatabaseRefused
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import database, identity
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 
 
 def open_background(path: Path) -> sqlite3.Connection:
@@ -15,7 +15,7 @@ def open_background(path: Path) -> sqlite3.Connection:
 
     Raises:
         DatabaseRefused: there is none at `path`, or of another version.
-        sqlite3.Error: it could not be opened; `recorder.identity.refusal` makes a sentence of it.
+        sqlite3.Error: it could not be opened; `llm_metrics_proxy.recorder.identity.refusal` makes a sentence of it.
     """
     if not path.is_file() or path.stat().st_size == 0:
         raise DatabaseRefused(what=f"There is no database at {path}", cure="give the right path")

@@ -10,11 +10,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from recorder import backup_digest, backup_places
-from recorder.database import connect
-from recorder.durable import sync_folder
-from recorder.errors import BackupFailed
-from recorder.page_copy import Progress, copy_pages
+from llm_metrics_proxy.recorder import backup_digest, backup_places
+from llm_metrics_proxy.recorder.database import connect
+from llm_metrics_proxy.recorder.durable import sync_folder
+from llm_metrics_proxy.recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder.page_copy import Progress, copy_pages
 
 type Contents = tuple[list[object], list[object], dict[str, int]]
 

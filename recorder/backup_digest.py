@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from recorder.regular import open_regular
+from llm_metrics_proxy.recorder.regular import open_regular
 
 _MOST_BYTES = 65_536
 _COMMENT = "# of "

@@ -13,9 +13,9 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recorder.database import is_testing
-from recorder.durable import sync_folder
-from recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder.database import is_testing
+from llm_metrics_proxy.recorder.durable import sync_folder
+from llm_metrics_proxy.recorder.errors import BackupFailed
 
 _STAMP = re.compile(r"([0-9]{8}_[0-9]{6}_[0-9]{3})\.backup")
 _LEFT_BEHIND = re.compile(r"[0-9]{8}_[0-9]{6}_[0-9]{3}\.backup(\.tmp(-journal|-wal|-shm)?|\.sha256)?")

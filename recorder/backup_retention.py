@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from recorder import backup_digest, backups, timestamps
-from recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder import backup_digest, backups, timestamps
+from llm_metrics_proxy.recorder.errors import BackupFailed
 
 YOUNG: Final = timedelta(days=2)
 

@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION
-from recorder import backup_digest, backup_places, identity, timestamps
-from recorder.errors import BackupFailed, RecorderError, RestoreFailed
-from recorder.schema import differences
+from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import backup_digest, backup_places, identity, timestamps
+from llm_metrics_proxy.recorder.errors import BackupFailed, RecorderError, RestoreFailed
+from llm_metrics_proxy.recorder.schema import differences
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES = 100

@@ -15,7 +15,7 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import UsageExtractor
 
-from recorder.call import WITHOUT_OUTPUT, Call
+from llm_metrics_proxy.recorder.call import WITHOUT_OUTPUT, Call
 
 type Said = Mapping[str, Any]
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import database, identity, leftovers, rollup_check, table_backup
-from recorder.dao import CompletionRequestsDAO
-from recorder.errors import DatabaseRefused
-from recorder.leftovers import Finding
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import database, identity, leftovers, rollup_check, table_backup
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.leftovers import Finding
 
 _PATIENCE_SECONDS = 5.0
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

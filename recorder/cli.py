@@ -2,21 +2,21 @@
 
 import click
 
-from recorder.commands.backup import backup
-from recorder.commands.backups import backups
-from recorder.commands.check import check
-from recorder.commands.common import EXIT_CODES
-from recorder.commands.doctor import doctor
-from recorder.commands.env import env
-from recorder.commands.export import export
-from recorder.commands.importing import import_command
-from recorder.commands.migrate import migrate
-from recorder.commands.prune import prune
-from recorder.commands.recost import recost
-from recorder.commands.restore import restore
-from recorder.commands.rollup import rollup
-from recorder.commands.serve import serve
-from recorder.commands.status import status
+from llm_metrics_proxy.recorder.commands.backup import backup
+from llm_metrics_proxy.recorder.commands.backups import backups
+from llm_metrics_proxy.recorder.commands.check import check
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES
+from llm_metrics_proxy.recorder.commands.doctor import doctor
+from llm_metrics_proxy.recorder.commands.env import env
+from llm_metrics_proxy.recorder.commands.export import export
+from llm_metrics_proxy.recorder.commands.importing import import_command
+from llm_metrics_proxy.recorder.commands.migrate import migrate
+from llm_metrics_proxy.recorder.commands.prune import prune
+from llm_metrics_proxy.recorder.commands.recost import recost
+from llm_metrics_proxy.recorder.commands.restore import restore
+from llm_metrics_proxy.recorder.commands.rollup import rollup
+from llm_metrics_proxy.recorder.commands.serve import serve
+from llm_metrics_proxy.recorder.commands.status import status
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)

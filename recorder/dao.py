@@ -12,12 +12,12 @@ from itertools import chain, islice
 
 import msgspec
 
-from recorder.events import CompletionRequest
-from recorder.integrity import IMPOSSIBLE
-from recorder.metrics import Metrics, metrics_of
-from recorder.periods import BEGINNING, END
-from recorder.rollup_query import sums_between
-from recorder.timestamps import bound
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.integrity import IMPOSSIBLE
+from llm_metrics_proxy.recorder.metrics import Metrics, metrics_of
+from llm_metrics_proxy.recorder.periods import BEGINNING, END
+from llm_metrics_proxy.recorder.rollup_query import sums_between
+from llm_metrics_proxy.recorder.timestamps import bound
 
 _COLUMNS = CompletionRequest.__struct_fields__
 _COLUMN_LIST = ", ".join(_COLUMNS)

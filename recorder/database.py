@@ -12,8 +12,8 @@ import time
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder.errors import DatabaseRefused
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 
 _BUSY_SECONDS = 0.5  # of the writer: it keeps its batch and tries again, so that a shutdown never waits long for it
 _READER_BUSY_SECONDS = 5.0
@@ -100,7 +100,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Raises:
         DatabaseRefused: the file system cannot do WAL.
-        sqlite3.Error: it could not be opened; `recorder.identity.refusal` makes a sentence of it.
+        sqlite3.Error: it could not be opened; `llm_metrics_proxy.recorder.identity.refusal` makes a sentence of it.
     """
     connection = connect(path, timeout=_BUSY_SECONDS)
     try:

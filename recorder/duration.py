@@ -3,7 +3,7 @@
 import re
 from datetime import timedelta
 
-from recorder.errors import BadDuration
+from llm_metrics_proxy.recorder.errors import BadDuration
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _TEXT = re.compile(r"([1-9][0-9]{0,5})([mhdw])", re.ASCII)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 FLAGS = ("success", "is_streaming")
 _TIMES_OF_TOKENS = ("time_to_first_token_ms", "time_to_last_token_ms")

@@ -10,8 +10,8 @@ import os
 import sys
 from contextlib import closing
 
-from recorder.clients import proxy_url, signature
-from recorder.errors import BadProxyUrl
+from llm_metrics_proxy.recorder.clients import proxy_url, signature
+from llm_metrics_proxy.recorder.errors import BadProxyUrl
 
 _SECONDS = 5.0
 _LONGEST_BODY = 1 << 16

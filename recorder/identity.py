@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
-from recorder.errors import DatabaseRefused
-from recorder.schema import columns_of, differences
+from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.schema import columns_of, differences
 
 _TABLES = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"

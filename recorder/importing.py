@@ -16,13 +16,13 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import astuple, replace
 
-from recorder import database, identity, startup
-from recorder.account import Account
-from recorder.dao import CompletionRequestsDAO
-from recorder.errors import ImportFailed
-from recorder.events import CompletionRequest
-from recorder.foreign_rows import BadRow, event_of
-from recorder.slices import Slices
+from llm_metrics_proxy.recorder import database, identity, startup
+from llm_metrics_proxy.recorder.account import Account
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.errors import ImportFailed
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.foreign_rows import BadRow, event_of
+from llm_metrics_proxy.recorder.slices import Slices
 
 MOST_NAMED: Final = 100  # of the rows that were skipped
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(CompletionRequest)}
 _NUMBERS = tuple(name for name, kind in _TYPES.items() if kind in (int, int | None, float, float | None))

@@ -11,9 +11,9 @@ from typing import Final
 
 import msgspec
 
-from recorder import timestamps
-from recorder.counters import Gap
-from recorder.events import Unrecognised
+from llm_metrics_proxy.recorder import timestamps
+from llm_metrics_proxy.recorder.counters import Gap
+from llm_metrics_proxy.recorder.events import Unrecognised
 
 SALVAGE: Final = "salvage"
 MOST_UNRECOGNISED: Final = 1_000  # rows: a scanner behind the proxy must not fill the file

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from recorder import rejected, spill, spill_folder
+from llm_metrics_proxy.recorder import rejected, spill, spill_folder
 
 STALE_SECONDS: Final = 3600.0  # a backup that is being made is younger
 

@@ -16,8 +16,8 @@ from genai_prices import __version__
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, Provider
 
-from recorder.call import Call
-from recorder.charged import charged
+from llm_metrics_proxy.recorder.call import Call
+from llm_metrics_proxy.recorder.charged import charged
 
 SOURCE: Final = f"genai-prices {__version__}"
 

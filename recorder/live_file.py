@@ -9,10 +9,10 @@ import sqlite3
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import database, identity, presence, salvage, startup
-from recorder.errors import DatabaseRefused
-from recorder.presence import Presence
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import database, identity, presence, salvage, startup
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.presence import Presence
 
 _CONNECTION_IS_GOOD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -4,8 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from recorder import database
-from recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder import database
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 
 _ANOTHER_PATH = "set metrics_db to another path"
 _MODE_OR_PATH = "change its owner or mode, or set metrics_db to another path"

@@ -12,10 +12,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from recorder import backup, backup_retention, backups, database, identity, presence, prune, rollup, timestamps
-from recorder.account import ledger_of_this_process
-from recorder.errors import RecorderError
-from recorder.reporting import Reporter, own_fault, say
+from llm_metrics_proxy.recorder import (
+    backup,
+    backup_retention,
+    backups,
+    database,
+    identity,
+    presence,
+    prune,
+    rollup,
+    timestamps,
+)
+from llm_metrics_proxy.recorder.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
 
 FIRST_LOOK: Final = 60.0  # seconds after the start
 NEXT_LOOK: Final = 3600.0

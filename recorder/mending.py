@@ -9,10 +9,10 @@ import sqlite3
 
 from sqlite_utils import Database
 
-from migrations import NAMES, REGISTRY
-from recorder import schema, table_backup
-from recorder.errors import MigrationFailed
-from recorder.table_backup import quoted
+from llm_metrics_proxy.migrations import NAMES, REGISTRY
+from llm_metrics_proxy.recorder import schema, table_backup
+from llm_metrics_proxy.recorder.errors import MigrationFailed
+from llm_metrics_proxy.recorder.table_backup import quoted
 
 _OURS = """
     SELECT type, name, tbl_name, sql FROM sqlite_master

@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 
-from migrations import CURRENT_SCHEMA_VERSION, NAMES
-from recorder import backup_places, database, identity
-from recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION, NAMES
+from llm_metrics_proxy.recorder import backup_places, database, identity
+from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
 
 SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
-from recorder import backup, database, timestamps
-from recorder.account import ledger_of_this_process
-from recorder.errors import DatabaseRefused, MigrationFailed, RecorderError
-from recorder.identity import changes, claimed_version, refusal, version_of
-from recorder.migration_plan import check_room
-from recorder.page_copy import copy_pages
-from recorder.reporting import say
+from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
+from llm_metrics_proxy.recorder import backup, database, timestamps
+from llm_metrics_proxy.recorder.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, MigrationFailed, RecorderError
+from llm_metrics_proxy.recorder.identity import changes, claimed_version, refusal, version_of
+from llm_metrics_proxy.recorder.migration_plan import check_room
+from llm_metrics_proxy.recorder.page_copy import copy_pages
+from llm_metrics_proxy.recorder.reporting import say
 
 _BACKED_UP = "Backed up %(path)s as %(backup)s before its migration."
 _MIGRATED = "Migrated %(path)s from schema version %(before)d to %(after)d."

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, NoReturn
 
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.printable import printable
 
 logger = logging.getLogger(__name__)
 

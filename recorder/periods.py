@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from recorder.timestamps import bound
+from llm_metrics_proxy.recorder.timestamps import bound
 
 BEGINNING: Final = datetime.min.replace(tzinfo=UTC)
 END: Final = datetime(9999, 1, 1, tzinfo=UTC)  # so that there is a next one to each unit before it

@@ -9,9 +9,9 @@ import sqlite3
 import click
 from sqlite_utils import hookimpl
 
-from recorder import ago, percentile
-from recorder.commands.llm_report import llm_report
-from recorder.commands.llm_top import llm_top
+from llm_metrics_proxy.recorder import ago, percentile
+from llm_metrics_proxy.recorder.commands.llm_report import llm_report
+from llm_metrics_proxy.recorder.commands.llm_top import llm_top
 
 
 @hookimpl

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from recorder import spill_folder
-from recorder.errors import DatabaseRefused
-from recorder.regular import open_regular
-from recorder.reserve import RESERVE
+from llm_metrics_proxy.recorder import spill_folder
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.regular import open_regular
+from llm_metrics_proxy.recorder.reserve import RESERVE
 
 _ALIVE = ".alive"
 _DRAFT = ".new"

@@ -22,8 +22,8 @@ from typing import Final
 
 import msgspec
 
-from recorder.errors import BadPrices
-from recorder.price_place import place
+from llm_metrics_proxy.recorder.errors import BadPrices
+from llm_metrics_proxy.recorder.price_place import place
 
 _MILLION: Final = 1_000_000
 _TABLE: Final = "price"

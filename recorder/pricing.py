@@ -5,9 +5,9 @@ What the provider itself said is not asked for here: it stands in the row alread
 
 from typing import NamedTuple
 
-from recorder.call import Call
-from recorder.list_prices import SOURCE, list_cost
-from recorder.price_file import OwnPrices
+from llm_metrics_proxy.recorder.call import Call
+from llm_metrics_proxy.recorder.list_prices import SOURCE, list_cost
+from llm_metrics_proxy.recorder.price_file import OwnPrices
 
 OWN = "file"
 _LARGEST = 1_000_000  # dollars: a call of more has an absurd usage, and would be the sum of all others too

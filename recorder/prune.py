@@ -18,11 +18,11 @@ from typing import Final
 
 import msgspec
 
-from recorder import database, identity, presence, rollup, timestamps, watermarks
-from recorder.account import Account
-from recorder.background import open_background
-from recorder.export import cursors
-from recorder.slices import HOLD_MS, Slices
+from llm_metrics_proxy.recorder import database, identity, presence, rollup, timestamps, watermarks
+from llm_metrics_proxy.recorder.account import Account
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.export import cursors
+from llm_metrics_proxy.recorder.slices import HOLD_MS, Slices
 
 EARLIER: Final = "earlier"  # the process name under which the counters of those long gone are added up
 GONE_AFTER: Final = timedelta(days=30)

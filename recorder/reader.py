@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from recorder import database, identity
-from recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder import database, identity
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 
 _PATIENCE_SECONDS = 5.0  # for locks, which in WAL only a recovery takes
 _STEPS = 50_000  # of SQLite's machine, about a millisecond: between two looks at `is_over`

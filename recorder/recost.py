@@ -20,15 +20,15 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from recorder import database, identity, watermarks
-from recorder.background import open_background
-from recorder.call import Call
-from recorder.price_file import OwnPrices
-from recorder.pricing import UNKNOWN, Cost, cost_of
-from recorder.priority import wait_for_others
-from recorder.recost_report import Recosted, Report
-from recorder.rollup_costs import CostChange, change_costs
-from recorder.slices import Slices
+from llm_metrics_proxy.recorder import database, identity, watermarks
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.call import Call
+from llm_metrics_proxy.recorder.price_file import OwnPrices
+from llm_metrics_proxy.recorder.pricing import UNKNOWN, Cost, cost_of
+from llm_metrics_proxy.recorder.priority import wait_for_others
+from llm_metrics_proxy.recorder.recost_report import Recosted, Report
+from llm_metrics_proxy.recorder.rollup_costs import CostChange, change_costs
+from llm_metrics_proxy.recorder.slices import Slices
 
 HOLD_MS: Final = 20.0
 

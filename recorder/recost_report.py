@@ -4,8 +4,8 @@ from typing import Final
 
 import msgspec
 
-from recorder.call import Call
-from recorder.pricing import Cost
+from llm_metrics_proxy.recorder.call import Call
+from llm_metrics_proxy.recorder.pricing import Cost
 
 STATED: Final = "provider"  # the source of costs that the provider itself stated
 OTHERS: Final = "(others)"

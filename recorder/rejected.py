@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import asdict
 
-from recorder import spill, timestamps
-from recorder.events import Event
-from recorder.regular import open_regular
+from llm_metrics_proxy.recorder import spill, timestamps
+from llm_metrics_proxy.recorder.events import Event
+from llm_metrics_proxy.recorder.regular import open_regular
 
 FILE_NAME: Final = "rejected.jsonl"
 MOST_BYTES: Final = 16 << 20

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import msgspec
 
-from recorder import backup, backup_retention, database, identity, schema
-from recorder.errors import MigrationFailed, RecorderError
-from recorder.mending import Mending
+from llm_metrics_proxy.recorder import backup, backup_retention, database, identity, schema
+from llm_metrics_proxy.recorder.errors import MigrationFailed, RecorderError
+from llm_metrics_proxy.recorder.mending import Mending
 
 _LOCK_SECONDS = 30.0
 _CURE = "put a backup back with llm-metrics restore, or change by hand what does not fit"

@@ -12,12 +12,12 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
-from recorder import spill, timestamps
-from recorder.counters import Counters
-from recorder.durable import sync_folder
-from recorder.regular import open_regular
-from recorder.reporting import Reporter
-from recorder.spill import Record
+from llm_metrics_proxy.recorder import spill, timestamps
+from llm_metrics_proxy.recorder.counters import Counters
+from llm_metrics_proxy.recorder.durable import sync_folder
+from llm_metrics_proxy.recorder.regular import open_regular
+from llm_metrics_proxy.recorder.reporting import Reporter
+from llm_metrics_proxy.recorder.spill import Record
 
 PIECE_LINES = 200
 _LOOK_SECONDS = 30.0  # between two looks for what others left behind

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from recorder import spill_folder
+from llm_metrics_proxy.recorder import spill_folder
 
 RESERVE: Final = ".reserve"
 RESERVED_BYTES: Final = 1 << 20  # about a thousand events

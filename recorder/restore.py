@@ -15,11 +15,19 @@ from typing import Literal
 
 import msgspec
 
-from migrations import APPLICATION_ID
-from recorder import backup as backup_file
-from recorder import backup_retention, backups, database, identity, presence, restore_placing, restore_stage
-from recorder.errors import RecorderError, RestoreFailed
-from recorder.page_copy import Progress, copy_pages
+from llm_metrics_proxy.migrations import APPLICATION_ID
+from llm_metrics_proxy.recorder import backup as backup_file
+from llm_metrics_proxy.recorder import (
+    backup_retention,
+    backups,
+    database,
+    identity,
+    presence,
+    restore_placing,
+    restore_stage,
+)
+from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
+from llm_metrics_proxy.recorder.page_copy import Progress, copy_pages
 
 type State = Literal["missing", "empty", "usable", "damaged"]
 

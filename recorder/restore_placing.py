@@ -5,8 +5,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from recorder.durable import sync_folder
-from recorder.errors import RestoreFailed
+from llm_metrics_proxy.recorder.durable import sync_folder
+from llm_metrics_proxy.recorder.errors import RestoreFailed
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 

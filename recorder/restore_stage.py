@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from recorder import backup_places, backups, database, identity, migrator
-from recorder.account import ledger_of_this_process
-from recorder.errors import RestoreFailed
-from recorder.page_copy import copy_pages
+from llm_metrics_proxy.recorder import backup_places, backups, database, identity, migrator
+from llm_metrics_proxy.recorder.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.errors import RestoreFailed
+from llm_metrics_proxy.recorder.page_copy import copy_pages
 
 _MIGRATED = "UPDATE recorder_events SET detail = ? WHERE detail LIKE ?"
 _ROOM = 2  # copies: this one, and the WAL of the live file

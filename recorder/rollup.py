@@ -19,10 +19,10 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from recorder import database, timestamps, watermarks
-from recorder.histogram import SHARES, percentiles
-from recorder.slices import Slices
-from recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder import database, timestamps, watermarks
+from llm_metrics_proxy.recorder.histogram import SHARES, percentiles
+from llm_metrics_proxy.recorder.slices import Slices
+from llm_metrics_proxy.recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
 
 SPANS: Final = {"hour": 13, "day": 10, "month": 7}  # how many characters of a timestamp name the period
 HOURS_KEPT: Final = timedelta(days=8)  # what is older is asked by day

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from recorder import rollup, watermarks
-from recorder.rollup import SPANS
-from recorder.slices import Slices
-from recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
-from recorder.timestamps import bound
+from llm_metrics_proxy.recorder import rollup, watermarks
+from llm_metrics_proxy.recorder.rollup import SPANS
+from llm_metrics_proxy.recorder.slices import Slices
+from llm_metrics_proxy.recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.timestamps import bound
 
 _HOURS_SURE = timedelta(days=7)  # less than what is kept
 _CLOSE = 1e-9

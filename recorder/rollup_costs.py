@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Sequence
 
-from recorder import watermarks
-from recorder.rollup import SPANS
-from recorder.sums import KEYS
+from llm_metrics_proxy.recorder import watermarks
+from llm_metrics_proxy.recorder.rollup import SPANS
+from llm_metrics_proxy.recorder.sums import KEYS
 
 type CostChange = tuple[int, float | None, str | None]
 _CHANGES = "CREATE TEMP TABLE IF NOT EXISTS cost_changes (id INTEGER PRIMARY KEY, cost_usd REAL, cost_source TEXT)"

@@ -3,10 +3,10 @@
 import sqlite3
 from datetime import UTC, datetime, timedelta
 
-from recorder import rollup, watermarks
-from recorder.periods import cover
-from recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
-from recorder.timestamps import bound
+from llm_metrics_proxy.recorder import rollup, watermarks
+from llm_metrics_proxy.recorder.periods import cover
+from llm_metrics_proxy.recorder.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.timestamps import bound
 
 _HOURS_SURE = timedelta(days=1)  # less than what is kept: clocks differ
 

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from recorder import database, presence, spill_folder
-from recorder.database import Files
-from recorder.durable import sync_folder
-from recorder.errors import DatabaseRefused
-from recorder.ledger import SALVAGE, Ledger
-from recorder.reporting import say
+from llm_metrics_proxy.recorder import database, presence, spill_folder
+from llm_metrics_proxy.recorder.database import Files
+from llm_metrics_proxy.recorder.durable import sync_folder
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.ledger import SALVAGE, Ledger
+from llm_metrics_proxy.recorder.reporting import say
 
 SUFFIX: Final = ".salvaged"
 

@@ -10,7 +10,7 @@ from functools import cache
 
 from sqlite_utils import Database
 
-from migrations import NAMES, REGISTRY
+from llm_metrics_proxy.migrations import NAMES, REGISTRY
 
 type Fact = tuple[object, ...]
 

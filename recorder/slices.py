@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from recorder.errors import DatabaseRefused
-from recorder.identity import refusal
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.identity import refusal
 
 HOLD_MS: Final = 50.0
 PATIENCE_SECONDS: Final = 30.0

@@ -15,10 +15,10 @@ from typing import Final
 
 import msgspec
 
-from recorder import spill_folder
-from recorder.counters import Gap, Tally
-from recorder.durable import sync_folder
-from recorder.events import CompletionRequest, Unrecognised
+from llm_metrics_proxy.recorder import spill_folder
+from llm_metrics_proxy.recorder.counters import Gap, Tally
+from llm_metrics_proxy.recorder.durable import sync_folder
+from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
 
 type Record = CompletionRequest | Unrecognised | Gap | Tally
 

@@ -18,7 +18,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _CURE = "remove what stands there, or set metrics_db to another path"

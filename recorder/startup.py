@@ -7,8 +7,8 @@ import logging
 import sqlite3
 from pathlib import Path
 
-from recorder import backup, database, identity, location, migrator, table_protection
-from recorder.reporting import say
+from llm_metrics_proxy.recorder import backup, database, identity, location, migrator, table_protection
+from llm_metrics_proxy.recorder.reporting import say
 
 _CHECKED_BYTES = 256 << 20  # larger files are not read through at each start: it would take seconds
 

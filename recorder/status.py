@@ -14,15 +14,15 @@ from typing import Final
 
 import msgspec
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import identity, ledger, table_backup, timestamps
-from recorder.errors import DatabaseRefused
-from recorder.export import cursors
-from recorder.export.cursors import Lag
-from recorder.printable import printable
-from recorder.reader import reader
-from recorder.sqlite_defects import defects
-from recorder.surroundings import Surroundings, around
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import identity, ledger, table_backup, timestamps
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.export import cursors
+from llm_metrics_proxy.recorder.export.cursors import Lag
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.sqlite_defects import defects
+from llm_metrics_proxy.recorder.surroundings import Surroundings, around
 
 RECENT: Final = timedelta(minutes=5)
 MOST_COUNTED: Final = 200_000  # rows: with a cold disk, counting a million takes longer than a second

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from migrations.m0003_rollup import SUMMED
-from recorder.histogram import bucket_of
+from llm_metrics_proxy.migrations.m0003_rollup import SUMMED
+from llm_metrics_proxy.recorder.histogram import bucket_of
 
 DIMENSIONS: Final = ("model", "origin", "provider")
 KEYS: Final = {  # what calls are told apart by, and each as SQL of a row

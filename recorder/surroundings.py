@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from recorder import backups, presence, rejected, salvage, spill, spill_folder
-from recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder import backups, presence, rejected, salvage, spill, spill_folder
+from llm_metrics_proxy.recorder.errors import BackupFailed
 
 
 class Surroundings(msgspec.Struct, frozen=True):

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from recorder.errors import BackupFailed, RestoreFailed
+from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
 
 _NAME = re.compile(r"_backup_(?P<table>.+)_v(?P<version>[0-9]+)_(?P<moment>[0-9]{8}_[0-9]{6}_[0-9]{3})", re.DOTALL)
 # SQLite keeps the text from the table's name on, as it was typed.

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from recorder import table_backup
-from recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder import table_backup
+from llm_metrics_proxy.recorder.errors import BackupFailed
 
 
 @contextmanager
@@ -20,7 +20,7 @@ def protecting(connection: sqlite3.Connection, tables: Sequence[str], version: i
     """Copy `tables`, and put them back if the body raises; gives the copies' names. Drops them when it succeeds.
 
     The body commits what it does. What others write into the tables meanwhile goes when they are put back, so nobody
-    else may: hold `recorder.presence.exclusively`.
+    else may: hold `llm_metrics_proxy.recorder.presence.exclusively`.
 
     Raises:
         BackupFailed: in a transaction, or another process is at such a step in this folder.

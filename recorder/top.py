@@ -6,8 +6,8 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from recorder import timestamps
-from recorder.figures import SUMS, Figures, Sums, most_requests_first
+from llm_metrics_proxy.recorder import timestamps
+from llm_metrics_proxy.recorder.figures import SUMS, Figures, Sums, most_requests_first
 
 type By = Literal["model", "origin", "provider"]
 

@@ -11,8 +11,8 @@ from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from recorder import top_table
-from recorder.top import Top
+from llm_metrics_proxy.recorder import top_table
+from llm_metrics_proxy.recorder.top import Top
 
 _LINES_BELOW = 3  # the table: a blank one, what happened, when it was drawn
 

@@ -10,11 +10,11 @@ import click
 import msgspec
 from rich.console import Console
 
-from recorder import top, top_table
-from recorder.interruptions import Interruptions
-from recorder.reader import reader
-from recorder.top_display import Display, Lines, Screen
-from recorder.top_watch import Source, watch
+from llm_metrics_proxy.recorder import top, top_table
+from llm_metrics_proxy.recorder.interruptions import Interruptions
+from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.top_display import Display, Lines, Screen
+from llm_metrics_proxy.recorder.top_watch import Source, watch
 
 _UNLIMITED = 10_000  # cells: wide enough that nothing is left out of what goes into a file or another program
 

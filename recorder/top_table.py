@@ -13,10 +13,10 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from recorder.figures import Figures
-from recorder.printable import printable
-from recorder.quantities import NAMELESS, UNKNOWN, count, dollars, length, milliseconds, rate, share
-from recorder.top import Top
+from llm_metrics_proxy.recorder.figures import Figures
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.quantities import NAMELESS, UNKNOWN, count, dollars, length, milliseconds, rate, share
+from llm_metrics_proxy.recorder.top import Top
 
 _GAP = 2  # cells between two columns
 _NARROWEST_NAME = 12  # cells

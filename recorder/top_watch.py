@@ -9,12 +9,12 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from recorder import database, top
-from recorder.errors import DatabaseRefused
-from recorder.interruptions import Interruptions
-from recorder.printable import printable
-from recorder.reader import reader
-from recorder.top_display import Display
+from llm_metrics_proxy.recorder import database, top
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.interruptions import Interruptions
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.top_display import Display
 
 _PATIENCE_SECONDS = 0.2  # for locks: Ctrl-C is not heard meanwhile
 

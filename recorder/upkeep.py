@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from recorder import identity, price_file, rollup
-from recorder.background import open_background
-from recorder.errors import RecorderError
-from recorder.priority import wait_for_others
-from recorder.reporting import own_fault
+from llm_metrics_proxy.recorder import identity, price_file, rollup
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.priority import wait_for_others
+from llm_metrics_proxy.recorder.reporting import own_fault
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -56,7 +56,9 @@ def main() -> int:
 
 
 def _price(path: Path, chosen: list[Path], enough: threading.Event, aside: Executor) -> None:
-    recosting: ModuleType = aside.submit(importlib.import_module, "recorder.recost").result()  # 0.3 s of a CPU
+    recosting: ModuleType = aside.submit(
+        importlib.import_module, "llm_metrics_proxy.recorder.recost"
+    ).result()  # 0.3 s of a CPU
     recosting.recost(path, price_file.load(chosen[0] if chosen else None, path), stop=enough)
 
 

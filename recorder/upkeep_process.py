@@ -15,10 +15,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
 
-from recorder import database, presence, watermarks
-from recorder.errors import RecorderError
-from recorder.printable import printable
-from recorder.reporting import Reporter, own_fault
+import llm_metrics_proxy
+from llm_metrics_proxy.recorder import database, presence, watermarks
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import Reporter, own_fault
 
 INTERVAL: Final = 45.0  # seconds between two looks, so that a cost is there within a minute
 
@@ -27,7 +28,7 @@ _TIMEOUT: Final = 300.0  # seconds; it ends by itself after less
 _CURE: Final = ", and is tried again: run llm-metrics recost to see why."
 _POLL: Final = 0.05
 _LONGEST_REASON: Final = 500  # characters
-_ROOT: Final = Path(__file__).resolve().parent.parent
+_ROOT: Final = Path(llm_metrics_proxy.__file__).resolve().parent.parent
 # All that it needs of the environment: no key, no proxy, nothing else that stands there.
 _INHERITED: Final = ("LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONUTF8", "SQLITE_TMPDIR", "TMPDIR")
 
@@ -45,7 +46,7 @@ class UpkeepProcess:
             sys.executable,
             "-P",
             "-m",
-            "recorder.upkeep",
+            "llm_metrics_proxy.recorder.upkeep",
             *(str(one.absolute()) for one in arguments),
         ]
         self._interval = interval

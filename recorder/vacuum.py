@@ -10,8 +10,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from recorder import database, identity, presence
-from recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder import database, identity, presence
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 
 SPACE_FACTOR: Final = 2.0  # of the database's size: a copy in a temporary file, and the journal beside the database
 

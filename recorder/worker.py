@@ -14,16 +14,16 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from recorder import presence, startup
-from recorder.counters import Counters
-from recorder.duration import parse_duration
-from recorder.errors import RecorderError
-from recorder.events import Event
-from recorder.maintenance import Maintenance
-from recorder.price_place import place
-from recorder.reporting import say
-from recorder.upkeep_process import INTERVAL, UpkeepProcess
-from recorder.write_loop import WriteLoop, timestamp_of
+from llm_metrics_proxy.recorder import presence, startup
+from llm_metrics_proxy.recorder.counters import Counters
+from llm_metrics_proxy.recorder.duration import parse_duration
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.events import Event
+from llm_metrics_proxy.recorder.maintenance import Maintenance
+from llm_metrics_proxy.recorder.price_place import place
+from llm_metrics_proxy.recorder.reporting import say
+from llm_metrics_proxy.recorder.upkeep_process import INTERVAL, UpkeepProcess
+from llm_metrics_proxy.recorder.write_loop import WriteLoop, timestamp_of
 
 _LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write may take, while it waits for a lock
 
@@ -46,7 +46,7 @@ class Recorder:
         """Touch nothing yet.
 
         Args:
-            path: of the database, as `recorder.database.get_db_path` gives it.
+            path: of the database, as `llm_metrics_proxy.recorder.database.get_db_path` gives it.
             queue_size: how many events may wait in memory.
             backup_dir: the only place for backups; without it, those of backup.py.
             backup_interval: how old the newest backup may become, as `1d`; None makes none, but before migrations.
@@ -89,7 +89,7 @@ class Recorder:
         backup_interval = _duration("metrics_backup_interval", self._backup_interval)
         retention = _duration("metrics_retention", self._retention)
         if place(self._prices, self._path) is not None:
-            from recorder import price_file  # noqa: PLC0415 - 0.7 MB that most proxies do not need
+            from llm_metrics_proxy.recorder import price_file  # noqa: PLC0415 - 0.7 MB that most proxies do not need
 
             price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
         try:

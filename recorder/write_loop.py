@@ -14,17 +14,17 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from recorder import identity, rollup, spill_folder, watermarks
-from recorder.aside import Aside
-from recorder.counters import Counters
-from recorder.errors import RecorderError
-from recorder.events import Event, Unrecognised
-from recorder.live_file import LiveFile
-from recorder.presence import Presence
-from recorder.rejected import Rejected
-from recorder.replay import Replay
-from recorder.reporting import Reporter, own_fault, say
-from recorder.writer import Writer
+from llm_metrics_proxy.recorder import identity, rollup, spill_folder, watermarks
+from llm_metrics_proxy.recorder.aside import Aside
+from llm_metrics_proxy.recorder.counters import Counters
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.events import Event, Unrecognised
+from llm_metrics_proxy.recorder.live_file import LiveFile
+from llm_metrics_proxy.recorder.presence import Presence
+from llm_metrics_proxy.recorder.rejected import Rejected
+from llm_metrics_proxy.recorder.replay import Replay
+from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
+from llm_metrics_proxy.recorder.writer import Writer
 
 _BATCH_EVENTS = 500
 _BATCH_SECONDS = 0.1

@@ -9,14 +9,14 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from recorder.counters import Counters, Gap, Tally
-from recorder.dao import CompletionRequestsDAO
-from recorder.events import CompletionRequest, Event, Unrecognised
-from recorder.ledger import SALVAGE, Ledger
-from recorder.live_file import LiveFile
-from recorder.rejected import Rejected
-from recorder.replay import Piece
-from recorder.spill import Record
+from llm_metrics_proxy.recorder.counters import Counters, Gap, Tally
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
+from llm_metrics_proxy.recorder.ledger import SALVAGE, Ledger
+from llm_metrics_proxy.recorder.live_file import LiveFile
+from llm_metrics_proxy.recorder.rejected import Rejected
+from llm_metrics_proxy.recorder.replay import Piece
+from llm_metrics_proxy.recorder.spill import Record
 
 # What SQLite, or Python before it, says of a value that cannot be stored. Only raised by an insert they mean a row.
 _ABOUT_A_ROW = (

@@ -16,10 +16,10 @@ from sqlite_utils import Database
 
 from demo.scenario import Scenario
 from demo.upstream import Upstream
-from migrations import APPLICATION_ID, NAMES, REGISTRY
-from recorder import backup_retention
-from recorder.events import CompletionRequest, new_event_id
-from recorder.worker import Recorder
+from llm_metrics_proxy.migrations import APPLICATION_ID, NAMES, REGISTRY
+from llm_metrics_proxy.recorder import backup_retention
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests import rig as rigs
 
 # The same examples in every run of CI: a new one is found where somebody looks at it.

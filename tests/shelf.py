@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from recorder.export.destination import Account, Batch, Position, Row
-from recorder.export.outbox import COLUMN
+from llm_metrics_proxy.recorder.export.destination import Account, Batch, Position, Row
+from llm_metrics_proxy.recorder.export.outbox import COLUMN
 
 
 class Shelf:

@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 
 from demo.proxy import ROOT
-from recorder import backup, backup_digest, backup_places, backups, rejected, spill_folder
-from recorder.errors import DatabaseRefused, RecorderError
-from recorder.rejected import Rejected
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import backup, backup_digest, backup_places, backups, rejected, spill_folder
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
+from llm_metrics_proxy.recorder.rejected import Rejected
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests.conftest import MakeEvent
 
 SECONDS = 20
 RECORD = """
 import sys, pathlib
-from recorder.events import CompletionRequest, new_event_id
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.worker import Recorder
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
 recorder.start()
@@ -195,7 +195,7 @@ def test_a_pipe_in_the_place_of_a_digest_hangs_nobody(current_db: Path, tmp_path
     os.mkfifo(backup_digest.path_of(made))
     code = f"""
 from pathlib import Path
-from recorder import backups
+from llm_metrics_proxy.recorder import backups
 (one,) = backups.found(Path({str(current_db)!r}), Path({str(made.parent)!r}), verified=True)
 print(one.problem)
 """

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from migrations import APPLICATION_ID
-from recorder import backup, backup_places, backup_retention, backups
-from recorder.database import connect, open_writer
-from recorder.errors import BackupFailed, RestoreFailed
-from recorder.page_copy import copy_pages
+from llm_metrics_proxy.migrations import APPLICATION_ID
+from llm_metrics_proxy.recorder import backup, backup_places, backup_retention, backups
+from llm_metrics_proxy.recorder.database import connect, open_writer
+from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
+from llm_metrics_proxy.recorder.page_copy import copy_pages
 
 NAME = re.compile(r"metrics\.db\.\d{8}_\d{6}_\d{3}\.backup")
 

@@ -16,10 +16,10 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder.commands.backup import backup
-from recorder.commands.backups import backups
-from recorder.commands.restore import restore
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder.commands.backup import backup
+from llm_metrics_proxy.recorder.commands.backups import backups
+from llm_metrics_proxy.recorder.commands.restore import restore
 
 NAME = re.compile(r"metrics\.db\.\d{8}_\d{6}_\d{3}\.backup")
 
@@ -168,7 +168,8 @@ def test_where_nobody_can_be_asked_a_restore_needs_yes(current_db: Path, folder:
 def test_on_a_terminal_a_restore_asks(current_db: Path, folder: Path, answer: str, code: int) -> None:
     saved = Path(str(read(backup, "--db", current_db, "--to", folder)["path"]))
     root = str(Path(__file__).parents[1])
-    program = f"import sys; sys.path.insert(0, {root!r}); from recorder.commands.restore import restore; restore()"
+    program = f"import sys; sys.path.insert(0, {root!r}); "
+    program += "from llm_metrics_proxy.recorder.commands.restore import restore; restore()"
     command = [sys.executable, "-c", program, saved.name, "--db", str(current_db), "--dir", str(folder)]
     controller, terminal = pty.openpty()
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as process:

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from addon.settings import OPTIONS
 from demo.proxy import ROOT
-from recorder.cli import main
-from recorder.worker import Recorder
+from llm_metrics_proxy.addon.settings import OPTIONS
+from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests import container
 
 # Ours: those of others are run as their makers made them.

@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from addon import providers
-from addon.outcomes import Cause
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon import providers
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.fixture import FIXTURES, Message
 from tests.wire import CODINGS, MS, begun, cut_anyhow, encoded, events_of, route_of
 

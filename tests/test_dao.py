@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_reader, open_writer
-from recorder.errors import DatabaseRefused
-from recorder.events import CompletionRequest
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_reader, open_writer
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.worker import Recorder
 
 type MakeEvent = Callable[..., CompletionRequest]
 

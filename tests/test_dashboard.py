@@ -22,10 +22,10 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_writer
-from recorder.events import CompletionRequest, new_event_id, timestamp_of
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests import live_page
 from tests.live_page import CHARTS, METRICS, ROOT, TABLES, Browser, Card, Server
 

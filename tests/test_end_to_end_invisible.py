@@ -191,9 +191,9 @@ def test_the_true_delays_are_what_is_recorded(rig: Rig) -> None:
 
 
 _FAULTS = """
-from addon.providers.anthropic_messages import MESSAGES
-from addon.providers.openai_chat import CHAT
-from addon.providers.openai_embeddings import EMBEDDINGS
+from llm_metrics_proxy.addon.providers.anthropic_messages import MESSAGES
+from llm_metrics_proxy.addon.providers.openai_chat import CHAT
+from llm_metrics_proxy.addon.providers.openai_embeddings import EMBEDDINGS
 
 def fault(*_):
     raise RuntimeError("a fault with what passed: planted-secret")
@@ -227,7 +227,7 @@ import gc
 import os
 import pathlib
 
-from addon.exchange import Exchange
+from llm_metrics_proxy.addon.exchange import Exchange
 
 gc.disable()
 

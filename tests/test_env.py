@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from demo.proxy import clean_environment
-from recorder.cli import main
-from recorder.clients.bundle import BUNDLE_NAME, CA_NAME
-from recorder.clients.proxy_url import without_password
-from recorder.clients.signature import STATUS_HOST, STATUS_PATH, read
-from recorder.clients.variables import ADDING, LINES, REPLACING
+from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.clients.bundle import BUNDLE_NAME, CA_NAME
+from llm_metrics_proxy.recorder.clients.proxy_url import without_password
+from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, STATUS_PATH, read
+from llm_metrics_proxy.recorder.clients.variables import ADDING, LINES, REPLACING
 from tests.rig import Rig
 
 URL = "http://team:x@127.0.0.1:8080"

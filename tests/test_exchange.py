@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.complaints import Complaints
-from addon.inflight import InFlight
-from addon.outcomes import Cause
-from addon.reading import Reading
-from addon.taps import observing
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.complaints import Complaints
+from llm_metrics_proxy.addon.inflight import InFlight
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.reading import Reading
+from llm_metrics_proxy.addon.taps import observing
+from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.wire import CODINGS, MS, begun, cut_at, encoded, exchange, sse
 
 _ANTHROPIC = ("api.anthropic.com", "/v1/messages")

@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from recorder import identity, status, watermarks
-from recorder.background import open_background
-from recorder.cli import main
-from recorder.errors import ExportFailed
-from recorder.events import new_event_id
-from recorder.export import delivery, outbox
-from recorder.export.destination import Batch, Row, Unacceptable
-from recorder.export.outbox import COLUMN
-from recorder.export.run import Report, export
+from llm_metrics_proxy.recorder import identity, status, watermarks
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.events import new_event_id
+from llm_metrics_proxy.recorder.export import delivery, outbox
+from llm_metrics_proxy.recorder.export.destination import Batch, Row, Unacceptable
+from llm_metrics_proxy.recorder.export.outbox import COLUMN
+from llm_metrics_proxy.recorder.export.run import Report, export
 from tests.exports import ROWS, MakeEvent, add, ask, execute, fill, following, hurry, recording, stored
 from tests.shelf import Shelf
 

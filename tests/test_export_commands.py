@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from demo.proxy import ROOT
-from recorder.export.run import Report
-from recorder.export.telling import telling
+from llm_metrics_proxy.recorder.export.run import Report
+from llm_metrics_proxy.recorder.export.telling import telling
 from tests.rig import eventually
 
-_MAIN = "from recorder.cli import main; main()"
+_MAIN = "from llm_metrics_proxy.recorder.cli import main; main()"
 
 
 def run(*arguments: str, without: str | None = None) -> subprocess.CompletedProcess[str]:

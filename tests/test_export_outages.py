@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from recorder import backup, presence, restore
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_writer
-from recorder.errors import DatabaseRefused, ExportFailed
-from recorder.export import outbox, run
-from recorder.export.destination import Batch, Row, Unavailable
-from recorder.export.outbox import COLUMN
-from recorder.export.run import Report, export
+from llm_metrics_proxy.recorder import backup, presence, restore
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
+from llm_metrics_proxy.recorder.export import outbox, run
+from llm_metrics_proxy.recorder.export.destination import Batch, Row, Unavailable
+from llm_metrics_proxy.recorder.export.outbox import COLUMN
+from llm_metrics_proxy.recorder.export.run import Report, export
 from tests.exports import ROWS, MakeEvent, add, ask, execute, fails, fill, following, hurry, stored
 from tests.shelf import Forgetful, Shelf
 

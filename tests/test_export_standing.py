@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import prune, status, timestamps
-from recorder.cli import main
-from recorder.errors import ExportFailed
-from recorder.export import cursors, run
-from recorder.export.destination import Unavailable
-from recorder.export.run import Report, export
+from llm_metrics_proxy.recorder import prune, status, timestamps
+from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.export import cursors, run
+from llm_metrics_proxy.recorder.export.destination import Unavailable
+from llm_metrics_proxy.recorder.export.run import Report, export
 from tests.exports import ROWS, MakeEvent, add, execute, fails, fill, following, hurry
 from tests.shelf import Shelf
 

@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.headers import basic_user, credentials, error_type, plain, request_columns, response_columns, server_timing
+from llm_metrics_proxy.addon.headers import (
+    basic_user,
+    credentials,
+    error_type,
+    plain,
+    request_columns,
+    response_columns,
+    server_timing,
+)
 
 _TRACE, _SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 _DATE = "Wed, 21 Oct 2026 07:28:00 GMT"

@@ -11,7 +11,7 @@ import pytest
 
 from demo.proxy import ROOT
 from demo.scenario import Framing, Scenario, Step
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.printable import printable
 from tests.rig import JSON, Headers, Rig, Row, at_once, eventually, question
 from tests.wire import CODINGS, encoded
 

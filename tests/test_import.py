@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import foreign_rows, importing, startup
-from recorder.commands.importing import import_command
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_reader, open_writer
-from recorder.errors import ImportFailed
-from recorder.events import CompletionRequest
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import foreign_rows, importing, startup
+from llm_metrics_proxy.recorder.commands.importing import import_command
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_reader, open_writer
+from llm_metrics_proxy.recorder.errors import ImportFailed
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.worker import Recorder
 
 DATABASES = Path(__file__).parent / "databases"
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.decoding import LIMIT, Undecodable, decoder_for
-from addon.include_usage import UsageFilter, with_usage
+from llm_metrics_proxy.addon.decoding import LIMIT, Undecodable, decoder_for
+from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
 from tests.wire import CODINGS, cut_anyhow, cut_at, encoded
 
 _USAGE = b'{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}'

@@ -8,11 +8,11 @@ from typing import override
 
 import pytest
 
-from addon.complaints import Complaints
-from addon.exchange import Exchange
-from addon.inflight import InFlight
-from addon.outcomes import Cause
-from recorder.worker import Recorder
+from llm_metrics_proxy.addon.complaints import Complaints
+from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.inflight import InFlight
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests.test_worker import ask, rows
 from tests.wire import MS, exchange, sse
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from addon import json_lines
-from addon.complaints import Complaints
 from demo import openai_answers
 from demo.proxy import ADDON, ROOT, Proxy, clean_environment
-from recorder.reporting import Reporter, say
+from llm_metrics_proxy.addon import json_lines
+from llm_metrics_proxy.addon.complaints import Complaints
+from llm_metrics_proxy.recorder.reporting import Reporter, say
 from tests.rig import PATIENCE, Rig, eventually, question, started
 from tests.test_end_to_end_start import MITMDUMP
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from recorder import backup, backups, maintenance
-from recorder.errors import BadDuration
-from recorder.events import CompletionRequest
-from recorder.maintenance import Maintenance
-from recorder.spill_folder import folder_of, make
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import backup, backups, maintenance
+from llm_metrics_proxy.recorder.errors import BadDuration
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.maintenance import Maintenance
+from llm_metrics_proxy.recorder.spill_folder import folder_of, make
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests.test_worker import rows, wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]

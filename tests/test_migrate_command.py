@@ -8,9 +8,9 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 from sqlite_utils import Database
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder.commands.migrate import migrate
-from recorder.worker import Recorder
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder.commands.migrate import migrate
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests.test_migrations import assert_version
 
 

@@ -17,11 +17,17 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY, m0001_completion_requests
-from recorder import database, migration_plan, migrator, schema, startup
-from recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
-from recorder.migration_plan import migrate_plan
-from recorder.worker import Recorder
+from llm_metrics_proxy.migrations import (
+    APPLICATION_ID,
+    CURRENT_SCHEMA_VERSION,
+    NAMES,
+    REGISTRY,
+    m0001_completion_requests,
+)
+from llm_metrics_proxy.recorder import database, migration_plan, migrator, schema, startup
+from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
+from llm_metrics_proxy.recorder.migration_plan import migrate_plan
+from llm_metrics_proxy.recorder.worker import Recorder
 
 VERSION_1_COLUMNS = """
 id INTEGER, timestamp TEXT, success BOOLEAN, status_code INTEGER, response_time_ms INTEGER, model TEXT, origin TEXT,
@@ -41,7 +47,7 @@ rate_limit_remaining_requests INTEGER, rate_limit_remaining_tokens INTEGER, serv
 SPAWN = multiprocessing.get_context("spawn")
 # Starts in milliseconds, from a process without threads.
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["recorder.startup", "tests.test_migrations"])
+FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.startup", "tests.test_migrations"])
 
 RELEASED = Path(__file__).parent / "databases"
 STARTERS = 4

@@ -15,10 +15,10 @@ from urllib.parse import urlencode
 
 import pytest
 
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.worker import Recorder
 from monitoring import __main__ as making
 from monitoring import dashboard, queries, rules
-from recorder.events import CompletionRequest
-from recorder.worker import Recorder
 from tests.calls import any_calls, call, write
 from tests.prometheus_rig import PROMETHEUS, PROMTOOL, Serving, needs_prometheus, serving
 from tests.test_end_to_end_start import free_port

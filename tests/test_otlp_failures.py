@@ -19,12 +19,12 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from demo.scenario import Scenario
 from demo.upstream import Upstream
-from recorder.errors import ExportFailed
-from recorder.events import new_event_id, timestamp_of
-from recorder.export import outbox
-from recorder.export.destination import Batch, Position, Row, Unacceptable, Unavailable
-from recorder.export.otlp import proxies, sender
-from recorder.export.otlp.destination import Otlp
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
+from llm_metrics_proxy.recorder.export import outbox
+from llm_metrics_proxy.recorder.export.destination import Batch, Position, Row, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export.otlp import proxies, sender
+from llm_metrics_proxy.recorder.export.otlp.destination import Otlp
 from tests import otlp_receiver
 from tests.otlp_receiver import CODE, METRICS, TRACES, Answer, Receiver, Refusal
 

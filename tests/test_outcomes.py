@@ -2,7 +2,7 @@
 
 import pytest
 
-from addon.outcomes import Cause, cause_of
+from llm_metrics_proxy.addon.outcomes import Cause, cause_of
 
 _CUT = "HTTP/1 protocol error: peer closed connection without sending complete message body"
 _NO_TRUST = "Certificate verify failed: unable to get local issuer certificate"

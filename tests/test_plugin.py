@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from recorder import ago, percentile
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_writer
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder import ago, percentile
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -223,32 +223,34 @@ def test_no_other_command_pays_for_what_ours_need() -> None:
     script = """if True:
         import sys
         import sqlite_utils.cli
-        assert "recorder.plugin" in sys.modules
+        assert "llm_metrics_proxy.recorder.plugin" in sys.modules
         print(*sorted(name for name in sys.modules if name.partition(".")[0] in
-            ("recorder", "migrations", "addon", "mitmproxy", "msgspec", "rich", "jinja2", "markupsafe", "xml")))
+            ("llm_metrics_proxy", "mitmproxy", "msgspec", "rich", "jinja2", "markupsafe", "xml")))
     """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == [
-        "recorder",
-        "recorder.ago",
-        "recorder.commands",
-        "recorder.commands.common",
-        "recorder.commands.llm_report",
-        "recorder.commands.llm_top",
-        "recorder.commands.to_stdout",
-        "recorder.duration",
-        "recorder.errors",
-        "recorder.percentile",
-        "recorder.plugin",
-        "recorder.printable",
-        "recorder.timestamps",
+        "llm_metrics_proxy",
+        "llm_metrics_proxy.recorder",
+        "llm_metrics_proxy.recorder.ago",
+        "llm_metrics_proxy.recorder.commands",
+        "llm_metrics_proxy.recorder.commands.common",
+        "llm_metrics_proxy.recorder.commands.llm_report",
+        "llm_metrics_proxy.recorder.commands.llm_top",
+        "llm_metrics_proxy.recorder.commands.to_stdout",
+        "llm_metrics_proxy.recorder.duration",
+        "llm_metrics_proxy.recorder.errors",
+        "llm_metrics_proxy.recorder.percentile",
+        "llm_metrics_proxy.recorder.plugin",
+        "llm_metrics_proxy.recorder.printable",
+        "llm_metrics_proxy.recorder.timestamps",
     ]
 
 
 def test_the_recorder_knows_nothing_of_the_plugin() -> None:
     script = """if True:
         import sys
-        import recorder.worker
-        assert not {"recorder.plugin", "recorder.percentile", "rich", "jinja2"} & set(sys.modules)
+        from llm_metrics_proxy.recorder import worker
+        of_ours = {f"llm_metrics_proxy.recorder.{name}" for name in ("plugin", "percentile")}
+        assert not ({"rich", "jinja2"} | of_ours) & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -13,15 +13,15 @@ from typing import Any
 import psycopg
 import pytest
 
-import recorder.export.postgres as package
+import llm_metrics_proxy.recorder.export.postgres as package
 from bench.calls import calls
 from fleet.server import PASSWORD, Server, binaries
-from recorder.errors import ExportFailed
-from recorder.events import CompletionRequest
-from recorder.export.destination import Batch, Position, Row, Unacceptable, Unavailable
-from recorder.export.outbox import COLUMN, COLUMNS
-from recorder.export.postgres import schema
-from recorder.export.postgres.destination import Postgres
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.export.destination import Batch, Position, Row, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export.outbox import COLUMN, COLUMNS
+from llm_metrics_proxy.recorder.export.postgres import schema
+from llm_metrics_proxy.recorder.export.postgres.destination import Postgres
 
 pytest_plugins = ["tests.postgres_server"]
 pytestmark = [

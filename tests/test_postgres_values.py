@@ -14,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fleet.server import Server, binaries
-from recorder.errors import ExportFailed
-from recorder.export import outbox
-from recorder.export.destination import Batch, Destination, Position
-from recorder.export.postgres import dsn
-from recorder.export.postgres.destination import Postgres
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.export import outbox
+from llm_metrics_proxy.recorder.export.destination import Batch, Destination, Position
+from llm_metrics_proxy.recorder.export.postgres import dsn
+from llm_metrics_proxy.recorder.export.postgres.destination import Postgres
 
 pytest_plugins = ["tests.postgres_server"]
 needs_server = pytest.mark.skipif(

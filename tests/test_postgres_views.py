@@ -15,20 +15,20 @@ import psycopg
 import pytest
 
 from fleet.server import Server, binaries
-from migrations import views as sqlite_views
-from recorder import rollup
-from recorder.background import open_background
-from recorder.counters import Gap
-from recorder.dao import CompletionRequestsDAO
-from recorder.events import CompletionRequest
-from recorder.export import account, outbox
-from recorder.export.destination import Batch, Position
-from recorder.export.postgres import views
-from recorder.export.postgres.destination import Postgres
-from recorder.histogram import RELATIVE_ERROR
-from recorder.ledger import Ledger
-from recorder.timestamps import bound
-from recorder.worker import Recorder
+from llm_metrics_proxy.migrations import views as sqlite_views
+from llm_metrics_proxy.recorder import rollup
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.counters import Gap
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.export import account, outbox
+from llm_metrics_proxy.recorder.export.destination import Batch, Position
+from llm_metrics_proxy.recorder.export.postgres import views
+from llm_metrics_proxy.recorder.export.postgres.destination import Postgres
+from llm_metrics_proxy.recorder.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.ledger import Ledger
+from llm_metrics_proxy.recorder.timestamps import bound
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests.calls import call
 
 pytest_plugins = ["tests.postgres_server"]

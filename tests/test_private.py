@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from addon.authority import guard
-from recorder import backup, spill_folder
-from recorder.commands.check import check
-from recorder.spill import files
-from recorder.worker import Recorder
+from llm_metrics_proxy.addon.authority import guard
+from llm_metrics_proxy.recorder import backup, spill_folder
+from llm_metrics_proxy.recorder.commands.check import check
+from llm_metrics_proxy.recorder.spill import files
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests.conftest import MakeEvent
 from tests.rig import Rig, at_once, eventually, question, started
 

@@ -9,20 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon import providers
-from addon.providers import match
-from addon.providers.anthropic_messages import MESSAGES
-from addon.providers.decode import Unparsed
-from addon.providers.errors import ProviderError, read_error
-from addon.providers.format import Answer, Output, WireFormat
-from addon.providers.hosts import provider_of
-from addon.providers.openai_chat import CHAT, COMPLETIONS
-from addon.providers.openai_embeddings import EMBEDDINGS
-from addon.providers.openai_responses import RESPONSES
-from addon.providers.usage import UsageKeys, merge
+from llm_metrics_proxy.addon import providers
+from llm_metrics_proxy.addon.providers import match
+from llm_metrics_proxy.addon.providers.anthropic_messages import MESSAGES
+from llm_metrics_proxy.addon.providers.decode import Unparsed
+from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error
+from llm_metrics_proxy.addon.providers.format import Answer, Output, WireFormat
+from llm_metrics_proxy.addon.providers.hosts import provider_of
+from llm_metrics_proxy.addon.providers.openai_chat import CHAT, COMPLETIONS
+from llm_metrics_proxy.addon.providers.openai_embeddings import EMBEDDINGS
+from llm_metrics_proxy.addon.providers.openai_responses import RESPONSES
+from llm_metrics_proxy.addon.providers.usage import UsageKeys, merge
 
 _FORMATS = [  # named after the file and the variable that hold them
-    pytest.param(wire_format, id=f"{module.removeprefix('addon.providers.')}.{name}")
+    pytest.param(wire_format, id=f"{module.removeprefix('llm_metrics_proxy.addon.providers.')}.{name}")
     for module, wire_formats in sorted(
         (module.__name__, vars(module)) for module in vars(providers).values() if isinstance(module, ModuleType)
     )

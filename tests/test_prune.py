@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from recorder import presence, prune, slices, timestamps, vacuum
-from recorder.commands.prune import prune as prune_command
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_writer
-from recorder.errors import DatabaseRefused
-from recorder.events import CompletionRequest, new_event_id
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import presence, prune, slices, timestamps, vacuum
+from llm_metrics_proxy.recorder.commands.prune import prune as prune_command
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.worker import Recorder
 
 type MakeEvent = Callable[..., CompletionRequest]
 

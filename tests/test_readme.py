@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from addon.settings import OPTIONS
-from recorder.cli import main
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.settings import OPTIONS
+from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 _ROOT = Path(__file__).parent.parent
 _README = (_ROOT / "README.md").read_text()

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import table_backup
-from recorder.database import open_writer
-from recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
-from recorder.repair import Repaired, repair
-from recorder.schema import differences
-from recorder.worker import Recorder
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import table_backup
+from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
+from llm_metrics_proxy.recorder.repair import Repaired, repair
+from llm_metrics_proxy.recorder.schema import differences
+from llm_metrics_proxy.recorder.worker import Recorder
 
 INSERT = """
     INSERT INTO completion_requests

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import backup, presence
-from recorder.database import open_writer
-from recorder.errors import BackupFailed, DatabaseRefused, RecorderError, RestoreFailed
-from recorder.restore import Restored, restore
-from recorder.worker import Recorder
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import backup, presence
+from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, RecorderError, RestoreFailed
+from llm_metrics_proxy.recorder.restore import Restored, restore
+from llm_metrics_proxy.recorder.worker import Recorder
 
 ROWS = 3_000  # enough for several steps of a copy
 INSERT = """
@@ -239,8 +239,8 @@ def test_the_live_file_is_never_opened_by_anything_but_sqlite(current_db: Path, 
     code = """
 import sys, pathlib
 sys.path.insert(0, sys.argv[3])
-from recorder.errors import RecorderError
-from recorder.restore import restore
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.restore import restore
 live, saved = map(pathlib.Path, sys.argv[1:3])
 opened = []
 sys.addaudithook(lambda name, arguments: name == "open" and opened.append(str(arguments[0])))
@@ -504,7 +504,7 @@ def test_under_a_writer_whose_rows_stand_in_the_wal_only_a_restore_makes_no_mix(
 KILLER = """
 import os, pathlib, random, signal, sys, time
 sys.path.insert(0, sys.argv[4])
-from recorder.restore import restore
+from llm_metrics_proxy.recorder.restore import restore
 live, rounds = pathlib.Path(sys.argv[1]), int(sys.argv[3])
 backups = [pathlib.Path(one) for one in sys.argv[2].split(":")]
 from tests.test_restore import violations, models
@@ -548,7 +548,7 @@ def test_a_kill_while_a_damaged_file_is_replaced_never_leaves_the_path_empty(cur
     code = """
 import os, pathlib, signal, sys
 sys.path.insert(0, sys.argv[4])
-from recorder.restore import restore
+from llm_metrics_proxy.recorder.restore import restore
 live, saved, call = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), int(sys.argv[3])
 seen = []
 def hook(name, arguments):

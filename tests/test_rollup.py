@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from recorder import prune, rollup, watermarks
-from recorder.background import open_background
-from recorder.check import check
-from recorder.cli import main
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_reader
-from recorder.events import CompletionRequest
-from recorder.histogram import RELATIVE_ERROR
-from recorder.metrics import Figures, Metrics
-from recorder.rollup_costs import change_costs
-from recorder.timestamps import bound
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import prune, rollup, watermarks
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.check import check
+from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_reader
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.metrics import Figures, Metrics
+from llm_metrics_proxy.recorder.rollup_costs import change_costs
+from llm_metrics_proxy.recorder.timestamps import bound
+from llm_metrics_proxy.recorder.worker import Recorder
 
 type MakeEvent = Callable[..., CompletionRequest]
 type MakeEvents = Callable[..., list[CompletionRequest]]

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from addon import row
-from addon.decoding import LIMIT
-from addon.masking import masked
-from addon.providers import errors, usage, values
 from demo.proxy import ROOT
-from recorder import ledger
+from llm_metrics_proxy.addon import row
+from llm_metrics_proxy.addon.decoding import LIMIT
+from llm_metrics_proxy.addon.masking import masked
+from llm_metrics_proxy.addon.providers import errors, usage, values
+from llm_metrics_proxy.recorder import ledger
 from tests.rig import at_once, question, started
 
 PAGE = (ROOT / "SECURITY.md").read_text()
@@ -46,7 +46,9 @@ def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
 
 def test_the_proxys_process_imports_nothing_that_reaches_out(tmp_path: Path) -> None:
     """Of our own packages: mitmproxy has its own clients, which it uses for what passes."""
-    code = "import sys; import addon.settings, addon.row, recorder.worker; print(*sys.modules)"
+    code = "import sys; from llm_metrics_proxy.addon import row, settings; "
+    code += "from llm_metrics_proxy.recorder import worker; "
+    code += "print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"requests", "httpx", "urllib3", "aiohttp", "genai_prices", "http.client"} & set(loaded.split())
     assert not list(tmp_path.iterdir())

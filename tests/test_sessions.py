@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from addon.outcomes import Cause
-from addon.row import Opening
-from addon.session import Session
-from addon.sessions import match_session, session_of
-from recorder.events import CompletionRequest, timestamp_of
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.session import Session
+from llm_metrics_proxy.addon.sessions import match_session, session_of
+from llm_metrics_proxy.recorder.events import CompletionRequest, timestamp_of
 from tests.wire import MS
 
 FIXTURES = Path(__file__).parent / "fixtures_ws"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addon.outcomes import Cause
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.test_sessions import CASES, FIXTURES, URLS, begun, compact
 
 _JSON = st.recursive(

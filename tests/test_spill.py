@@ -16,17 +16,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder import rejected, reserve, spill
-from recorder.aside import Aside
-from recorder.counters import Counters, Gap, Tally
-from recorder.errors import DatabaseRefused
-from recorder.events import CompletionRequest, Unrecognised, new_event_id
-from recorder.rejected import Rejected
-from recorder.replay import PIECE_LINES, Replay
-from recorder.reporting import Reporter
-from recorder.spill import Record, Spill
-from recorder.spill_folder import folder_of, make
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import rejected, reserve, spill
+from llm_metrics_proxy.recorder.aside import Aside
+from llm_metrics_proxy.recorder.counters import Counters, Gap, Tally
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised, new_event_id
+from llm_metrics_proxy.recorder.rejected import Rejected
+from llm_metrics_proxy.recorder.replay import PIECE_LINES, Replay
+from llm_metrics_proxy.recorder.reporting import Reporter
+from llm_metrics_proxy.recorder.spill import Record, Spill
+from llm_metrics_proxy.recorder.spill_folder import folder_of, make
+from llm_metrics_proxy.recorder.worker import Recorder
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -172,8 +172,8 @@ def test_what_could_not_be_written_whole_leaves_nothing_of_itself(db_path: Path)
     code = """
 import os, resource, signal, sys, pathlib
 sys.path.insert(0, sys.argv[2])
-from recorder.spill import Spill, files
-from recorder.spill_folder import folder_of
+from llm_metrics_proxy.recorder.spill import Spill, files
+from llm_metrics_proxy.recorder.spill_folder import folder_of
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = pathlib.Path(sys.argv[1])
 spill = Spill(path, "host-1-1")
@@ -310,7 +310,7 @@ def test_kills_during_replay_neither_lose_nor_repeat(current_db: Path, make_even
     code = """
 import sys, pathlib, time
 sys.path.insert(0, sys.argv[2])
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.worker import Recorder
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
 print("open", flush=True)

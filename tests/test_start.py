@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from addon import start
-from addon.complaints import Complaints
-from recorder.clients.bundle import BUNDLE_NAME
+from llm_metrics_proxy.addon import start
+from llm_metrics_proxy.addon.complaints import Complaints
+from llm_metrics_proxy.recorder.clients.bundle import BUNDLE_NAME
 
 
 def _greet(confdir: Path, caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from addon.providers.format import Output
-from addon.providers.usage import Tokens
-from addon.timing import Timing
+from llm_metrics_proxy.addon.providers.format import Output
+from llm_metrics_proxy.addon.providers.usage import Tokens
+from llm_metrics_proxy.addon.timing import Timing
 
 _MS = 1_000_000
 

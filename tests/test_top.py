@@ -14,10 +14,10 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from recorder import timestamps, top, top_table
-from recorder.events import CompletionRequest
-from recorder.reader import reader
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import timestamps, top, top_table
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.worker import Recorder
 from tests.calls import HARMLESS, HOSTILE, any_calls, call, write
 
 SQLITE_UTILS = str(Path(sys.executable).with_name("sqlite-utils"))

@@ -19,7 +19,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import TextMessage
 
-from recorder import spill_folder
+from llm_metrics_proxy.recorder import spill_folder
 from tests.rig import ANTHROPIC, OPENAI, eventually, question
 from tests.side_by_side import Side, Sides, started
 from torture.case import Blocked
@@ -152,32 +152,32 @@ for where in set(os.environ["TEST_FAULTS"].split()):
     patched(*where.split(":"))
 """
 RAISING = [
-    "addon.capture:match",
-    "addon.capture:match_session",
-    "addon.capture:session_of",
-    "addon.capture:origin_of",
-    "addon.capture:host_asked_for",
-    "addon.capture:Opening",
-    "addon.capture:_tunnel",
-    "addon.capture:_client",
-    "addon.exchange:Exchange.__init__",
-    "addon.exchange:Exchange.request_end",
-    "addon.exchange:Exchange.answer_head",
-    "addon.exchange:Exchange.read",
-    "addon.exchange:Exchange.finish",
-    "addon.reading:Reading.__init__",
-    "addon.reading:Reading.answer_head",
-    "addon.reading:Reading.answer_body",
-    "addon.row:Row.make",
-    "addon.inflight:InFlight._settle_one",
-    "addon.body:Body.feed",
-    "addon.inflight:InFlight.begin",
-    "addon.inflight:InFlight.exchange",
-    "addon.inflight:InFlight.end",
-    "addon.session:Session.message",
-    "recorder.worker:Recorder.submit",
+    "llm_metrics_proxy.addon.capture:match",
+    "llm_metrics_proxy.addon.capture:match_session",
+    "llm_metrics_proxy.addon.capture:session_of",
+    "llm_metrics_proxy.addon.capture:origin_of",
+    "llm_metrics_proxy.addon.capture:host_asked_for",
+    "llm_metrics_proxy.addon.capture:Opening",
+    "llm_metrics_proxy.addon.capture:_tunnel",
+    "llm_metrics_proxy.addon.capture:_client",
+    "llm_metrics_proxy.addon.exchange:Exchange.__init__",
+    "llm_metrics_proxy.addon.exchange:Exchange.request_end",
+    "llm_metrics_proxy.addon.exchange:Exchange.answer_head",
+    "llm_metrics_proxy.addon.exchange:Exchange.read",
+    "llm_metrics_proxy.addon.exchange:Exchange.finish",
+    "llm_metrics_proxy.addon.reading:Reading.__init__",
+    "llm_metrics_proxy.addon.reading:Reading.answer_head",
+    "llm_metrics_proxy.addon.reading:Reading.answer_body",
+    "llm_metrics_proxy.addon.row:Row.make",
+    "llm_metrics_proxy.addon.inflight:InFlight._settle_one",
+    "llm_metrics_proxy.addon.body:Body.feed",
+    "llm_metrics_proxy.addon.inflight:InFlight.begin",
+    "llm_metrics_proxy.addon.inflight:InFlight.exchange",
+    "llm_metrics_proxy.addon.inflight:InFlight.end",
+    "llm_metrics_proxy.addon.session:Session.message",
+    "llm_metrics_proxy.recorder.worker:Recorder.submit",
 ]
-RAISING_TWICE = "addon.exchange:Exchange.read addon.exchange:Exchange.stop_reading"
+RAISING_TWICE = "llm_metrics_proxy.addon.exchange:Exchange.read llm_metrics_proxy.addon.exchange:Exchange.stop_reading"
 
 
 @contextmanager
@@ -284,7 +284,7 @@ def test_nobody_notices_a_process_whose_files_may_not_grow(floor: Side, tmp_path
 
 
 _DEAD = """
-from recorder.write_loop import WriteLoop
+from llm_metrics_proxy.recorder.write_loop import WriteLoop
 
 WriteLoop.run = lambda self: None
 """
@@ -335,7 +335,7 @@ def _log_cannot_be_written(side: Side) -> Iterator[None]:
 
 def test_a_warning_of_the_addon_that_cannot_be_printed_does_not_end_the_proxy(floor: Side, tmp_path: Path) -> None:
     with _raising(tmp_path) as (side, chosen), _log_cannot_be_written(side):
-        chosen.write_text("addon.capture:origin_of")
+        chosen.write_text("llm_metrics_proxy.addon.capture:origin_of")
         assert_the_same_bytes(Sides(floor, side))
 
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from migrations import views
-from recorder import rollup
-from recorder.background import open_background
-from recorder.counters import Gap
-from recorder.dao import CompletionRequestsDAO
-from recorder.events import CompletionRequest
-from recorder.histogram import RELATIVE_ERROR
-from recorder.ledger import Ledger
-from recorder.timestamps import bound
+from llm_metrics_proxy.migrations import views
+from llm_metrics_proxy.recorder import rollup
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.counters import Gap
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.ledger import Ledger
+from llm_metrics_proxy.recorder.timestamps import bound
 
 type MakeEvent = Callable[..., CompletionRequest]
 

@@ -10,7 +10,11 @@ import pytest
 from demo.proxy import ROOT
 from tests import rig
 
-DATA = {"migrations/views/model_summary.sql", "recorder/report/page.html", "addon/main.py"}
+DATA = {
+    "llm_metrics_proxy/migrations/views/model_summary.sql",
+    "llm_metrics_proxy/recorder/report/page.html",
+    "llm_metrics_proxy/addon/main.py",
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,10 +40,15 @@ def test_installed_in_an_empty_folder_it_records_a_call(
     subprocess.run(install, check=True, cwd=tmp_path)
     monkeypatch.chdir(tmp_path)  # or Python finds the checkout first
     environment = {"PYTHONPATH": str(place)}
-    where = [sys.executable, "-c", "import addon.capture, migrations, recorder.worker as r; print(r.__file__)"]
+    where = [
+        sys.executable,
+        "-c",
+        "from llm_metrics_proxy.addon import capture; print(capture.__file__)",
+    ]
     found = subprocess.run(where, env=environment, check=True, capture_output=True, text=True).stdout
     assert Path(found.strip()).is_relative_to(place)
-    with rig.started(tmp_path, addon=place / "addon" / "main.py", environment=environment) as rigged:
+    addon = place / "llm_metrics_proxy" / "addon" / "main.py"
+    with rig.started(tmp_path, addon=addon, environment=environment) as rigged:
         rigged.answer(rig.at_once(b'{"model":"gpt-5.5","choices":[{"message":{"content":"x"}}]}'))
         rigged.ask(rig.question())
         assert rigged.row()["model"] == "gpt-5.5"

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import presence, spill
-from recorder.events import CompletionRequest, Unrecognised
-from recorder.spill_folder import folder_of
-from recorder.worker import Recorder
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import presence, spill
+from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
+from llm_metrics_proxy.recorder.spill_folder import folder_of
+from llm_metrics_proxy.recorder.worker import Recorder
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -259,8 +259,8 @@ def test_a_disk_that_cannot_grow_the_file_holds_events_up_until_it_can(current_d
     code = """
 import resource, signal, sys, pathlib, time
 sys.path.insert(0, sys.argv[2])
-from recorder.events import CompletionRequest, new_event_id
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.worker import Recorder
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
@@ -314,8 +314,8 @@ def test_a_kill_loses_nothing_that_was_written_before(current_db: Path) -> None:
     code = """
 import os, signal, sys, pathlib
 sys.path.insert(0, sys.argv[2])
-from recorder.events import CompletionRequest, new_event_id
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.worker import Recorder
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
 recorder.start()
@@ -336,8 +336,8 @@ def test_the_live_file_is_opened_by_sqlite_alone(db_path: Path) -> None:
     code = """
 import sys, pathlib
 sys.path.insert(0, sys.argv[2])
-from recorder.events import CompletionRequest, new_event_id
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.worker import Recorder
 opened = []
 def hook(name, arguments):
     if name == "open" and str(arguments[0]) in {sys.argv[1] + suffix for suffix in ("", "-wal", "-shm")}:

@@ -11,11 +11,11 @@ from typing import Protocol
 import brotli
 import zstandard
 
-from addon.exchange import Exchange
-from addon.providers import match
-from addon.providers.format import WireFormat
-from addon.providers.route import Route
-from addon.row import Opening
+from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.providers import match
+from llm_metrics_proxy.addon.providers.format import WireFormat
+from llm_metrics_proxy.addon.providers.route import Route
+from llm_metrics_proxy.addon.row import Opening
 
 MS = 1_000_000
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from recorder.errors import RecorderError
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.worker import Recorder
 from torture.case import Outcome, Stage, expect
 from torture.load import Plan
 from torture.recording import Recording

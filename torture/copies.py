@@ -9,9 +9,9 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
-from recorder import backup
-from recorder.database import connect
-from recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.database import connect
+from llm_metrics_proxy.recorder.errors import BackupFailed
 from torture.case import Broken, Outcome, Stage, expect
 from torture.faults import database_of_ours
 from torture.load import Plan

@@ -5,7 +5,7 @@ import signal
 import time
 from multiprocessing.connection import Connection
 
-from recorder import spill, spill_folder
+from llm_metrics_proxy.recorder import spill, spill_folder
 from torture.case import Outcome, Stage, expect
 from torture.disks import memory_disk
 from torture.faults import full_disk

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from recorder import backup
-from recorder.errors import RestoreFailed
-from recorder.restore import restore
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.errors import RestoreFailed
+from llm_metrics_proxy.recorder.restore import restore
 from torture.case import Broken, Outcome, Stage, expect
 from torture.faults import database_of_ours
 from torture.load import Plan

@@ -7,9 +7,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest.mock import patch
 
-from recorder import backup, spill_folder
-from recorder.errors import RecorderError
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder import backup, spill_folder
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.worker import Recorder
 from torture.case import Blocked, Broken, Outcome, Stage, expect
 from torture.faults import database_of_ours
 from torture.load import Plan

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from recorder import spill, spill_folder
-from recorder.spill import Spill
+from llm_metrics_proxy.recorder import spill, spill_folder
+from llm_metrics_proxy.recorder.spill import Spill
 from torture.case import Broken, Outcome, Stage, expect
 from torture.faults import database_of_ours
 from torture.load import Plan

@@ -11,7 +11,7 @@ from torture.load import Plan
 from torture.recording import Recording
 from torture.verdict import check, run_once, wait_until
 
-_MIGRATE = "from recorder.commands.migrate import migrate; migrate()"
+_MIGRATE = "from llm_metrics_proxy.recorder.commands.migrate import migrate; migrate()"
 _ROOT = Path(__file__).parent.parent
 _RATE = 200
 _THEIRS = {

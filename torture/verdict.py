@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from recorder import spill, spill_folder
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder import spill, spill_folder
+from llm_metrics_proxy.recorder.events import CompletionRequest
 from torture.case import Broken, expect
 from torture.load import Plan, Progress, handled
 from torture.recording import Recording

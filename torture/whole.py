@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from recorder import backup
-from recorder.restore import restore
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.restore import restore
 from torture.case import Blocked, Outcome, Stage, expect
 from torture.disks import memory_disk
 from torture.faults import MOVES, SUFFIXES, database_of_ours, full_disk, write_lock

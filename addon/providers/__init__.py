@@ -8,7 +8,7 @@ import re
 from functools import lru_cache
 from urllib.parse import unquote
 
-from addon.providers import (
+from llm_metrics_proxy.addon.providers import (
     anthropic_messages,
     bedrock_converse,
     bedrock_invoke,
@@ -23,10 +23,10 @@ from addon.providers import (
     rerank,
     voyage,
 )
-from addon.providers.format import WireFormat
-from addon.providers.hosts import name_of, provider_of
-from addon.providers.route import LONGEST_PATH, Route, normalised
-from addon.providers.values import text
+from llm_metrics_proxy.addon.providers.format import WireFormat
+from llm_metrics_proxy.addon.providers.hosts import name_of, provider_of
+from llm_metrics_proxy.addon.providers.route import LONGEST_PATH, Route, normalised
+from llm_metrics_proxy.addon.providers.values import text
 
 # The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
 # two APIs share a path, the provider's name tells them apart: the third entry, if any, is the only one it holds for.

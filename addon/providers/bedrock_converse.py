@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from addon.aws_framing import EXCEPTION
-from addon.providers.decode import decoded
-from addon.providers.errors import ProviderError, read_error
-from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.aws_framing import EXCEPTION
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error
+from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.usage import UsageKeys
 
 
 class _Config(msgspec.Struct, rename="camel", gc=False):

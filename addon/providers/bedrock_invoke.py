@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from addon.aws_framing import EXCEPTION
-from addon.providers.anthropic_messages import MESSAGES
-from addon.providers.bedrock_converse import exception, output_of
-from addon.providers.decode import Unparsed, decoded
-from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.aws_framing import EXCEPTION
+from llm_metrics_proxy.addon.providers.anthropic_messages import MESSAGES
+from llm_metrics_proxy.addon.providers.bedrock_converse import exception, output_of
+from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
+from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
 
 
 class _Config(msgspec.Struct, gc=False):

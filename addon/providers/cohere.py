@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from addon.json_framing import Lines
-from addon.providers.decode import decoded
-from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.json_framing import Lines
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
 
 
 class _Request(msgspec.Struct, gc=False):

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from addon.providers.decode import Unparsed, decoded
-from addon.providers.values import text
+from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
+from llm_metrics_proxy.addon.providers.values import text
 
 LONGEST_MESSAGE = 500
 _GENERIC_TYPES = ("error", "Error", "object")

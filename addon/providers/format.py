@@ -8,10 +8,10 @@ import enum
 
 import msgspec
 
-from addon.framing import Framing
-from addon.providers.errors import ProviderError, error_from
-from addon.providers.usage import Usage, UsageReader, merge
-from addon.providers.values import integer, number, text
+from llm_metrics_proxy.addon.framing import Framing
+from llm_metrics_proxy.addon.providers.errors import ProviderError, error_from
+from llm_metrics_proxy.addon.providers.usage import Usage, UsageReader, merge
+from llm_metrics_proxy.addon.providers.values import integer, number, text
 
 type Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | None
 """A field that should be a list, of which only the length counts; a wrong type costs no other field."""

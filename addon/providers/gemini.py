@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from addon.json_framing import ArrayItems
-from addon.providers.decode import decoded
-from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.json_framing import ArrayItems
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.usage import UsageKeys
 
 
 class GenerationConfig(msgspec.Struct, gc=False):

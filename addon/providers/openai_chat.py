@@ -10,9 +10,9 @@ from typing import Any
 
 import msgspec
 
-from addon.providers.decode import decoded
-from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from addon.providers.usage import UsageKeys, timing_in
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.usage import UsageKeys, timing_in
 
 
 class _Request(msgspec.Struct, gc=False):

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from addon.providers.decode import decoded
-from addon.providers.format import Answer, Output, Request, WireFormat, request_of
-from addon.providers.multipart import fields
-from addon.providers.usage import FirstOf, UsageKeys
-from addon.providers.values import has_value
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.format import Answer, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.multipart import fields
+from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.values import has_value
 
 
 class _Request(msgspec.Struct, gc=False):

@@ -9,11 +9,11 @@ from typing import Any
 
 import msgspec
 
-from addon.providers.decode import decoded
-from addon.providers.errors import ProviderError
-from addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from addon.providers.usage import UsageKeys
-from addon.providers.values import text
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.errors import ProviderError
+from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.providers.values import text
 
 
 class _Request(msgspec.Struct, gc=False):

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from addon.providers.usage import UsageReader
+from llm_metrics_proxy.addon.providers.usage import UsageReader
 
 
 @dataclass(frozen=True)

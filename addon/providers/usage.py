@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from addon.providers.values import integer, number
+from llm_metrics_proxy.addon.providers.values import integer, number
 
 type Usage = dict[str, object]
 type Key = tuple[str, ...]

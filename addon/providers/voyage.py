@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from addon.providers.decode import decoded
-from addon.providers.format import Answer, Request, WireFormat, request_of
-from addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.format import Answer, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.usage import UsageKeys
 
 
 class _Request(msgspec.Struct, gc=False):

@@ -3,13 +3,13 @@
 import re
 from urllib.parse import parse_qs
 
-from addon.providers.hosts import name_of, provider_of
-from addon.providers.route import LONGEST_PATH, Route, normalised
-from addon.providers.usage import UsageReader
-from addon.providers.values import text
-from addon.row import Opening
-from addon.session import Session
-from addon.sessions import gemini_live, openai_events
+from llm_metrics_proxy.addon.providers.hosts import name_of, provider_of
+from llm_metrics_proxy.addon.providers.route import LONGEST_PATH, Route, normalised
+from llm_metrics_proxy.addon.providers.usage import UsageReader
+from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.session import Session
+from llm_metrics_proxy.addon.sessions import gemini_live, openai_events
 
 # The first pattern that is found in the path decides.
 _SESSIONS: tuple[tuple[str, type[Session], UsageReader], ...] = (

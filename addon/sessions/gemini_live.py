@@ -10,15 +10,15 @@ from typing import Any
 
 import msgspec
 
-from addon.providers.decode import decoded
-from addon.providers.errors import ProviderError, error_from
-from addon.providers.format import Output, Request, request_of
-from addon.providers.gemini import GenerationConfig
-from addon.providers.usage import FirstOf, UsageKeys
-from addon.providers.values import text
-from addon.row import Opening
-from addon.session import Session, Turn
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.errors import ProviderError, error_from
+from llm_metrics_proxy.addon.providers.format import Output, Request, request_of
+from llm_metrics_proxy.addon.providers.gemini import GenerationConfig
+from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.session import Session, Turn
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 _PROMPT = (("promptTokenCount",), ("toolUsePromptTokenCount",))
 _TOTAL = (("totalTokenCount",),)

@@ -12,15 +12,15 @@ from typing import Any
 
 import msgspec
 
-from addon.providers.decode import decoded
-from addon.providers.errors import ProviderError, read_error
-from addon.providers.format import Request
-from addon.providers.openai_responses import RESPONSES
-from addon.providers.values import integer, text
-from addon.quotation import quotable
-from addon.row import Opening
-from addon.session import Session, Turn
-from recorder.events import CompletionRequest
+from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error
+from llm_metrics_proxy.addon.providers.format import Request
+from llm_metrics_proxy.addon.providers.openai_responses import RESPONSES
+from llm_metrics_proxy.addon.providers.values import integer, text
+from llm_metrics_proxy.addon.quotation import quotable
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.session import Session, Turn
+from llm_metrics_proxy.recorder.events import CompletionRequest
 
 USAGE = RESPONSES.usage_keys
 _MOST_OPEN = 256

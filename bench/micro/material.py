@@ -3,11 +3,11 @@
 import json
 from typing import NamedTuple
 
-from addon.exchange import Exchange
-from addon.providers import match
-from addon.row import Opening
 from bench.traffic import BODIES, STAMP, Answer, request
-from recorder.events import CompletionRequest, new_event_id, timestamp_of
+from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.providers import match
+from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 
 _WALL = 1_772_366_400_000_000_000
 MS = 1_000_000

@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from addon.exchange import Exchange
-from addon.outcomes import Cause
 from bench.micro.fixture import Benchmark
 from bench.micro.material import MS, STREAMS, asked, begun, streaming
 from bench.traffic import BODIES, Answer
+from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.outcomes import Cause
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time, disable_gc=False)
 _EVENTS = 1000

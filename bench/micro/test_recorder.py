@@ -13,10 +13,10 @@ import msgspec
 from bench.micro.fixture import Benchmark
 from bench.micro.material import rows
 from bench.samples import percentile
-from recorder.dao import CompletionRequestsDAO
-from recorder.database import open_writer
-from recorder.events import CompletionRequest
-from recorder.worker import Recorder
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.worker import Recorder
 
 _BATCH = 500  # what the recorder commits at once
 _ROWS = 20_000

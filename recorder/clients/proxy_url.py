@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from recorder.errors import BadProxyUrl
+from llm_metrics_proxy.recorder.errors import BadProxyUrl
 
 DEFAULT: Final = "http://127.0.0.1:8080"
 _DEFAULT_PORT = 8080

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import click
 
-from recorder import backup as backup_file
-from recorder import backup_digest, backup_retention
-from recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from recorder.commands.copying import existing_database, progress_bar
-from recorder.errors import BackupFailed
-from recorder.printable import printable
+from llm_metrics_proxy.recorder import backup as backup_file
+from llm_metrics_proxy.recorder import backup_digest, backup_retention
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
+from llm_metrics_proxy.recorder.commands.copying import existing_database, progress_bar
+from llm_metrics_proxy.recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder.printable import printable
 
 
 @click.command(epilog=EXIT_CODES)

@@ -7,8 +7,8 @@ from types import ModuleType
 
 import click
 
-from recorder.errors import ExportFailed, RecorderError
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.errors import ExportFailed, RecorderError
+from llm_metrics_proxy.recorder.printable import printable
 
 EXIT_CODES = """\b
 Exit codes:
@@ -48,7 +48,7 @@ def with_extra(module: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("recorder"):
+        if error.name is None or error.name.startswith("llm_metrics_proxy"):
             raise
         what = f"The Python package {error.name.partition('.')[0]} is missing"
         raise ExportFailed(what=what, cure="install llm-metrics-proxy with its extra `export`") from error

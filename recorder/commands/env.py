@@ -5,13 +5,13 @@ from pathlib import Path
 import certifi
 import click
 
-from recorder.clients import proxy_url
-from recorder.clients.bundle import bundle_of, write_bundle
-from recorder.clients.variables import LINES, compose_block, variables
-from recorder.commands.common import EXIT_CODES, refusing
-from recorder.commands.doctor import ca_option
-from recorder.doctor.circumstances import is_loopback
-from recorder.errors import NoAuthority
+from llm_metrics_proxy.recorder.clients import proxy_url
+from llm_metrics_proxy.recorder.clients.bundle import bundle_of, write_bundle
+from llm_metrics_proxy.recorder.clients.variables import LINES, compose_block, variables
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
+from llm_metrics_proxy.recorder.commands.doctor import ca_option
+from llm_metrics_proxy.recorder.doctor.circumstances import is_loopback
+from llm_metrics_proxy.recorder.errors import NoAuthority
 
 
 @click.command(epilog=EXIT_CODES)

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from recorder.background import open_background
-from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
-from recorder.database import get_db_path
-from recorder.errors import ExportFailed
-from recorder.export import cursors, sole, telling
-from recorder.printable import printable
-from recorder.slices import Slices
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
+from llm_metrics_proxy.recorder.database import get_db_path
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.export import cursors, sole, telling
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.slices import Slices
 
 if TYPE_CHECKING:
-    from recorder.export.destination import Destination
+    from llm_metrics_proxy.recorder.export.destination import Destination
 
 _NICENESS: Final = 10  # the proxy and its clients come first
 _RATE: Final = 12_000  # rows a second: half of what a PostgreSQL on the same two cores takes
@@ -63,7 +63,7 @@ def _exporting(command: Callable[..., "Destination"]) -> Callable[..., None]:
     def run(*, follow: bool, again: bool, rate: float, host_id: str, db: str | None, **arguments: object) -> None:
         path = get_db_path(db)
         destination = command(host_id=host_id, **arguments)
-        loop = with_extra("recorder.export.run")
+        loop = with_extra("llm_metrics_proxy.recorder.export.run")
         os.nice(_NICENESS)
         with telling.telling("Exporting") as told:
             done = loop.export(
@@ -99,7 +99,7 @@ def postgres(*, dsn: str, host_id: str) -> "Destination":
     Tables and views are made there if they are missing. Each row is there once, however often this is run; a cost that
     comes later is brought later.
     """
-    made: Destination = with_extra("recorder.export.postgres.destination").Postgres(dsn, host_id)
+    made: Destination = with_extra("llm_metrics_proxy.recorder.export.postgres.destination").Postgres(dsn, host_id)
     return made
 
 
@@ -121,7 +121,9 @@ def otlp(*, endpoint: str, protocol: str, host_id: str) -> "Destination":
     too. Each call becomes a span, a child of the caller's own where it sent a traceparent. After an outage a span may
     come twice, with the same ids.
     """
-    made: Destination = with_extra("recorder.export.otlp.destination").Otlp(endpoint, protocol, host_id)
+    made: Destination = with_extra("llm_metrics_proxy.recorder.export.otlp.destination").Otlp(
+        endpoint, protocol, host_id
+    )
     return made
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from recorder.commands.common import EXIT_CODES, refusing
-from recorder.commands.to_stdout import telling_why_not
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
+from llm_metrics_proxy.recorder.commands.to_stdout import telling_why_not
 
 _MOST_DAYS = 3660
 
@@ -35,6 +35,6 @@ def llm_report(*, path: Path, output: str, days: int, force: bool) -> None:
     One HTML file that needs no network and no script: what they cost, how fast they began, why they failed; over time,
     by model, by origin, and against the days before. It only reads, also while the proxy runs.
     """
-    from recorder.report import run  # noqa: PLC0415 - see above
+    from llm_metrics_proxy.recorder.report import run  # noqa: PLC0415 - see above
 
     run.run(path, output, days, force=force)

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 import msgspec
 
-from recorder import backup, timestamps
-from recorder import prune as retention
-from recorder import vacuum as rebuilding
-from recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from recorder.database import get_db_path
-from recorder.duration import parse_duration
+from llm_metrics_proxy.recorder import backup, timestamps
+from llm_metrics_proxy.recorder import prune as retention
+from llm_metrics_proxy.recorder import vacuum as rebuilding
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
+from llm_metrics_proxy.recorder.database import get_db_path
+from llm_metrics_proxy.recorder.duration import parse_duration
 
 _STAYS = (
     "The file does not shrink, since it was made by version 1; the space is used again. With --vacuum, and nothing "

@@ -5,11 +5,11 @@ from contextlib import closing
 
 import click
 
-from recorder import rollup as rolling
-from recorder import rollup_check, watermarks
-from recorder.background import open_background
-from recorder.commands.common import EXIT_CODES, database_option, refusing
-from recorder.database import get_db_path
+from llm_metrics_proxy.recorder import rollup as rolling
+from llm_metrics_proxy.recorder import rollup_check, watermarks
+from llm_metrics_proxy.recorder.background import open_background
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing
+from llm_metrics_proxy.recorder.database import get_db_path
 
 
 @click.command(epilog=EXIT_CODES)

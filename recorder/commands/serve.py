@@ -4,9 +4,9 @@ from functools import partial
 
 import click
 
-from recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
-from recorder.database import get_db_path
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
+from llm_metrics_proxy.recorder.database import get_db_path
+from llm_metrics_proxy.recorder.printable import printable
 
 
 @click.command(epilog=EXIT_CODES)
@@ -28,6 +28,6 @@ def serve(address: str, db: str | None) -> None:
     for each database.
     """
     path = get_db_path(db)
-    run = with_extra("recorder.export.prometheus.run")
+    run = with_extra("llm_metrics_proxy.recorder.export.prometheus.run")
     say = partial(click.echo, err=True)
     run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

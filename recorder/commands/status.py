@@ -2,12 +2,12 @@
 
 import click
 
-from recorder import spill, spill_folder
-from recorder import status as status_report
-from recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from recorder.database import get_db_path
-from recorder.errors import RecorderError
-from recorder.printable import printable
+from llm_metrics_proxy.recorder import spill, spill_folder
+from llm_metrics_proxy.recorder import status as status_report
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
+from llm_metrics_proxy.recorder.database import get_db_path
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.printable import printable
 
 
 @click.command(epilog=EXIT_CODES)

@@ -15,10 +15,10 @@ from typing import Final
 
 import msgspec
 
-from recorder.clients import signature
-from recorder.clients.signature import STATUS_HOST, STATUS_PATH
-from recorder.clients.variables import NODE_SWITCH
-from recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
+from llm_metrics_proxy.recorder.clients import signature
+from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, STATUS_PATH
+from llm_metrics_proxy.recorder.clients.variables import NODE_SWITCH
+from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
 
 URL: Final = f"https://{STATUS_HOST}{STATUS_PATH}"
 PYTHON_CLIENTS: Final = ("urllib", "requests", "httpx", "httpx2", "boto3")

@@ -3,9 +3,9 @@
 import ssl
 import time
 
-from recorder.doctor.circumstances import Circumstances
-from recorder.doctor.port import Found
-from recorder.doctor.result import Check, fail, ok
+from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor.port import Found
+from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok
 
 _NAME = "CA file"
 

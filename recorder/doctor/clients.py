@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
-from recorder.clients.variables import ADDING, NODE_SWITCH, sh_line
-from recorder.doctor import asking
-from recorder.doctor.asking import Asked
-from recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
-from recorder.doctor.port import Found
-from recorder.doctor.result import Check, fail, ok, untried, warn
+from llm_metrics_proxy.recorder.clients.variables import ADDING, NODE_SWITCH, sh_line
+from llm_metrics_proxy.recorder.doctor import asking
+from llm_metrics_proxy.recorder.doctor.asking import Asked
+from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
+from llm_metrics_proxy.recorder.doctor.port import Found
+from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, untried, warn
 
 _VERIFYING = re.compile(r"certificate verify failed: ([^()\[\]/']+)")
 _LONGEST = 160  # characters of what a client says

@@ -10,10 +10,10 @@ from contextlib import closing
 
 import certifi
 
-from recorder.doctor import speaking
-from recorder.doctor.circumstances import Circumstances
-from recorder.doctor.port import Found
-from recorder.doctor.result import Check, fail, ok, untried, warn
+from llm_metrics_proxy.recorder.doctor import speaking
+from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor.port import Found
+from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, untried, warn
 
 _NAME = "CONNECT"
 _OK = 200

@@ -2,9 +2,19 @@
 
 from collections.abc import Iterator
 
-from recorder.doctor import authority, clients, connect, no_proxy, port, proxy_variables, storage, trust_files, versions
-from recorder.doctor.circumstances import Circumstances
-from recorder.doctor.result import Check
+from llm_metrics_proxy.recorder.doctor import (
+    authority,
+    clients,
+    connect,
+    no_proxy,
+    port,
+    proxy_variables,
+    storage,
+    trust_files,
+    versions,
+)
+from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor.result import Check
 
 
 def examine(at: Circumstances) -> Iterator[Check]:

@@ -8,9 +8,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # its stubs do not know it
 
-from recorder.clients.variables import sh_line
-from recorder.doctor.circumstances import Circumstances
-from recorder.doctor.result import Check, fail, ok, warn
+from llm_metrics_proxy.recorder.clients.variables import sh_line
+from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, warn
 
 _NAMES = ("no_proxy", "NO_PROXY")
 # Asked about where no host is given.

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Final
 
-from recorder.clients import signature
-from recorder.clients.signature import STATUS_HOST, STATUS_PATH, Signature
-from recorder.doctor import listener, speaking
-from recorder.doctor.circumstances import Circumstances, is_loopback
-from recorder.doctor.result import Check, fail, ok
-from recorder.doctor.speaking import Answer
+from llm_metrics_proxy.recorder.clients import signature
+from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, STATUS_PATH, Signature
+from llm_metrics_proxy.recorder.doctor import listener, speaking
+from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances, is_loopback
+from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok
+from llm_metrics_proxy.recorder.doctor.speaking import Answer
 
 STATUS_URL: Final = f"http://{STATUS_HOST}{STATUS_PATH}"
 _CERTIFICATE_URL = "http://mitm.it/cert/pem"  # mitmproxy answers it by itself

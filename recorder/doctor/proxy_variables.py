@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 
-from recorder.clients import proxy_url
-from recorder.clients.variables import sh_line
-from recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
-from recorder.doctor.result import Check, fail, ok, warn
-from recorder.errors import BadProxyUrl
+from llm_metrics_proxy.recorder.clients import proxy_url
+from llm_metrics_proxy.recorder.clients.variables import sh_line
+from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
+from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, warn
+from llm_metrics_proxy.recorder.errors import BadProxyUrl
 
 _NAME = "HTTPS_PROXY"
 _HTTP = ("http_proxy", "HTTP_PROXY")

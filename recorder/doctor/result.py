@@ -4,8 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from recorder.clients.proxy_url import without_password
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.clients.proxy_url import without_password
+from llm_metrics_proxy.recorder.printable import printable
 
 type Level = Literal["ok", "warn", "fail", "untried"]
 

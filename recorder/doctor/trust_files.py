@@ -4,9 +4,9 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from recorder.clients.variables import ADDING, REPLACING, sh_line
-from recorder.doctor.circumstances import Circumstances
-from recorder.doctor.result import Check, fail, warn
+from llm_metrics_proxy.recorder.clients.variables import ADDING, REPLACING, sh_line
+from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor.result import Check, fail, warn
 
 
 def look(at: Circumstances) -> Iterator[Check]:

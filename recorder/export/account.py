@@ -6,8 +6,8 @@ A few rows, so that all are brought each time.
 import sqlite3
 from typing import Final
 
-from recorder.export.destination import Account
-from recorder.export.rows import fetched
+from llm_metrics_proxy.recorder.export.destination import Account
+from llm_metrics_proxy.recorder.export.rows import fetched
 
 MOST_COUNTERS: Final = 10_000  # rows, the newest: each recorder that ever wrote into the file has some
 MOST_EVENTS: Final = 1_000

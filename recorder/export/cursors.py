@@ -10,8 +10,8 @@ from typing import Final
 
 import msgspec
 
-from recorder import timestamps, watermarks
-from recorder.export.destination import Position
+from llm_metrics_proxy.recorder import timestamps, watermarks
+from llm_metrics_proxy.recorder.export.destination import Position
 
 ACTIVE_FOR: Final = timedelta(days=7)  # after an exporter last reached its destination, rows are kept for it
 

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-type Row = tuple[object, ...]  # values in the order of recorder.export.outbox.COLUMNS, as SQLite has them
+type Row = tuple[
+    object, ...
+]  # values in the order of llm_metrics_proxy.recorder.export.outbox.COLUMNS, as SQLite has them
 
 
 class Position(NamedTuple):

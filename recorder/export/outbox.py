@@ -8,10 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder import presence, schema, watermarks
-from recorder.export.destination import Row
-from recorder.export.rows import fetched
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import presence, schema, watermarks
+from llm_metrics_proxy.recorder.export.destination import Row
+from llm_metrics_proxy.recorder.export.rows import fetched
 
 COLUMNS: Final = schema.columns_of(CURRENT_SCHEMA_VERSION)
 COLUMN: Final = {name: index for index, name in enumerate(COLUMNS)}  # where in a row each stands

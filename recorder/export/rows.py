@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from recorder.export.destination import Row
+from llm_metrics_proxy.recorder.export.destination import Row
 
 
 def fetched(connection: sqlite3.Connection, statement: str, parameters: tuple[object, ...]) -> list[Row]:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from recorder.export.delivery import REFUSED
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.export.delivery import REFUSED
+from llm_metrics_proxy.recorder.printable import printable
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
-    from recorder.export.run import Report
+    from llm_metrics_proxy.recorder.export.run import Report
 
 LINE_SECONDS: Final = 60.0  # between two lines about how far it is
 

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from recorder.report import scale
-from recorder.report.content import Period
+from llm_metrics_proxy.recorder.report import scale
+from llm_metrics_proxy.recorder.report.content import Period
 
 _TOP, _RIGHT, _BOTTOM, _LEFT = 16, 12, 24, 66  # pixels around what is drawn
 _LABEL_EVERY = 90  # pixels that a moment's label takes at least

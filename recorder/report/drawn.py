@@ -6,11 +6,11 @@ from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
-from recorder.figures import Figures
-from recorder.quantities import count, dollars, many, milliseconds, share
-from recorder.report import charts, words
-from recorder.report.charts import Bar, Point
-from recorder.report.content import CHARTED_MODELS, Content
+from llm_metrics_proxy.recorder.figures import Figures
+from llm_metrics_proxy.recorder.quantities import count, dollars, many, milliseconds, share
+from llm_metrics_proxy.recorder.report import charts, words
+from llm_metrics_proxy.recorder.report.charts import Bar, Point
+from llm_metrics_proxy.recorder.report.content import CHARTED_MODELS, Content
 
 COLOURS: Final = 8  # classes c1 to c8
 OTHERS: Final = "others"

@@ -4,8 +4,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from recorder.errors import ReportFailed
-from recorder.report.page import GENERATOR
+from llm_metrics_proxy.recorder.errors import ReportFailed
+from llm_metrics_proxy.recorder.report.page import GENERATOR
 
 _MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 _MARK_WITHIN = 1000  # bytes from the start

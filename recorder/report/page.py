@@ -6,12 +6,12 @@ from typing import Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from recorder.figures import Figures
-from recorder.quantities import count, dollars, milliseconds, rate, share
-from recorder.report import drawn, words
-from recorder.report.content import Content
-from recorder.report.tiles import tiles
-from recorder.report.trend import Trend, trend
+from llm_metrics_proxy.recorder.figures import Figures
+from llm_metrics_proxy.recorder.quantities import count, dollars, milliseconds, rate, share
+from llm_metrics_proxy.recorder.report import drawn, words
+from llm_metrics_proxy.recorder.report.content import Content
+from llm_metrics_proxy.recorder.report.tiles import tiles
+from llm_metrics_proxy.recorder.report.trend import Trend, trend
 
 GENERATOR: Final = "llm-report"
 
@@ -61,7 +61,7 @@ def render(content: Content, source: str) -> str:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=PackageLoader("recorder.report", ""),
+        loader=PackageLoader("llm_metrics_proxy.recorder.report", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from recorder.figures import Figures
-from recorder.quantities import UNKNOWN, count, dollars, many, milliseconds, share
-from recorder.report import words
-from recorder.report.content import Content
-from recorder.report.trend import Trend, trend
+from llm_metrics_proxy.recorder.figures import Figures
+from llm_metrics_proxy.recorder.quantities import UNKNOWN, count, dollars, many, milliseconds, share
+from llm_metrics_proxy.recorder.report import words
+from llm_metrics_proxy.recorder.report.content import Content
+from llm_metrics_proxy.recorder.report.trend import Trend, trend
 
 
 class Tile(NamedTuple):

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
-from recorder.printable import printable
-from recorder.quantities import NAMELESS, UNKNOWN
-from recorder.report import scale
-from recorder.report.content import Period
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.quantities import NAMELESS, UNKNOWN
+from llm_metrics_proxy.recorder.report import scale
+from llm_metrics_proxy.recorder.report.content import Period
 
 _LONGEST_NAME = 80  # characters
 _THOUSAND = 1000

@@ -8,9 +8,9 @@ from typing import Final
 
 from opentelemetry.util.types import AttributeValue
 
-from recorder.export import outbox
-from recorder.export.destination import Row
-from recorder.export.otlp import names, values
+from llm_metrics_proxy.recorder.export import outbox
+from llm_metrics_proxy.recorder.export.destination import Row
+from llm_metrics_proxy.recorder.export.otlp import names, values
 
 type _Made = dict[str, AttributeValue]
 

@@ -16,13 +16,13 @@ from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
-from recorder.errors import ExportFailed
-from recorder.export.destination import Account, Batch, Position, Unacceptable, Unavailable
-from recorder.export.otlp import endpoint as endpoints
-from recorder.export.otlp import spans
-from recorder.export.otlp.failure import Failure, Verdict
-from recorder.export.otlp.metrics import Metrics
-from recorder.export.otlp.sender import Sender
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.export.destination import Account, Batch, Position, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export.otlp import endpoint as endpoints
+from llm_metrics_proxy.recorder.export.otlp import spans
+from llm_metrics_proxy.recorder.export.otlp.failure import Failure, Verdict
+from llm_metrics_proxy.recorder.export.otlp.metrics import Metrics
+from llm_metrics_proxy.recorder.export.otlp.sender import Sender
 
 _SERVICE = "llm-metrics-proxy"
 _log = logging.getLogger(__name__)
@@ -118,10 +118,10 @@ class Otlp:
     def _new_sender(self) -> Sender:
         # Each takes its share of the start, and only one is needed.
         if self._protocol == endpoints.GRPC:
-            from recorder.export.otlp import over_grpc  # noqa: PLC0415
+            from llm_metrics_proxy.recorder.export.otlp import over_grpc  # noqa: PLC0415
 
             return over_grpc.sender(self._endpoint)
-        from recorder.export.otlp import over_http  # noqa: PLC0415
+        from llm_metrics_proxy.recorder.export.otlp import over_http  # noqa: PLC0415
 
         return over_http.sender(self._endpoint)
 

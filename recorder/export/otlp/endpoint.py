@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
-from recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.errors import ExportFailed
 
 HTTP: Final = "http/protobuf"
 GRPC: Final = "grpc"

@@ -14,7 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
-from recorder.export.otlp import names
+from llm_metrics_proxy.recorder.export.otlp import names
 
 type _Labels = dict[str, AttributeValue]
 

@@ -14,10 +14,10 @@ from google.rpc.error_details_pb2 import RetryInfo
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-from recorder.export.otlp import failure, proxies
-from recorder.export.otlp.endpoint import Endpoint
-from recorder.export.otlp.failure import Failure
-from recorder.export.otlp.sender import POINTS_AT_ONCE, Exporting, Note, seconds
+from llm_metrics_proxy.recorder.export.otlp import failure, proxies
+from llm_metrics_proxy.recorder.export.otlp.endpoint import Endpoint
+from llm_metrics_proxy.recorder.export.otlp.failure import Failure
+from llm_metrics_proxy.recorder.export.otlp.sender import POINTS_AT_ONCE, Exporting, Note, seconds
 
 _RETRY_INFO: Final = "google.rpc.retryinfo-bin"
 _NEVER_AGAIN: Final = (grpc.StatusCode.OK,)  # codes after which an exporter repeats; none at all would mean the usual

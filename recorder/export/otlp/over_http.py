@@ -18,10 +18,10 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from requests import exceptions
 
-from recorder.export.otlp import failure, proxies
-from recorder.export.otlp.endpoint import Endpoint
-from recorder.export.otlp.failure import Failure
-from recorder.export.otlp.sender import POINTS_AT_ONCE, Exporting, Note, seconds
+from llm_metrics_proxy.recorder.export.otlp import failure, proxies
+from llm_metrics_proxy.recorder.export.otlp.endpoint import Endpoint
+from llm_metrics_proxy.recorder.export.otlp.failure import Failure
+from llm_metrics_proxy.recorder.export.otlp.sender import POINTS_AT_ONCE, Exporting, Note, seconds
 
 _OK: Final = range(200, 300)
 _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (

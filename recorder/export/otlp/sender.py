@@ -9,8 +9,8 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult,
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
-from recorder.export.otlp import failure
-from recorder.export.otlp.failure import Failure
+from llm_metrics_proxy.recorder.export.otlp import failure
+from llm_metrics_proxy.recorder.export.otlp.failure import Failure
 
 LONGEST_SECONDS: Final = 7.0  # of one request: two of them, for spans and metrics, stay below 15 s
 POINTS_AT_ONCE: Final = 1_000  # of metrics in one request, so that it stays below the 4 MiB that grpc takes

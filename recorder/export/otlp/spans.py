@@ -12,9 +12,9 @@ from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from recorder.export.destination import Row, Unacceptable
-from recorder.export.otlp import attributes, ids, moments, names, values
-from recorder.export.outbox import COLUMN
+from llm_metrics_proxy.recorder.export.destination import Row, Unacceptable
+from llm_metrics_proxy.recorder.export.otlp import attributes, ids, moments, names, values
+from llm_metrics_proxy.recorder.export.outbox import COLUMN
 
 _AT, _MS, _EVENT_ID = COLUMN["timestamp"], COLUMN["response_time_ms"], COLUMN["event_id"]
 _TRACE, _PARENT = COLUMN["trace_id"], COLUMN["parent_span_id"]

@@ -2,8 +2,8 @@
 
 from psycopg import Cursor
 
-from recorder.export.destination import Account
-from recorder.export.postgres import values
+from llm_metrics_proxy.recorder.export.destination import Account
+from llm_metrics_proxy.recorder.export.postgres import values
 
 _COUNT = """
     INSERT INTO recorder_counters AS known (source_id, host_id, process, name, value, updated_at)

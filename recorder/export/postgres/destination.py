@@ -10,11 +10,11 @@ from typing import Final
 import psycopg
 from psycopg import Connection
 
-from recorder.export import outbox
-from recorder.export.destination import Account, Batch, Position, Row
-from recorder.export.postgres import account as accounts
-from recorder.export.postgres import dsn as dsns
-from recorder.export.postgres import failures, schema, values
+from llm_metrics_proxy.recorder.export import outbox
+from llm_metrics_proxy.recorder.export.destination import Account, Batch, Position, Row
+from llm_metrics_proxy.recorder.export.postgres import account as accounts
+from llm_metrics_proxy.recorder.export.postgres import dsn as dsns
+from llm_metrics_proxy.recorder.export.postgres import failures, schema, values
 
 ROWS_AT_ONCE: Final = 1_000
 

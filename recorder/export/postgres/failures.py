@@ -11,9 +11,9 @@ from typing import Final
 
 import psycopg
 
-from recorder.errors import ExportFailed
-from recorder.export.destination import Unacceptable, Unavailable
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.export.destination import Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.printable import printable
 
 _LONGEST = 300  # characters of what the server says
 

@@ -10,8 +10,8 @@ from typing import Final
 
 from psycopg import Connection, Cursor
 
-from recorder.errors import ExportFailed
-from recorder.export.postgres import steps, views
+from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.export.postgres import steps, views
 
 _LOCK = "SELECT pg_advisory_xact_lock(5497854253042263408)"
 _IS_THERE = "SELECT to_regclass('llm_metrics_schema') IS NOT NULL"

@@ -5,7 +5,7 @@ import re
 import socket
 from typing import NamedTuple
 
-from recorder.errors import CannotServe
+from llm_metrics_proxy.recorder.errors import CannotServe
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<host>[^\s:\[\]/@]*)):(?P<port>\d{1,5})", re.ASCII)
 _CURE = "write it as 127.0.0.1:9464 or [::1]:9464, or :9464 for all addresses of this machine"

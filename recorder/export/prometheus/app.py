@@ -8,8 +8,8 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.metrics_core import Metric
 
-from recorder.export.prometheus.keeper import Figures
-from recorder.reporting import own_fault
+from llm_metrics_proxy.recorder.export.prometheus.keeper import Figures
+from llm_metrics_proxy.recorder.reporting import own_fault
 
 _OK, _NOT_FOUND, _NOT_ALLOWED = "200 OK", "404 Not Found", "405 Method Not Allowed"
 _BROKEN, _UNAVAILABLE = "500 Internal Server Error", "503 Service Unavailable"

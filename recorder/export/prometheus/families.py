@@ -8,9 +8,17 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from recorder.export.prometheus.facts import Surrounding, Written, seconds
-from recorder.export.prometheus.labels import Labels
-from recorder.export.prometheus.totals import RATE_BOUNDS, TIME_BOUNDS, TOKENS, Group, Histogram, Kind, Totals
+from llm_metrics_proxy.recorder.export.prometheus.facts import Surrounding, Written, seconds
+from llm_metrics_proxy.recorder.export.prometheus.labels import Labels
+from llm_metrics_proxy.recorder.export.prometheus.totals import (
+    RATE_BOUNDS,
+    TIME_BOUNDS,
+    TOKENS,
+    Group,
+    Histogram,
+    Kind,
+    Totals,
+)
 
 _GROUP = ("provider", "model", "operation")
 _LEAST_MS = tuple(str(bound / 1_000) for bound in TIME_BOUNDS)

@@ -17,13 +17,13 @@ from typing import Final, NamedTuple
 
 from prometheus_client.metrics_core import Metric
 
-from migrations import CURRENT_SCHEMA_VERSION
-from recorder.errors import RecorderError
-from recorder.export.prometheus import facts, families
-from recorder.export.prometheus.counting import Counting, refusal
-from recorder.printable import printable
-from recorder.reader import reader
-from recorder.reporting import own_fault
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.export.prometheus import facts, families
+from llm_metrics_proxy.recorder.export.prometheus.counting import Counting, refusal
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.reporting import own_fault
 
 IDLE_SECONDS: Final = 5.0  # between two looks while nobody asks
 SAVE_SECONDS: Final = 60.0

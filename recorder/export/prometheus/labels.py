@@ -7,7 +7,7 @@ moves from one series to another.
 from collections.abc import Iterable
 from typing import Final
 
-from recorder.printable import printable
+from llm_metrics_proxy.recorder.printable import printable
 
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"

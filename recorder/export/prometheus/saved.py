@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from recorder.export.prometheus.totals import (
+from llm_metrics_proxy.recorder.export.prometheus.totals import (
     MOST,
     MOST_GROUPS,
     MOST_KINDS,

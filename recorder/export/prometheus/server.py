@@ -14,7 +14,7 @@ from wsgiref.types import WSGIApplication
 
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from recorder.export.prometheus.address import Address
+from llm_metrics_proxy.recorder.export.prometheus.address import Address
 
 MOST_CLIENTS: Final = 64
 SILENCE_SECONDS: Final = 10.0

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from recorder.export.prometheus.labels import OTHER, Labels
+from llm_metrics_proxy.recorder.export.prometheus.labels import OTHER, Labels
 
 TIME_BOUNDS: Final = tuple(10 * 2**n for n in range(16))  # ms: those of OpenTelemetry's conventions, and two more
 RATE_BOUNDS: Final = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1_000)  # tokens a second

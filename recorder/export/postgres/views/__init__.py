@@ -7,7 +7,7 @@ one is exact by percentile_cont(). Variants for windows are made as there.
 
 from typing import Final
 
-from migrations import views
+from llm_metrics_proxy.migrations import views
 
 _AGO: Final = {"last_hour": "1 hour", "last_24h": "24 hours", "last_7d": "168 hours"}
 
