@@ -33,8 +33,9 @@ def test_mitmdump_loads_no_module_under_two_names(tmp_path: Path, monkeypatch: p
     script = tmp_path / "loaded.py"
     script.write_text(LOADED_TWICE)
     monkeypatch.chdir(tmp_path)
+    said = tmp_path / "modules.txt"
     with rig.started(tmp_path, scripts=[script]):
-        found = (tmp_path / "modules.txt").read_text()
+        found = rig.eventually(lambda: said.is_file() and said.read_text()) or ""
     count, _, rest = found.partition(" ")
     assert int(count) > 50
     assert rest == "[] []"
