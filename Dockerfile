@@ -18,5 +18,5 @@ USER 10001:10001
 EXPOSE 8080
 VOLUME /data
 HEALTHCHECK --interval=10s --timeout=10s --start-period=60s \
-    CMD python -m llm_metrics_proxy.recorder.health "http://${PROXY_AUTH:+$PROXY_AUTH@}127.0.0.1:8080"
+    CMD python -m llm_metrics_proxy.recorder.care.health "http://${PROXY_AUTH:+$PROXY_AUTH@}127.0.0.1:8080"
 ENTRYPOINT ["container-start"]

@@ -17,12 +17,9 @@ from mitmproxy import addonmanager, connection, ctx, http, log, tls
 from mitmproxy.proxy import layer, layers, mode_specs, server_hooks
 from mitmproxy.proxy.layers.http import HTTPMode
 
-from llm_metrics_proxy.addon import start
-from llm_metrics_proxy.addon.complaints import Complaints
 from llm_metrics_proxy.addon.connections import Connections, Tunnel
-from llm_metrics_proxy.addon.decoding import LIMIT
 from llm_metrics_proxy.addon.exchange import Exchange
-from llm_metrics_proxy.addon.garbage import collect_sooner
+from llm_metrics_proxy.addon.framing.decoding import LIMIT
 from llm_metrics_proxy.addon.headers import Headers, basic_user, plain
 from llm_metrics_proxy.addon.include_usage import filter_for, is_asked, with_usage
 from llm_metrics_proxy.addon.inflight import InFlight
@@ -31,14 +28,17 @@ from llm_metrics_proxy.addon.outcomes import Cause, cause_of
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.providers.hosts import provider_of
 from llm_metrics_proxy.addon.providers.route import Route
-from llm_metrics_proxy.addon.quiet import log_what_is_read
 from llm_metrics_proxy.addon.row import Opening
-from llm_metrics_proxy.addon.sessions import match_session, session_of
-from llm_metrics_proxy.addon.settings import OPTIONS, Settings
+from llm_metrics_proxy.addon.starting import start
+from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.garbage import collect_sooner
+from llm_metrics_proxy.addon.starting.quiet import log_what_is_read
+from llm_metrics_proxy.addon.starting.settings import OPTIONS, Settings
 from llm_metrics_proxy.addon.taps import filtering, observing
 from llm_metrics_proxy.addon.unreachable import unreachable
 from llm_metrics_proxy.addon.unrecognised import is_gap, unrecognised
-from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, answer
+from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
+from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, answer
 from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05

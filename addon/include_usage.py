@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llm_metrics_proxy.addon.decoding import LIMIT, Undecodable, Unreadable, decoder_for
+from llm_metrics_proxy.addon.framing.decoding import LIMIT, Undecodable, Unreadable, decoder_for
 from llm_metrics_proxy.addon.providers import openai_chat
 from llm_metrics_proxy.addon.providers.route import Route
 

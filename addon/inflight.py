@@ -9,12 +9,12 @@ and at a fraction of the price (see exchange.py).
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from llm_metrics_proxy.addon.complaints import Complaints
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.outcomes import Cause
-from llm_metrics_proxy.addon.session import Session
+from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.websocket_protocols.session import Session
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 
 type Clock = Callable[[], int]
 """Nanoseconds of the exchanges' clock."""

@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
-from llm_metrics_proxy.addon.masking import MASK, masked
+from llm_metrics_proxy.addon.privacy.masking import MASK, masked
+from llm_metrics_proxy.addon.privacy.quotation import without_quotations
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Request
 from llm_metrics_proxy.addon.providers.route import Route
 from llm_metrics_proxy.addon.providers.usage import Usage, cost_in
 from llm_metrics_proxy.addon.providers.values import text
-from llm_metrics_proxy.addon.quotation import without_quotations
 from llm_metrics_proxy.addon.timing import Timing
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 

@@ -1,8 +1,8 @@
 """The row of a call that never became a request: the provider could not be reached, so the client's tunnel failed."""
 
 from llm_metrics_proxy.addon.headers import Headers
-from llm_metrics_proxy.addon.masking import masked
 from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.privacy.masking import masked
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE
 from llm_metrics_proxy.addon.providers.hosts import UNKNOWN
 from llm_metrics_proxy.addon.providers.values import text

@@ -5,7 +5,7 @@ What is known and not recorded on purpose (model lists, token counting, files, b
 
 import re
 
-from llm_metrics_proxy.addon.masking import masked
+from llm_metrics_proxy.addon.privacy.masking import masked
 from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.recorder.events import Unrecognised
 

@@ -30,7 +30,7 @@ from fleet.server import Server
 _COMMAND = (
     sys.executable,
     "-c",
-    "from llm_metrics_proxy.recorder.cli import main; main()",
+    "from llm_metrics_proxy.recorder.commands.cli import main; main()",
     "export",
     "postgres",
     "--again",

@@ -18,10 +18,12 @@ import msgspec
 
 from bench.calls import calls
 from bench.moments import moments
-from llm_metrics_proxy.recorder import database, identity, rollup, startup, watermarks
-from llm_metrics_proxy.recorder.background import open_background
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
 from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.schema import startup
+from llm_metrics_proxy.recorder.store import database, identity, watermarks
+from llm_metrics_proxy.recorder.store.background import open_background
 
 _COLUMNS = CompletionRequest.__struct_fields__
 _INSERT = f"""

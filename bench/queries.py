@@ -20,10 +20,10 @@ from pathlib import Path
 import msgspec
 
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_reader
 from llm_metrics_proxy.recorder.errors import RecorderError
-from llm_metrics_proxy.recorder.metrics import Figures, Metrics, metrics_of
-from llm_metrics_proxy.recorder.sums import ROW, Sums
+from llm_metrics_proxy.recorder.figures.metrics import Figures, Metrics, metrics_of
+from llm_metrics_proxy.recorder.figures.sums import ROW, Sums
+from llm_metrics_proxy.recorder.store.database import open_reader
 
 _REPEATS = 5
 # Without those that only others are made of.

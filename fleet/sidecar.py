@@ -9,7 +9,7 @@ from pathlib import Path
 from demo.proxy import Proxy, clean_environment
 from soak.traffic import Traffic
 
-_COMMAND = (sys.executable, "-c", "from llm_metrics_proxy.recorder.cli import main; main()")
+_COMMAND = (sys.executable, "-c", "from llm_metrics_proxy.recorder.commands.cli import main; main()")
 
 
 class Sidecar:

@@ -5,21 +5,21 @@ from contextlib import suppress
 from atheris import FuzzedDataProvider
 
 from llm_metrics_proxy.addon import providers
-from llm_metrics_proxy.addon.abridging import Abridged
-from llm_metrics_proxy.addon.aws_framing import EventStream
-from llm_metrics_proxy.addon.decoding import LIMIT, TooLarge, Undecodable, decoder_for
 from llm_metrics_proxy.addon.exchange import Exchange
-from llm_metrics_proxy.addon.framing import ServerSentEvents
+from llm_metrics_proxy.addon.framing.abridging import Abridged
+from llm_metrics_proxy.addon.framing.aws_framing import EventStream
+from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable, decoder_for
+from llm_metrics_proxy.addon.framing.framing import ServerSentEvents
+from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole
 from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
-from llm_metrics_proxy.addon.json_framing import ArrayItems, Ignored, Lines, Whole
 from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.privacy.quotation import quotable, without_quotations
 from llm_metrics_proxy.addon.providers.decode import Unparsed
 from llm_metrics_proxy.addon.providers.format import Answer, WireFormat
 from llm_metrics_proxy.addon.providers.hosts import name_of
 from llm_metrics_proxy.addon.providers.route import Route
-from llm_metrics_proxy.addon.quotation import quotable, without_quotations
 from llm_metrics_proxy.addon.row import Opening
-from llm_metrics_proxy.addon.sessions import match_session, session_of
+from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
 from llm_metrics_proxy.recorder.events import CompletionRequest
 
 _CODINGS = ("", "gzip", "deflate", "br", "zstd", "gzip, br", "identity")

@@ -20,7 +20,7 @@ from hostile.ordinary import NAMED
 from hostile.provider import Provider
 from hostile.traffic import Traffic
 from hostile.verdict import promises, secrets
-from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backup
 from soak.client import trusting
 from soak.verdict import Promise
 from soak.watch import Watched

@@ -1,6 +1,6 @@
 """The ordered registry of schema versions: step N of `STEPS` makes version N of the schema.
 
-Only `recorder.migrator` applies it: it adds the lock, the backup, the validation and the stamps that sqlite-utils'
+Only `recorder.schema` applies it: it adds the lock, the backup, the validation and the stamps that sqlite-utils'
 own `migrate` command would by-pass. That command looks for files named exactly `migrations.py`, so there is none here.
 Every step must be able to run inside one transaction (no VACUUM, no commit, no `executescript` on the raw connection).
 """

@@ -1,7 +1,7 @@
 """Version 3: the roll-up, how far it and the prices have come, and the views.
 
 `rollup_calls` adds calls up, `rollup_times` has how long they took: percentiles, and the counts behind them, as JSON
-from the number of a bucket (recorder/histogram.py) to that of calls. Both by hour, day and month in UTC. In keys ''
+from the number of a bucket (recorder/figures) to that of calls. Both by hour, day and month in UTC. In keys ''
 stands for NULL, since NULLs are never the same key. Published: never edited.
 """
 

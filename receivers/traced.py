@@ -10,10 +10,10 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
 from demo import openai_answers
-from llm_metrics_proxy.recorder.database import open_reader
 from llm_metrics_proxy.recorder.export import outbox
 from llm_metrics_proxy.recorder.export.destination import Batch, Position
 from llm_metrics_proxy.recorder.export.otlp.destination import Otlp
+from llm_metrics_proxy.recorder.store.database import open_reader
 from tests.rig import JSON, Rig, Row, question
 
 CLIENT_SPAN = "answer a customer"

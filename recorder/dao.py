@@ -1,6 +1,6 @@
 """Every statement about `completion_requests`, on a connection that the caller owns.
 
-Writers pass the recorder's connection, readers one of their own (`recorder.database.open_reader`). An insert joins the
+Writers pass the recorder's connection, readers one of their own (`store.database.open_reader`). An insert joins the
 caller's transaction; without one it makes its own, so that it is durable when it returns. Errors of SQLite pass
 through. What is impossible in a row is listed in integrity.py, the arithmetic of `get_metrics` is in metrics.py.
 """
@@ -13,11 +13,11 @@ from itertools import chain, islice
 import msgspec
 
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.integrity import IMPOSSIBLE
-from llm_metrics_proxy.recorder.metrics import Metrics, metrics_of
-from llm_metrics_proxy.recorder.periods import BEGINNING, END
-from llm_metrics_proxy.recorder.rollup_query import sums_between
-from llm_metrics_proxy.recorder.timestamps import bound
+from llm_metrics_proxy.recorder.figures.integrity import IMPOSSIBLE
+from llm_metrics_proxy.recorder.figures.metrics import Metrics, metrics_of
+from llm_metrics_proxy.recorder.figures.periods import BEGINNING, END
+from llm_metrics_proxy.recorder.figures.rollup_query import sums_between
+from llm_metrics_proxy.recorder.store.timestamps import bound
 
 _COLUMNS = CompletionRequest.__struct_fields__
 _COLUMN_LIST = ", ".join(_COLUMNS)

@@ -16,18 +16,12 @@ from typing import Literal
 import msgspec
 
 from llm_metrics_proxy.migrations import APPLICATION_ID
-from llm_metrics_proxy.recorder import backup as backup_file
-from llm_metrics_proxy.recorder import (
-    backup_retention,
-    backups,
-    database,
-    identity,
-    presence,
-    restore_placing,
-    restore_stage,
-)
+from llm_metrics_proxy.recorder import restore_placing, restore_stage
+from llm_metrics_proxy.recorder.backup import backup as backup_file
+from llm_metrics_proxy.recorder.backup import backups, retention
+from llm_metrics_proxy.recorder.backup.page_copy import Progress, copy_pages
 from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
-from llm_metrics_proxy.recorder.page_copy import Progress, copy_pages
+from llm_metrics_proxy.recorder.store import database, identity, presence
 
 type State = Literal["missing", "empty", "usable", "damaged"]
 
@@ -63,7 +57,7 @@ def restore(
 ) -> Restored:
     """Make the database at `path` what `backup` holds, in the present schema.
 
-    What the database holds is backed up before, as `recorder.backup.create` does it, into `backup_dir` if that is
+    What the database holds is backed up before, as `backup.backup.create` does it, into `backup_dir` if that is
     given. That happens when nobody else can write any more, so that every call is in one of the two. Another process's
     lock is waited for `abort_seconds`. Beside the database there must be room for two more copies of the backup.
 
@@ -96,7 +90,7 @@ def restore(
             restore_placing.place(path, stage)
     _check_result(path, safety)
     with suppress(RecorderError):  # the restore is done
-        backup_retention.apply(path, backup_dir, spared=[backup])
+        retention.apply(path, backup_dir, spared=[backup])
     return Restored(path, backup, version, safety[0] if safety else None, set_aside)
 
 

@@ -5,8 +5,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.durable import sync_folder
 from llm_metrics_proxy.recorder.errors import RestoreFailed
+from llm_metrics_proxy.recorder.store.durable import sync_folder
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")
 

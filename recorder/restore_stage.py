@@ -13,10 +13,12 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import backup_places, backups, database, identity, migrator
-from llm_metrics_proxy.recorder.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.backup import backups, places
+from llm_metrics_proxy.recorder.backup.page_copy import copy_pages
 from llm_metrics_proxy.recorder.errors import RestoreFailed
-from llm_metrics_proxy.recorder.page_copy import copy_pages
+from llm_metrics_proxy.recorder.schema import migrator
+from llm_metrics_proxy.recorder.store import database, identity
+from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
 
 _MIGRATED = "UPDATE recorder_events SET detail = ? WHERE detail LIKE ?"
 _ROOM = 2  # copies: this one, and the WAL of the live file
@@ -33,7 +35,7 @@ def staged(path: Path, backup: Path) -> Iterator[Path]:
     prefix = f"{path.name}.restoring-"
     _sweep(path.parent, prefix)
     try:
-        backup_places.check_room(path.parent, _ROOM * backup.stat().st_size)
+        places.check_room(path.parent, _ROOM * backup.stat().st_size)
         folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
     except OSError as error:
         raise _unprepared(path, error) from error

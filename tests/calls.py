@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from llm_metrics_proxy.recorder import timestamps
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.store import timestamps
+from llm_metrics_proxy.recorder.store.database import open_writer
 
 HOSTILE = "\x1b]0;owned\x07\x9b31m\u202e<script>alert(1)</script>\"'&amp;[red]{{ 7*7 }}\n"
 HARMLESS = r"""\x1b]0;owned\x07\x9b31m\u202e<script>alert(1)</script>"'&amp;[red]{{ 7*7 }}\n"""

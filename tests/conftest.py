@@ -17,9 +17,9 @@ from sqlite_utils import Database
 from demo.scenario import Scenario
 from demo.upstream import Upstream
 from llm_metrics_proxy.migrations import APPLICATION_ID, NAMES, REGISTRY
-from llm_metrics_proxy.recorder import backup_retention
+from llm_metrics_proxy.recorder.backup import retention
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from tests import rig as rigs
 
 # The same examples in every run of CI: a new one is found where somebody looks at it.
@@ -107,7 +107,7 @@ def version_1(db_path: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def nothing_is_young(monkeypatch: pytest.MonkeyPatch) -> None:
     """Backups of this moment may go at once."""
-    monkeypatch.setattr(backup_retention, "YOUNG", timedelta(0))
+    monkeypatch.setattr(retention, "YOUNG", timedelta(0))
 
 
 @pytest.fixture

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from llm_metrics_proxy.recorder import presence
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
 from llm_metrics_proxy.recorder.export import outbox, run
 from llm_metrics_proxy.recorder.export.destination import Batch, Row
 from llm_metrics_proxy.recorder.export.run import Report, export
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.database import open_writer
 from tests.shelf import Shelf
 
 type MakeEvent = Callable[..., CompletionRequest]

@@ -29,7 +29,7 @@ MESSAGES = "/v1/messages"
 JSON = (("content-type", "application/json"),)
 PATIENCE = 10.0
 # A script for mitmdump: rows are there at once, where hundreds of tests wait for one each and none looks at batches.
-AT_ONCE = "from llm_metrics_proxy.recorder import write_loop\n\nwrite_loop._BATCH_SECONDS = 0.005\n"
+AT_ONCE = "from llm_metrics_proxy.recorder.writing import write_loop\n\nwrite_loop._BATCH_SECONDS = 0.005\n"
 
 
 def question(model: str = "gpt-5.5", **fields: object) -> bytes:

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon import abridging
-from llm_metrics_proxy.addon.abridging import LONG_BODY, LONGEST_STRING, Abridged, Strings
+from llm_metrics_proxy.addon.framing import abridging
+from llm_metrics_proxy.addon.framing.abridging import LONG_BODY, LONGEST_STRING, Abridged, Strings
 from llm_metrics_proxy.addon.outcomes import Cause
-from llm_metrics_proxy.addon.quotation import QUOTABLE, quotable
+from llm_metrics_proxy.addon.privacy.quotation import QUOTABLE, quotable
 from tests.fixture import FIXTURES, Message
 from tests.wire import begun, cut_anyhow, cut_at, route_of
 

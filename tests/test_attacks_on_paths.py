@@ -12,17 +12,19 @@ from pathlib import Path
 import pytest
 
 from demo.proxy import ROOT
-from llm_metrics_proxy.recorder import backup, backup_digest, backup_places, backups, rejected, spill_folder
+from llm_metrics_proxy.recorder.backup import backup, backups, digest, places
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
-from llm_metrics_proxy.recorder.rejected import Rejected
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing import rejected
+from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from tests.conftest import MakeEvent
 
 SECONDS = 20
 RECORD = """
 import sys, pathlib
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
 recorder.start()
@@ -162,7 +164,7 @@ def test_a_name_that_a_backup_will_have_is_not_written_through(
     """Somebody knew the millisecond."""
     place = victim.parent / "saved"
     place.mkdir()
-    reserve = backup_places.reserve
+    reserve = places.reserve
 
     def known(folder: Path, name: str) -> tuple[Path, Path]:
         final, unfinished = reserve(folder, name)
@@ -172,7 +174,7 @@ def test_a_name_that_a_backup_will_have_is_not_written_through(
         PLANTED[planted](target, victim)
         return final, unfinished
 
-    monkeypatch.setattr(backup_places, "reserve", known)
+    monkeypatch.setattr(places, "reserve", known)
     with suppress(RecorderError, OSError):
         backup.create(current_db, backup_dir=place)
     assert intact(victim)
@@ -191,11 +193,11 @@ def test_what_only_has_the_name_of_a_backup_is_none(
 
 def test_a_pipe_in_the_place_of_a_digest_hangs_nobody(current_db: Path, tmp_path: Path) -> None:
     made = backup.create(current_db, backup_dir=tmp_path / "saved")
-    backup_digest.path_of(made).unlink()
-    os.mkfifo(backup_digest.path_of(made))
+    digest.path_of(made).unlink()
+    os.mkfifo(digest.path_of(made))
     code = f"""
 from pathlib import Path
-from llm_metrics_proxy.recorder import backups
+from llm_metrics_proxy.recorder.backup.backup import backups
 (one,) = backups.found(Path({str(current_db)!r}), Path({str(made.parent)!r}), verified=True)
 print(one.problem)
 """

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.migrations import APPLICATION_ID
-from llm_metrics_proxy.recorder import backup, backup_places, backup_retention, backups
-from llm_metrics_proxy.recorder.database import connect, open_writer
+from llm_metrics_proxy.recorder.backup import backup, backups, places, retention
+from llm_metrics_proxy.recorder.backup.page_copy import copy_pages
 from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
-from llm_metrics_proxy.recorder.page_copy import copy_pages
+from llm_metrics_proxy.recorder.store.database import connect, open_writer
 
 NAME = re.compile(r"metrics\.db\.\d{8}_\d{6}_\d{3}\.backup")
 
@@ -313,7 +313,7 @@ def test_both_default_places_are_looked_into_but_no_planted_one(
 
 def test_retention_leaves_what_was_made_in_the_last_two_days(version_1: Path, tmp_path: Path) -> None:
     made = [backup.create(version_1, backup_dir=tmp_path / "saved") for _ in range(8)]
-    assert backup_retention.apply(version_1, tmp_path / "saved", keep=1) == []
+    assert retention.apply(version_1, tmp_path / "saved", keep=1) == []
     assert all(file.exists() for file in made)
 
 
@@ -334,7 +334,7 @@ def test_databases_of_one_name_share_a_folder_without_mistaking_each_others_back
     assert ours[0].parent == theirs[0].parent
     assert [file.path for file in backups.found(version_1, folder)] == ours[::-1]
     assert [file.path for file in backups.found(other, folder)] == theirs[::-1]
-    assert backup_retention.apply(version_1, folder, keep=1) == [ours[0]]
+    assert retention.apply(version_1, folder, keep=1) == [ours[0]]
     assert [file.path for file in backups.found(other, folder)] == theirs[::-1]
 
 
@@ -427,12 +427,12 @@ def test_retention_keeps_the_newest_and_the_newest_of_each_version(version_1: Pa
     old = [backup.create(version_1, backup_dir=folder) for _ in range(2)]
     _set_version(version_1, 2)
     new = [backup.create(version_1, backup_dir=folder) for _ in range(5)]
-    assert backup_retention.apply(version_1, folder, keep=7) == []
-    assert backup_retention.apply(version_1, folder, keep=3) == [new[1], new[0], old[0]]
+    assert retention.apply(version_1, folder, keep=7) == []
+    assert retention.apply(version_1, folder, keep=3) == [new[1], new[0], old[0]]
     assert [file.path for file in backups.found(version_1, folder)] == [*new[:1:-1], old[1]]
     assert len(list(folder.iterdir())) == 8  # each with its digest
     with pytest.raises(ValueError, match="at least one"):
-        backup_retention.apply(version_1, folder, keep=0)
+        retention.apply(version_1, folder, keep=0)
 
 
 @pytest.mark.usefixtures("nothing_is_young")
@@ -444,11 +444,11 @@ def test_retention_counts_only_good_ones_and_leaves_what_a_person_has_to_look_at
     _truncated(saved[5])
     _text(saved[0])
     _without_digest(saved[1])
-    assert backup_retention.apply(version_1, folder, keep=2) == [saved[2]]
+    assert retention.apply(version_1, folder, keep=2) == [saved[2]]
     assert [path.exists() for path in saved] == [True, True, False, True, True, True]
     for path in saved[3:]:
         _truncated(path)
-    assert backup_retention.apply(version_1, folder, keep=1) == []
+    assert retention.apply(version_1, folder, keep=1) == []
 
 
 @pytest.mark.usefixtures("nothing_is_young")
@@ -456,7 +456,7 @@ def test_retention_never_deletes_the_newest_one_whatever_the_clock_says(version_
     folder = tmp_path / "saved"
     saved = [backup.create(version_1, backup_dir=folder) for _ in range(4)]
     os.utime(saved[0], (time.time() + 60, time.time() + 60))  # made last, with a clock that was set back
-    assert backup_retention.apply(version_1, folder, keep=1, spared=[saved[1]]) == [saved[2]]
+    assert retention.apply(version_1, folder, keep=1, spared=[saved[1]]) == [saved[2]]
     assert [path.exists() for path in saved] == [True, True, False, True]
 
 
@@ -468,7 +468,7 @@ def test_retention_deletes_no_link_and_nothing_of_another_name(version_1: Path, 
     shutil.copy(saved[0], precious)
     (folder / "metrics.db.20200101_000000_000.backup").symlink_to(precious)
     shutil.copy(saved[0], folder / "metrics.db.mine.backup")
-    assert backup_retention.apply(version_1, folder, keep=1) == [saved[0]]
+    assert retention.apply(version_1, folder, keep=1) == [saved[0]]
     assert precious.exists()
     assert {path.name for path in folder.iterdir()} >= {
         "metrics.db.20200101_000000_000.backup",
@@ -489,8 +489,8 @@ def test_a_moved_database_still_owns_the_backups_beside_it(
 
 
 def test_names_that_are_no_dates_are_no_backups() -> None:
-    assert backup_places.moment_of("metrics.db", "metrics.db.20260230_000000_000.backup") is None
-    assert backup_places.moment_of("metrics.db", "metrics.db.20260228_235959_999.backup") is not None
+    assert places.moment_of("metrics.db", "metrics.db.20260230_000000_000.backup") is None
+    assert places.moment_of("metrics.db", "metrics.db.20260228_235959_999.backup") is not None
 
 
 def _make_backups(path: Path, folder: Path, count: int) -> None:

@@ -14,11 +14,12 @@ from bench.calls import calls
 from bench.fill import fill
 from bench.moments import moments
 from demo.proxy import ROOT
-from llm_metrics_proxy.recorder import check, database
+from llm_metrics_proxy.recorder.care import check
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.timestamps import bound
+from llm_metrics_proxy.recorder.store import database
+from llm_metrics_proxy.recorder.store.timestamps import bound
 
 ROWS, DAYS = 20_000, 10
 UNTIL = datetime(2026, 3, 1, 12, tzinfo=UTC)  # a Sunday

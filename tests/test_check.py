@@ -13,12 +13,12 @@ from click.testing import CliRunner, Result
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder import spill_folder
-from llm_metrics_proxy.recorder.check import check
+from llm_metrics_proxy.recorder.care.check import check
 from llm_metrics_proxy.recorder.commands.check import check as check_command
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import spill_folder
 from tests.test_database import damage, damage_unseen
 
 type MakeEvent = Callable[..., CompletionRequest]

@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from demo.proxy import ROOT
-from llm_metrics_proxy.addon.settings import OPTIONS
-from llm_metrics_proxy.recorder.cli import main
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.addon.starting.settings import OPTIONS
+from llm_metrics_proxy.recorder.commands.cli import main
+from llm_metrics_proxy.recorder.recorder import Recorder
 from tests import container
 
 # Ours: those of others are run as their makers made them.

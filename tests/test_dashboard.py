@@ -23,9 +23,9 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.database import open_writer
 from tests import live_page
 from tests.live_page import CHARTS, METRICS, ROOT, TABLES, Browser, Card, Server
 

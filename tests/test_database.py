@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder.database import get_db_path, open_writer
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.database import get_db_path, open_writer
 
 
 def test_the_option_comes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_missing_permissions_end_the_start(current_db: Path, what: str, mode: in
     target = current_db if what == "file" else current_db.parent
     target.chmod(mode)
     code = "import sys, pathlib; "
-    code += "from llm_metrics_proxy.recorder.worker import Recorder; Recorder(pathlib.Path(sys.argv[1])).open()"
+    code += "from llm_metrics_proxy.recorder.recorder import Recorder; Recorder(pathlib.Path(sys.argv[1])).open()"
     result = without_privileges(code, current_db)
     target.chmod(0o700)
     assert result.returncode == 1

@@ -12,7 +12,7 @@ import zstandard
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.decoding import LIMIT, Decoder, TooLarge, Undecodable, decoder_for
+from llm_metrics_proxy.addon.framing.decoding import LIMIT, Decoder, TooLarge, Undecodable, decoder_for
 from tests.wire import CODINGS, cut_at, encoded
 
 _MIB = 1024 * 1024

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.conftest import MakeEvent
 
 PAGES = sorted((Path(__file__).parent.parent / "docs").glob("*.md"))

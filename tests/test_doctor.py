@@ -27,11 +27,10 @@ from cryptography.x509.oid import NameOID
 
 from demo.certificates import Authority
 from demo.proxy import clean_environment
-from llm_metrics_proxy.recorder import spill_folder
-from llm_metrics_proxy.recorder.clients.bundle import bundle_of
-from llm_metrics_proxy.recorder.clients.proxy_url import parse
-from llm_metrics_proxy.recorder.clients.signature import Signature
-from llm_metrics_proxy.recorder.clients.variables import sh_line, variables
+from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of
+from llm_metrics_proxy.recorder.client_setup.proxy_url import parse
+from llm_metrics_proxy.recorder.client_setup.signature import Signature
+from llm_metrics_proxy.recorder.client_setup.variables import sh_line, variables
 from llm_metrics_proxy.recorder.doctor import (
     authority,
     listener,
@@ -46,6 +45,7 @@ from llm_metrics_proxy.recorder.doctor import (
 from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
 from llm_metrics_proxy.recorder.doctor.port import Found
 from llm_metrics_proxy.recorder.doctor.result import Check, ok
+from llm_metrics_proxy.recorder.store import spill_folder
 from tests.rig import PATIENCE, Rig, started
 
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
@@ -408,7 +408,7 @@ def test_the_process_behind_a_port_is_found_and_nobody_is_invented() -> None:
 
 
 def health(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "llm_metrics_proxy.recorder.health", *arguments]
+    command = [sys.executable, "-m", "llm_metrics_proxy.recorder.care.health", *arguments]
     return subprocess.run(command, env=os.environ | env, capture_output=True, text=True, check=False)
 
 
@@ -455,7 +455,7 @@ def test_what_cannot_be_asked_is_not_healthy(url: str) -> None:
 
 def test_the_health_check_imports_nothing_that_takes_time() -> None:
     heavy = ("click", "sqlite3", "sqlite_utils", "mitmproxy", "msgspec", "asyncio", "certifi")
-    code = "import sys; from llm_metrics_proxy.recorder import health; "
+    code = "import sys; from llm_metrics_proxy.recorder.care import health; "
     code += f"sys.exit(','.join(m for m in {heavy!r} if m in sys.modules) or 0)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -9,7 +9,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backup
 from soak.watch import Watched
 from tests.rig import JSON, Reply, Rig, at_once, eventually, question, started
 

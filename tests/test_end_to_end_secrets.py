@@ -14,7 +14,7 @@ import pytest
 from demo.proxy import Proxy
 from demo.scenario import End, Scenario, Step
 from demo.upstream import Upstream
-from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backup
 from tests.rig import CHAT, JSON, OPENAI, Rig, Row, at_once, eventually
 
 QUOTES = "Incorrect API key provided: {0}. You can find your API key at https://example.org/{0}."

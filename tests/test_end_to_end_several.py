@@ -16,7 +16,7 @@ import pytest
 
 from demo import openai_answers
 from demo.proxy import ADDON, ROOT, clean_environment
-from llm_metrics_proxy.recorder import presence
+from llm_metrics_proxy.recorder.store import presence
 from tests.rig import Rig, eventually, question, started
 
 SCRIPT = ROOT / "scripts" / "run-proxies"

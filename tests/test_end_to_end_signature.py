@@ -10,8 +10,8 @@ import pytest
 
 from demo import openai_answers
 from demo.certificates import Authority
-from llm_metrics_proxy.recorder import presence
-from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, STATUS_PATH, fingerprint, read
+from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH, fingerprint, read
+from llm_metrics_proxy.recorder.store import presence
 from tests.rig import ANTHROPIC, CHAT, MESSAGES, Reply, Rig, question, started
 from tests.wire_ends import HTTP1, HTTP2, connect
 

@@ -14,9 +14,9 @@ import pytest
 from demo import openai_answers
 from demo.proxy import ADDON, ROOT, clean_environment
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder import spill
-from llm_metrics_proxy.recorder.spill_folder import folder_of
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of
+from llm_metrics_proxy.recorder.writing import spill
 from tests.rig import PATIENCE, eventually, question, started
 
 MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]

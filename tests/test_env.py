@@ -14,11 +14,11 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from demo.proxy import clean_environment
-from llm_metrics_proxy.recorder.cli import main
-from llm_metrics_proxy.recorder.clients.bundle import BUNDLE_NAME, CA_NAME
-from llm_metrics_proxy.recorder.clients.proxy_url import without_password
-from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, STATUS_PATH, read
-from llm_metrics_proxy.recorder.clients.variables import ADDING, LINES, REPLACING
+from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME, CA_NAME
+from llm_metrics_proxy.recorder.client_setup.proxy_url import without_password
+from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH, read
+from llm_metrics_proxy.recorder.client_setup.variables import ADDING, LINES, REPLACING
+from llm_metrics_proxy.recorder.commands.cli import main
 from tests.rig import Rig
 
 URL = "http://team:x@127.0.0.1:8080"

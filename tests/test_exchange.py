@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.complaints import Complaints
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.reading import Reading
+from llm_metrics_proxy.addon.starting.complaints import Complaints
 from llm_metrics_proxy.addon.taps import observing
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.wire import CODINGS, MS, begun, cut_at, encoded, exchange, sse

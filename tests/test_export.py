@@ -10,15 +10,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from llm_metrics_proxy.recorder import identity, status, watermarks
-from llm_metrics_proxy.recorder.background import open_background
-from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.care import status
+from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.events import new_event_id
 from llm_metrics_proxy.recorder.export import delivery, outbox
 from llm_metrics_proxy.recorder.export.destination import Batch, Row, Unacceptable
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
+from llm_metrics_proxy.recorder.store import identity, watermarks
+from llm_metrics_proxy.recorder.store.background import open_background
 from tests.exports import ROWS, MakeEvent, add, ask, execute, fill, following, hurry, recording, stored
 from tests.shelf import Shelf
 

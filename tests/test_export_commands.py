@@ -13,7 +13,7 @@ from llm_metrics_proxy.recorder.export.run import Report
 from llm_metrics_proxy.recorder.export.telling import telling
 from tests.rig import eventually
 
-_MAIN = "from llm_metrics_proxy.recorder.cli import main; main()"
+_MAIN = "from llm_metrics_proxy.recorder.commands.cli import main; main()"
 
 
 def run(*arguments: str, without: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder import backup, presence, restore
+from llm_metrics_proxy.recorder import restore
+from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
 from llm_metrics_proxy.recorder.export import outbox, run
 from llm_metrics_proxy.recorder.export.destination import Batch, Row, Unavailable
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
+from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.database import open_writer
 from tests.exports import ROWS, MakeEvent, add, ask, execute, fails, fill, following, hurry, stored
 from tests.shelf import Forgetful, Shelf
 

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from llm_metrics_proxy.recorder import prune, status, timestamps
-from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.care import status
+from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export import cursors, run
+from llm_metrics_proxy.recorder.export import run
 from llm_metrics_proxy.recorder.export.destination import Unavailable
 from llm_metrics_proxy.recorder.export.run import Report, export
+from llm_metrics_proxy.recorder.store import cursors, timestamps
+from llm_metrics_proxy.recorder.upkeep import prune
 from tests.exports import ROWS, MakeEvent, add, execute, fails, fill, following, hurry
 from tests.shelf import Shelf
 

@@ -11,12 +11,13 @@ from typing import Self
 import pytest
 from sqlite_utils import Database
 
-from llm_metrics_proxy.recorder import presence, write_loop
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.live_file import LiveFile
-from llm_metrics_proxy.recorder.spill import files
-from llm_metrics_proxy.recorder.spill_folder import folder_of, make
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
+from llm_metrics_proxy.recorder.writing import write_loop
+from llm_metrics_proxy.recorder.writing.live_file import LiveFile
+from llm_metrics_proxy.recorder.writing.spill import files
 from tests.test_worker import ask, rows, wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]

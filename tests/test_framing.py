@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.abridging import Abridged
-from llm_metrics_proxy.addon.aws_framing import EventStream
-from llm_metrics_proxy.addon.body import Body
-from llm_metrics_proxy.addon.decoding import LIMIT, TooLarge, Undecodable
-from llm_metrics_proxy.addon.framing import Event, Framing, Payload, ServerSentEvents
-from llm_metrics_proxy.addon.json_framing import ArrayItems, Ignored, Lines, Whole
+from llm_metrics_proxy.addon.framing.abridging import Abridged
+from llm_metrics_proxy.addon.framing.aws_framing import EventStream
+from llm_metrics_proxy.addon.framing.body import Body
+from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable
+from llm_metrics_proxy.addon.framing.framing import Event, Framing, Payload, ServerSentEvents
+from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole
 from tests.wire import cut_at
 
 _CUTS = st.lists(st.integers(min_value=0), max_size=12)

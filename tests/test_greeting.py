@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.addon.greeting import export_lines, greeting, public_addresses
-from llm_metrics_proxy.recorder.clients.bundle import BUNDLE_NAME, write_bundle
+from llm_metrics_proxy.addon.starting.greeting import export_lines, greeting, public_addresses
+from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME, write_bundle
 
 _PROC = Path("/proc/version")
 

@@ -18,7 +18,7 @@ from hostile.exchange import Ends
 from hostile.kinds import KINDS, drawn
 from hostile.traffic import Traffic
 from hostile.verdict import promises, secrets
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from soak.client import trusting
 from soak.watch import Sample
 from tests.conftest import MakeEvent

@@ -11,13 +11,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner, Result
 
-from llm_metrics_proxy.recorder import foreign_rows, importing, startup
+from llm_metrics_proxy.recorder.care import foreign_rows, importing
 from llm_metrics_proxy.recorder.commands.importing import import_command
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_reader, open_writer
 from llm_metrics_proxy.recorder.errors import ImportFailed
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.schema import startup
+from llm_metrics_proxy.recorder.store.database import open_reader, open_writer
 
 DATABASES = Path(__file__).parent / "databases"
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.decoding import LIMIT, Undecodable, decoder_for
+from llm_metrics_proxy.addon.framing.decoding import LIMIT, Undecodable, decoder_for
 from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
 from tests.wire import CODINGS, cut_anyhow, cut_at, encoded
 

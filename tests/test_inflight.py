@@ -8,11 +8,11 @@ from typing import override
 
 import pytest
 
-from llm_metrics_proxy.addon.complaints import Complaints
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.outcomes import Cause
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.test_worker import ask, rows
 from tests.wire import MS, exchange, sse
 

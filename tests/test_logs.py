@@ -14,8 +14,8 @@ import pytest
 
 from demo import openai_answers
 from demo.proxy import ADDON, ROOT, Proxy, clean_environment
-from llm_metrics_proxy.addon import json_lines
-from llm_metrics_proxy.addon.complaints import Complaints
+from llm_metrics_proxy.addon.starting import json_lines
+from llm_metrics_proxy.addon.starting.complaints import Complaints
 from llm_metrics_proxy.recorder.reporting import Reporter, say
 from tests.rig import PATIENCE, Rig, eventually, question, started
 from tests.test_end_to_end_start import MITMDUMP

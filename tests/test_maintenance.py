@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder import backup, backups, maintenance
+from llm_metrics_proxy.recorder.backup import backup, backups
 from llm_metrics_proxy.recorder.errors import BadDuration
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.maintenance import Maintenance
-from llm_metrics_proxy.recorder.spill_folder import folder_of, make
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
+from llm_metrics_proxy.recorder.upkeep import maintenance
+from llm_metrics_proxy.recorder.upkeep.maintenance import Maintenance
 from tests.test_worker import rows, wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]

@@ -10,7 +10,7 @@ from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.commands.migrate import migrate
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.test_migrations import assert_version
 
 

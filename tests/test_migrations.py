@@ -24,10 +24,11 @@ from llm_metrics_proxy.migrations import (
     REGISTRY,
     m0001_completion_requests,
 )
-from llm_metrics_proxy.recorder import database, migration_plan, migrator, schema, startup
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
-from llm_metrics_proxy.recorder.migration_plan import migrate_plan
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.schema import migration_plan, migrator, startup
+from llm_metrics_proxy.recorder.schema.migration_plan import migrate_plan
+from llm_metrics_proxy.recorder.store import database, expected_schema
 
 VERSION_1_COLUMNS = """
 id INTEGER, timestamp TEXT, success BOOLEAN, status_code INTEGER, response_time_ms INTEGER, model TEXT, origin TEXT,
@@ -47,7 +48,7 @@ rate_limit_remaining_requests INTEGER, rate_limit_remaining_tokens INTEGER, serv
 SPAWN = multiprocessing.get_context("spawn")
 # Starts in milliseconds, from a process without threads.
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.startup", "tests.test_migrations"])
+FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.schema.startup", "tests.test_migrations"])
 
 RELEASED = Path(__file__).parent / "databases"
 STARTERS = 4
@@ -284,7 +285,7 @@ def test_every_released_version_upgrades_to_the_newest_with_all_its_rows(
         assert [row[: len(old)] for row, old in zip(after, rows, strict=True)] == rows
         assert all(value is None for row, old in zip(after, rows, strict=True) for value in row[len(old) :])
     with closing(sqlite3.connect(db_path)) as connection:
-        assert schema.differences(connection, CURRENT_SCHEMA_VERSION) == []
+        assert expected_schema.differences(connection, CURRENT_SCHEMA_VERSION) == []
 
 
 def test_ids_that_were_given_out_before_are_not_given_out_again(db_path: Path, tmp_path: Path) -> None:
@@ -351,7 +352,7 @@ def test_a_table_that_differs_in_any_way_is_not_ours(db_path: Path, old: str, ne
     with closing(sqlite3.connect(db_path)) as connection:
         connection.execute(sql)
         connection.execute(m0001_completion_requests.SCHEMA_VERSION)
-        assert schema.differences(connection, 1) == ["table completion_requests is not as it was made"]
+        assert expected_schema.differences(connection, 1) == ["table completion_requests is not as it was made"]
 
 
 def _add_a_view_and_a_trigger() -> None:
@@ -362,11 +363,11 @@ def _add_a_view_and_a_trigger() -> None:
 
     db = Database(memory=True)
     REGISTRY.apply(db)
-    assert schema.differences(db.conn, CURRENT_SCHEMA_VERSION) == []
+    assert expected_schema.differences(db.conn, CURRENT_SCHEMA_VERSION) == []
     db.execute("DROP VIEW calls")
     db.execute("DROP TRIGGER seen")
     db.execute("CREATE TRIGGER seen AFTER INSERT ON unrecognised BEGIN SELECT 2; END")
-    found = schema.differences(db.conn, CURRENT_SCHEMA_VERSION)
+    found = expected_schema.differences(db.conn, CURRENT_SCHEMA_VERSION)
     assert sorted(found) == ["trigger seen is not as it was made", "view calls is missing"]
     db.close()
 

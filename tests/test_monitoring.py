@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import pytest
 
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from monitoring import __main__ as making
 from monitoring import dashboard, queries, rules
 from tests.calls import any_calls, call, write

@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
-from llm_metrics_proxy.recorder import ago, percentile
+from llm_metrics_proxy.recorder.commands import ago
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.figures import percentile
+from llm_metrics_proxy.recorder.store.database import open_writer
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -223,7 +224,7 @@ def test_no_other_command_pays_for_what_ours_need() -> None:
     script = """if True:
         import sys
         import sqlite_utils.cli
-        assert "llm_metrics_proxy.recorder.plugin" in sys.modules
+        assert "llm_metrics_proxy.recorder.commands.plugin" in sys.modules
         print(*sorted(name for name in sys.modules if name.partition(".")[0] in
             ("llm_metrics_proxy", "mitmproxy", "msgspec", "rich", "jinja2", "markupsafe", "xml")))
     """
@@ -231,25 +232,25 @@ def test_no_other_command_pays_for_what_ours_need() -> None:
     assert done.stdout.split() == [
         "llm_metrics_proxy",
         "llm_metrics_proxy.recorder",
-        "llm_metrics_proxy.recorder.ago",
+        "llm_metrics_proxy.recorder.commands.ago",
         "llm_metrics_proxy.recorder.commands",
         "llm_metrics_proxy.recorder.commands.common",
         "llm_metrics_proxy.recorder.commands.llm_report",
         "llm_metrics_proxy.recorder.commands.llm_top",
         "llm_metrics_proxy.recorder.commands.to_stdout",
-        "llm_metrics_proxy.recorder.duration",
+        "llm_metrics_proxy.recorder.store.duration",
         "llm_metrics_proxy.recorder.errors",
-        "llm_metrics_proxy.recorder.percentile",
-        "llm_metrics_proxy.recorder.plugin",
+        "llm_metrics_proxy.recorder.figures.percentile",
+        "llm_metrics_proxy.recorder.commands.plugin",
         "llm_metrics_proxy.recorder.printable",
-        "llm_metrics_proxy.recorder.timestamps",
+        "llm_metrics_proxy.recorder.store.timestamps",
     ]
 
 
 def test_the_recorder_knows_nothing_of_the_plugin() -> None:
     script = """if True:
         import sys
-        from llm_metrics_proxy.recorder import worker
+        from llm_metrics_proxy.recorder import recorder
         of_ours = {f"llm_metrics_proxy.recorder.{name}" for name in ("plugin", "percentile")}
         assert not ({"rich", "jinja2"} | of_ours) & set(sys.modules)
     """

@@ -16,19 +16,19 @@ import pytest
 
 from fleet.server import Server, binaries
 from llm_metrics_proxy.migrations import views as sqlite_views
-from llm_metrics_proxy.recorder import rollup
-from llm_metrics_proxy.recorder.background import open_background
-from llm_metrics_proxy.recorder.counters import Gap
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.export import account, outbox
 from llm_metrics_proxy.recorder.export.destination import Batch, Position
 from llm_metrics_proxy.recorder.export.postgres import views
 from llm_metrics_proxy.recorder.export.postgres.destination import Postgres
-from llm_metrics_proxy.recorder.histogram import RELATIVE_ERROR
-from llm_metrics_proxy.recorder.ledger import Ledger
-from llm_metrics_proxy.recorder.timestamps import bound
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.figures.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.counters import Gap
+from llm_metrics_proxy.recorder.store.ledger import Ledger
+from llm_metrics_proxy.recorder.store.timestamps import bound
 from tests.calls import call
 
 pytest_plugins = ["tests.postgres_server"]

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder import presence
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.presence import Presence
-from llm_metrics_proxy.recorder.spill_folder import folder_of
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.presence import Presence
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of
 from tests.test_worker import wait_until
 
 _LIVE = """
 import sys, pathlib, time
 sys.path.insert(0, sys.argv[2])
-from llm_metrics_proxy.recorder.presence import Presence
+from llm_metrics_proxy.recorder.store.presence import Presence
 one = Presence(pathlib.Path(sys.argv[1]), "other")
 one.appear()
 one.share()

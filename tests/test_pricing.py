@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from llm_metrics_proxy.recorder import price_file
-from llm_metrics_proxy.recorder.call import Call
 from llm_metrics_proxy.recorder.errors import BadPrices
-from llm_metrics_proxy.recorder.list_prices import SOURCE
-from llm_metrics_proxy.recorder.price_file import OwnPrices
-from llm_metrics_proxy.recorder.pricing import UNKNOWN, Cost, cost_of
+from llm_metrics_proxy.recorder.prices import price_file
+from llm_metrics_proxy.recorder.prices.call import Call
+from llm_metrics_proxy.recorder.prices.list_prices import SOURCE
+from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
+from llm_metrics_proxy.recorder.prices.pricing import UNKNOWN, Cost, cost_of
 from tests.test_conformance import _CASES, _at_once, _Case
 
 NOWHERE = Path("/nonexistent/metrics.db")
@@ -489,7 +489,8 @@ def test_pricing_never_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_proxys_process_never_imports_the_list() -> None:
     code = "import sys; from llm_metrics_proxy.addon import capture; "
-    code += "from llm_metrics_proxy.recorder import cli, worker; print('genai_prices' in sys.modules)"
+    code += "from llm_metrics_proxy.recorder.commands import cli; "
+    code += "from llm_metrics_proxy.recorder import recorder; print('genai_prices' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
     )

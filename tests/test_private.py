@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from llm_metrics_proxy.addon.authority import guard
-from llm_metrics_proxy.recorder import backup, spill_folder
+from llm_metrics_proxy.addon.starting.authority import guard
+from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.commands.check import check
-from llm_metrics_proxy.recorder.spill import files
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing.spill import files
 from tests.conftest import MakeEvent
 from tests.rig import Rig, at_once, eventually, question, started
 

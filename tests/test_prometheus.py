@@ -18,12 +18,12 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
-from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.export.prometheus import address, counting, facts, keeper
 from llm_metrics_proxy.recorder.export.prometheus.server import MOST_CLIENTS
-from llm_metrics_proxy.recorder.reader import reader
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.reader import reader
 from tests.calls import any_calls, write
 from tests.prometheus_rig import PROMTOOL, Figures, needs_prometheus, parsed, serving
 from tests.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
@@ -402,9 +402,8 @@ def test_all_addresses_are_served_with_a_warning(filled: Path) -> None:
 
 
 def test_without_the_extra_a_sentence_says_so(filled: Path) -> None:
-    code = (
-        "import sys; sys.modules['prometheus_client'] = None; from llm_metrics_proxy.recorder.cli import main; main()"
-    )
+    code = "import sys; sys.modules['prometheus_client'] = None; "
+    code += "from llm_metrics_proxy.recorder.commands.cli import main; main()"
     command = [sys.executable, "-c", code, "serve", "--prometheus", ":0", "--db", str(filled)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -414,7 +413,7 @@ def test_without_the_extra_a_sentence_says_so(filled: Path) -> None:
 
 
 def test_no_other_command_waits_for_what_serve_imports() -> None:
-    code = "import sys; from llm_metrics_proxy.recorder import cli; "
+    code = "import sys; from llm_metrics_proxy.recorder.commands import cli; "
     code += "print(sorted({'prometheus_client', 'tenacity', 'wsgiref'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

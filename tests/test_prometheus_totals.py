@@ -11,16 +11,18 @@ from typing import Any
 
 import pytest
 
-from llm_metrics_proxy.recorder import backup, presence, prune, watermarks
-from llm_metrics_proxy.recorder.database import open_writer
-from llm_metrics_proxy.recorder.export import cursors, outbox
+from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder.export import outbox
 from llm_metrics_proxy.recorder.export.prometheus import counting, facts, families, saved, totals
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME, Counting
 from llm_metrics_proxy.recorder.export.prometheus.labels import LONGEST, OTHER, UNKNOWN, Labels
 from llm_metrics_proxy.recorder.export.prometheus.totals import TIME_BOUNDS, TOKENS, Kind, Totals
-from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.store import cursors, presence, watermarks
+from llm_metrics_proxy.recorder.store.database import open_writer
+from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.upkeep import prune
 from tests.calls import any_calls, call, write
 
 DAY = timedelta(days=1)

@@ -13,13 +13,14 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from llm_metrics_proxy.recorder import presence, prune, slices, timestamps, vacuum
 from llm_metrics_proxy.recorder.commands.prune import prune as prune_command
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import presence, slices, timestamps
+from llm_metrics_proxy.recorder.store.database import open_writer
+from llm_metrics_proxy.recorder.upkeep import prune, vacuum
 
 type MakeEvent = Callable[..., CompletionRequest]
 

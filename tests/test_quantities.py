@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from llm_metrics_proxy.recorder import quantities
-from llm_metrics_proxy.recorder.quantities import count, dollars, length, many, milliseconds, rate
+from llm_metrics_proxy.recorder.figures import quantities
+from llm_metrics_proxy.recorder.figures.quantities import count, dollars, length, many, milliseconds, rate
 
 
 @pytest.mark.parametrize(

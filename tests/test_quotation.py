@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.masking import MASK
-from llm_metrics_proxy.addon.quotation import quotable, without_quotations
+from llm_metrics_proxy.addon.privacy.masking import MASK
+from llm_metrics_proxy.addon.privacy.quotation import quotable, without_quotations
 
 _PROMPT = "My neighbour Eve Adams lives in Elm Street 7 and her PIN is 4711."
 _SPOKEN = 'Größe «β» - 東京タワーはとても高いです and 🏞 at "dawn" on Tuesday\\n'

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.addon.settings import OPTIONS
-from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.addon.starting.settings import OPTIONS
+from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.events import CompletionRequest
 
 _ROOT = Path(__file__).parent.parent

@@ -17,29 +17,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from llm_metrics_proxy.recorder import (
-    presence,
-    price_file,
-    recost_report,
-    rollup,
-    rollup_check,
-    upkeep,
-    upkeep_process,
-    watermarks,
-)
-from llm_metrics_proxy.recorder.background import open_background
 from llm_metrics_proxy.recorder.commands.recost import recost as recost_command
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.errors import BadPrices, DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.list_prices import SOURCE
-from llm_metrics_proxy.recorder.price_file import OwnPrices
-from llm_metrics_proxy.recorder.recost import Span, recost
-from llm_metrics_proxy.recorder.rollup_costs import change_costs
-from llm_metrics_proxy.recorder.spill_folder import folder_of, make
-from llm_metrics_proxy.recorder.upkeep_process import UpkeepProcess
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.figures import rollup, rollup_check
+from llm_metrics_proxy.recorder.prices import price_file, recost_report
+from llm_metrics_proxy.recorder.prices.list_prices import SOURCE
+from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
+from llm_metrics_proxy.recorder.prices.recost import Span, recost
+from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import presence, watermarks
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.database import open_writer
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
+from llm_metrics_proxy.recorder.upkeep import upkeep, upkeep_process
+from llm_metrics_proxy.recorder.upkeep.upkeep_process import UpkeepProcess
 from tests.test_worker import ask, run, wait_until, write_lock
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -238,7 +232,7 @@ def test_what_was_stopped_goes_on_where_it_was(fill: Fill) -> None:
 
 def test_what_was_killed_goes_on_where_it_was(fill: Fill) -> None:
     path = fill(*[{}] * MANY)
-    arguments = [sys.executable, "-m", "llm_metrics_proxy.recorder.upkeep", str(path)]
+    arguments = [sys.executable, "-m", "llm_metrics_proxy.recorder.upkeep.upkeep", str(path)]
     for number in range(3):
         before = watermark(path)
         with subprocess.Popen(arguments, cwd=Path(__file__).parents[1]) as process:
@@ -356,7 +350,7 @@ RECORDER = """
 import os, pathlib, sqlite3, sys, threading, time
 sys.path.insert(0, sys.argv[2])
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 path = pathlib.Path(sys.argv[1])
 recorder = Recorder(path, upkeep_interval=0.1)
 recorder.open()
@@ -498,7 +492,7 @@ def test_the_end_waits_for_no_process_and_leaves_none(fill: Fill, monkeypatch: p
         one.start()
         wait_until(lambda: bool(set(children()) - before), 10)
         (pid,) = set(children()) - before
-        wait_until(lambda: b"llm_metrics_proxy.recorder.upkeep" in Path(f"/proc/{pid}/cmdline").read_bytes(), 10)
+        wait_until(lambda: b"llm_metrics_proxy.recorder.upkeep.upkeep" in Path(f"/proc/{pid}/cmdline").read_bytes(), 10)
         environment = Path(f"/proc/{pid}/environ").read_bytes()
         assert b"PYTHONPATH=" in environment
         assert b"made-up" not in environment

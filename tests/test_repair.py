@@ -10,12 +10,12 @@ import pytest
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder import table_backup
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
-from llm_metrics_proxy.recorder.repair import Repaired, repair
-from llm_metrics_proxy.recorder.schema import differences
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.schema import table_backup
+from llm_metrics_proxy.recorder.schema.repair import Repaired, repair
+from llm_metrics_proxy.recorder.store.database import open_writer
+from llm_metrics_proxy.recorder.store.expected_schema import differences
 
 INSERT = """
     INSERT INTO completion_requests

@@ -17,11 +17,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.recorder import timestamps
-from llm_metrics_proxy.recorder.reader import reader
 from llm_metrics_proxy.recorder.report import charts, content, page, scale
 from llm_metrics_proxy.recorder.report.charts import Bar, Frame, Point
 from llm_metrics_proxy.recorder.report.content import Content
+from llm_metrics_proxy.recorder.store import timestamps
+from llm_metrics_proxy.recorder.store.reader import reader
 from tests.calls import HARMLESS, HOSTILE, any_calls, call, write
 from tests.test_top import figures_of
 

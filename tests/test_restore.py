@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder import backup, presence
-from llm_metrics_proxy.recorder.database import open_writer
+from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, RecorderError, RestoreFailed
+from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import Restored, restore
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.database import open_writer
 
 ROWS = 3_000  # enough for several steps of a copy
 INSERT = """

@@ -13,18 +13,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from llm_metrics_proxy.recorder import prune, rollup, watermarks
-from llm_metrics_proxy.recorder.background import open_background
-from llm_metrics_proxy.recorder.check import check
-from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.care.check import check
+from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_reader
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.histogram import RELATIVE_ERROR
-from llm_metrics_proxy.recorder.metrics import Figures, Metrics
-from llm_metrics_proxy.recorder.rollup_costs import change_costs
-from llm_metrics_proxy.recorder.timestamps import bound
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.figures.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.figures.metrics import Figures, Metrics
+from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import watermarks
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.database import open_reader
+from llm_metrics_proxy.recorder.store.timestamps import bound
+from llm_metrics_proxy.recorder.upkeep import prune
 
 type MakeEvent = Callable[..., CompletionRequest]
 type MakeEvents = Callable[..., list[CompletionRequest]]

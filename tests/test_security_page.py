@@ -11,10 +11,10 @@ import pytest
 
 from demo.proxy import ROOT
 from llm_metrics_proxy.addon import row
-from llm_metrics_proxy.addon.decoding import LIMIT
-from llm_metrics_proxy.addon.masking import masked
+from llm_metrics_proxy.addon.framing.decoding import LIMIT
+from llm_metrics_proxy.addon.privacy.masking import masked
 from llm_metrics_proxy.addon.providers import errors, usage, values
-from llm_metrics_proxy.recorder import ledger
+from llm_metrics_proxy.recorder.store import ledger
 from tests.rig import at_once, question, started
 
 PAGE = (ROOT / "SECURITY.md").read_text()
@@ -46,8 +46,10 @@ def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
 
 def test_the_proxys_process_imports_nothing_that_reaches_out(tmp_path: Path) -> None:
     """Of our own packages: mitmproxy has its own clients, which it uses for what passes."""
-    code = "import sys; from llm_metrics_proxy.addon import row, settings; "
-    code += "from llm_metrics_proxy.recorder import worker; "
+    code = (
+        "import sys; from llm_metrics_proxy.addon import row; from llm_metrics_proxy.addon.starting import settings; "
+    )
+    code += "from llm_metrics_proxy.recorder import recorder; "
     code += "print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert not {"requests", "httpx", "urllib3", "aiohttp", "genai_prices", "http.client"} & set(loaded.split())

@@ -16,8 +16,8 @@ import pytest
 
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.row import Opening
-from llm_metrics_proxy.addon.session import Session
-from llm_metrics_proxy.addon.sessions import match_session, session_of
+from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
+from llm_metrics_proxy.addon.websocket_protocols.session import Session
 from llm_metrics_proxy.recorder.events import CompletionRequest, timestamp_of
 from tests.wire import MS
 

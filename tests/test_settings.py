@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.settings import OPTIONS, BadOption, check_given, parse
+from llm_metrics_proxy.addon.starting.settings import OPTIONS, BadOption, check_given, parse
 
 _DEFAULTS: dict[str, str | None] = dict.fromkeys(OPTIONS)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from demo.proxy import ROOT
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from soak.client import trusting
 from soak.traffic import Traffic
 from soak.verdict import Result, promises

@@ -16,17 +16,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.recorder import rejected, reserve, spill
-from llm_metrics_proxy.recorder.aside import Aside
-from llm_metrics_proxy.recorder.counters import Counters, Gap, Tally
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised, new_event_id
-from llm_metrics_proxy.recorder.rejected import Rejected
-from llm_metrics_proxy.recorder.replay import PIECE_LINES, Replay
+from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.reporting import Reporter
-from llm_metrics_proxy.recorder.spill import Record, Spill
-from llm_metrics_proxy.recorder.spill_folder import folder_of, make
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.store import reserve
+from llm_metrics_proxy.recorder.store.counters import Counters, Gap, Tally
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
+from llm_metrics_proxy.recorder.writing import rejected, spill
+from llm_metrics_proxy.recorder.writing.aside import Aside
+from llm_metrics_proxy.recorder.writing.rejected import Rejected
+from llm_metrics_proxy.recorder.writing.replay import PIECE_LINES, Replay
+from llm_metrics_proxy.recorder.writing.spill import Record, Spill
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -172,8 +173,8 @@ def test_what_could_not_be_written_whole_leaves_nothing_of_itself(db_path: Path)
     code = """
 import os, resource, signal, sys, pathlib
 sys.path.insert(0, sys.argv[2])
-from llm_metrics_proxy.recorder.spill import Spill, files
-from llm_metrics_proxy.recorder.spill_folder import folder_of
+from llm_metrics_proxy.recorder.writing.spill import Spill, files
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = pathlib.Path(sys.argv[1])
 spill = Spill(path, "host-1-1")
@@ -310,7 +311,7 @@ def test_kills_during_replay_neither_lose_nor_repeat(current_db: Path, make_even
     code = """
 import sys, pathlib, time
 sys.path.insert(0, sys.argv[2])
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
 print("open", flush=True)

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from llm_metrics_proxy.addon import start
-from llm_metrics_proxy.addon.complaints import Complaints
-from llm_metrics_proxy.recorder.clients.bundle import BUNDLE_NAME
+from llm_metrics_proxy.addon.starting import start
+from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME
 
 
 def _greet(confdir: Path, caplog: pytest.LogCaptureFixture) -> list[str]:

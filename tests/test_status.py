@@ -15,10 +15,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder import backup, sqlite_defects, status, table_backup, timestamps
-from llm_metrics_proxy.recorder.cli import main
+from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder.care import status
+from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.schema import table_backup
+from llm_metrics_proxy.recorder.store import sqlite_defects, timestamps
 from tests.test_worker import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -327,7 +330,13 @@ def test_it_runs_as_a_program_of_its_own_while_a_recorder_writes(
         other.execute("BEGIN IMMEDIATE")  # in the middle of a transaction, which no reader waits for
         for _ in range(50):
             recorder.submit(make_event())
-        command = [sys.executable, "-c", "from llm_metrics_proxy.recorder.cli import main; main()", "status", "--json"]
+        command = [
+            sys.executable,
+            "-c",
+            "from llm_metrics_proxy.recorder.commands.cli import main; main()",
+            "status",
+            "--json",
+        ]
         environment = {**os.environ, "LLM_METRICS_DB": str(db_path), "PYTHONPATH": str(Path(__file__).parents[1])}
         done = subprocess.run(command, env=environment, cwd=db_path.parent, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")

@@ -14,10 +14,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from llm_metrics_proxy.recorder import timestamps, top, top_table
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.reader import reader
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import timestamps
+from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.top import table, top
 from tests.calls import HARMLESS, HOSTILE, any_calls, call, write
 
 SQLITE_UTILS = str(Path(sys.executable).with_name("sqlite-utils"))
@@ -57,7 +58,7 @@ def collected(path: Path, window: timedelta = HOUR, by: top.By = "model") -> top
 def drawn(taken: top.Top, width: int | None, height: int | None = None) -> list[str]:
     console = Console(width=width or 1000, height=height, force_terminal=False, highlight=False)
     with console.capture() as captured:
-        console.print(top_table.table(taken, width=width, height=height))
+        console.print(table.table(taken, width=width, height=height))
     return captured.get().splitlines()
 
 

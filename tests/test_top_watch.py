@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.calls import HARMLESS, HOSTILE, call, write
 from tests.terminal import Terminal
 

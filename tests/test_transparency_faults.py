@@ -19,7 +19,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import TextMessage
 
-from llm_metrics_proxy.recorder import spill_folder
+from llm_metrics_proxy.recorder.store import spill_folder
 from tests.rig import ANTHROPIC, OPENAI, eventually, question
 from tests.side_by_side import Side, Sides, started
 from torture.case import Blocked
@@ -170,12 +170,12 @@ RAISING = [
     "llm_metrics_proxy.addon.reading:Reading.answer_body",
     "llm_metrics_proxy.addon.row:Row.make",
     "llm_metrics_proxy.addon.inflight:InFlight._settle_one",
-    "llm_metrics_proxy.addon.body:Body.feed",
+    "llm_metrics_proxy.addon.framing.body:Body.feed",
     "llm_metrics_proxy.addon.inflight:InFlight.begin",
     "llm_metrics_proxy.addon.inflight:InFlight.exchange",
     "llm_metrics_proxy.addon.inflight:InFlight.end",
-    "llm_metrics_proxy.addon.session:Session.message",
-    "llm_metrics_proxy.recorder.worker:Recorder.submit",
+    "llm_metrics_proxy.addon.websocket_protocols.session:Session.message",
+    "llm_metrics_proxy.recorder.recorder:Recorder.submit",
 ]
 RAISING_TWICE = "llm_metrics_proxy.addon.exchange:Exchange.read llm_metrics_proxy.addon.exchange:Exchange.stop_reading"
 
@@ -284,7 +284,7 @@ def test_nobody_notices_a_process_whose_files_may_not_grow(floor: Side, tmp_path
 
 
 _DEAD = """
-from llm_metrics_proxy.recorder.write_loop import WriteLoop
+from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop
 
 WriteLoop.run = lambda self: None
 """

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 
 from llm_metrics_proxy.migrations import views
-from llm_metrics_proxy.recorder import rollup
-from llm_metrics_proxy.recorder.background import open_background
-from llm_metrics_proxy.recorder.counters import Gap
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.histogram import RELATIVE_ERROR
-from llm_metrics_proxy.recorder.ledger import Ledger
-from llm_metrics_proxy.recorder.timestamps import bound
+from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.figures.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.counters import Gap
+from llm_metrics_proxy.recorder.store.ledger import Ledger
+from llm_metrics_proxy.recorder.store.timestamps import bound
 
 type MakeEvent = Callable[..., CompletionRequest]
 

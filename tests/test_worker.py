@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder import presence, spill
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
-from llm_metrics_proxy.recorder.spill_folder import folder_of
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of
+from llm_metrics_proxy.recorder.writing import spill
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -260,7 +261,7 @@ def test_a_disk_that_cannot_grow_the_file_holds_events_up_until_it_can(current_d
 import resource, signal, sys, pathlib, time
 sys.path.insert(0, sys.argv[2])
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
@@ -315,7 +316,7 @@ def test_a_kill_loses_nothing_that_was_written_before(current_db: Path) -> None:
 import os, signal, sys, pathlib
 sys.path.insert(0, sys.argv[2])
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 recorder = Recorder(pathlib.Path(sys.argv[1]))
 recorder.open()
 recorder.start()
@@ -337,7 +338,7 @@ def test_the_live_file_is_opened_by_sqlite_alone(db_path: Path) -> None:
 import sys, pathlib
 sys.path.insert(0, sys.argv[2])
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 opened = []
 def hook(name, arguments):
     if name == "open" and str(arguments[0]) in {sys.argv[1] + suffix for suffix in ("", "-wal", "-shm")}:

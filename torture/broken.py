@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.errors import RecorderError
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from torture.case import Outcome, Stage, expect
 from torture.load import Plan
 from torture.recording import Recording

@@ -9,9 +9,9 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import backup
-from llm_metrics_proxy.recorder.database import connect
+from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder.store.database import connect
 from torture.case import Broken, Outcome, Stage, expect
 from torture.faults import database_of_ours
 from torture.load import Plan

@@ -5,7 +5,8 @@ import signal
 import time
 from multiprocessing.connection import Connection
 
-from llm_metrics_proxy.recorder import spill, spill_folder
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing import spill
 from torture.case import Outcome, Stage, expect
 from torture.disks import memory_disk
 from torture.faults import full_disk

@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
 from torture.case import Blocked, Outcome, Stage, expect
 from torture.faults import SUFFIXES, program
 from torture.load import Plan

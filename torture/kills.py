@@ -5,7 +5,8 @@ import time
 from contextlib import ExitStack
 from functools import partial
 
-from llm_metrics_proxy.recorder import spill, spill_folder
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing import spill
 from torture.case import Outcome, Stage, expect
 from torture.faults import write_lock
 from torture.load import Plan

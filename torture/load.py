@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import database
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.events import CompletionRequest, timestamp_of
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import database
 
 _TICK = 0.005
 _REPORT_SECONDS = 0.02

@@ -8,9 +8,10 @@ from contextlib import closing
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import rejected, spill_folder
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing import rejected
 from torture.case import Outcome, Stage, expect
 from torture.faults import database_of_ours, write_lock
 from torture.load import Plan

@@ -15,7 +15,8 @@ from threading import Thread
 from demo.proxy import Proxy
 from demo.scenario import Framing, Request, Scenario, Step
 from demo.upstream import Upstream
-from llm_metrics_proxy.recorder import spill, spill_folder
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing import spill
 from torture.case import Outcome, Stage, expect
 from torture.disks import memory_disk
 from torture.faults import MOVES, full_disk, write_lock

@@ -7,9 +7,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from unittest.mock import patch
 
-from llm_metrics_proxy.recorder import backup, spill_folder
+from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.errors import RecorderError
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import spill_folder
 from torture.case import Blocked, Broken, Outcome, Stage, expect
 from torture.faults import database_of_ours
 from torture.load import Plan

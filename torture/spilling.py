@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from unittest.mock import patch
 
-from llm_metrics_proxy.recorder import spill, spill_folder
-from llm_metrics_proxy.recorder.spill import Spill
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing import spill
+from llm_metrics_proxy.recorder.writing.spill import Spill
 from torture.case import Broken, Outcome, Stage, expect
 from torture.faults import database_of_ours
 from torture.load import Plan

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
-from llm_metrics_proxy.recorder import identity
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import identity
 from torture.case import Outcome, Stage, expect
 from torture.recording import processes
 from torture.verdict import ask, check_sound

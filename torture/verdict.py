@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import spill, spill_folder
 from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.writing import spill
 from torture.case import Broken, expect
 from torture.load import Plan, Progress, handled
 from torture.recording import Recording

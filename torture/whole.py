@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.restore import restore
 from torture.case import Blocked, Outcome, Stage, expect
 from torture.disks import memory_disk

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from llm_metrics_proxy.addon.aws_framing import EXCEPTION
+from llm_metrics_proxy.addon.framing.aws_framing import EXCEPTION
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from llm_metrics_proxy.addon.aws_framing import EXCEPTION
+from llm_metrics_proxy.addon.framing.aws_framing import EXCEPTION
 from llm_metrics_proxy.addon.providers.anthropic_messages import MESSAGES
 from llm_metrics_proxy.addon.providers.bedrock_converse import exception, output_of
 from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded

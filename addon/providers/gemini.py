@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from llm_metrics_proxy.addon.json_framing import ArrayItems
+from llm_metrics_proxy.addon.framing.json_framing import ArrayItems
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from llm_metrics_proxy.addon.providers.usage import UsageKeys

@@ -14,9 +14,9 @@ from bench.micro.fixture import Benchmark
 from bench.micro.material import rows
 from bench.samples import percentile
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.database import open_writer
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.worker import Recorder
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.database import open_writer
 
 _BATCH = 500  # what the recorder commits at once
 _ROWS = 20_000

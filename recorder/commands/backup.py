@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from llm_metrics_proxy.recorder import backup as backup_file
-from llm_metrics_proxy.recorder import backup_digest, backup_retention
+from llm_metrics_proxy.recorder.backup import backup as backup_file
+from llm_metrics_proxy.recorder.backup import digest as backup_digest
+from llm_metrics_proxy.recorder.backup import retention
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.commands.copying import existing_database, progress_bar
 from llm_metrics_proxy.recorder.errors import BackupFailed
@@ -31,7 +32,7 @@ def backup(db: str | None, folder: Path | None, *, as_json: bool) -> None:
         saved = backup_file.create(path, backup_dir=folder, progress=progress)
     removed = []
     try:
-        removed = [] if folder else backup_retention.apply(path)
+        removed = [] if folder else retention.apply(path)
     except BackupFailed as problem:  # of old ones; the new one is there
         click.echo(printable(str(problem)), err=True)
     size = saved.stat().st_size

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 import msgspec
 
-from llm_metrics_proxy.recorder import backups as backup_list
+from llm_metrics_proxy.recorder.backup import backups as backup_list
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from llm_metrics_proxy.recorder.database import get_db_path
 from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.store.database import get_db_path
 
 _VERIFIED = {None: "not asked", True: "yes", False: "NO"}
 _HEADER = ("made at", "bytes", "schema", "verified", "name", "place")

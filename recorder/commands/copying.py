@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from llm_metrics_proxy.recorder.database import get_db_path
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.store.database import get_db_path
 
 _LONG_BYTES = 50_000_000  # copied in less than a second
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import certifi
 import click
 
-from llm_metrics_proxy.recorder.clients import proxy_url
-from llm_metrics_proxy.recorder.clients.bundle import bundle_of, write_bundle
-from llm_metrics_proxy.recorder.clients.variables import LINES, compose_block, variables
+from llm_metrics_proxy.recorder.client_setup import proxy_url
+from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bundle
+from llm_metrics_proxy.recorder.client_setup.variables import LINES, compose_block, variables
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
 from llm_metrics_proxy.recorder.commands.doctor import ca_option
 from llm_metrics_proxy.recorder.doctor.circumstances import is_loopback

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from llm_metrics_proxy.recorder.background import open_background
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
-from llm_metrics_proxy.recorder.database import get_db_path
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export import cursors, sole, telling
+from llm_metrics_proxy.recorder.export import sole, telling
 from llm_metrics_proxy.recorder.printable import printable
-from llm_metrics_proxy.recorder.slices import Slices
+from llm_metrics_proxy.recorder.store import cursors
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.database import get_db_path
+from llm_metrics_proxy.recorder.store.slices import Slices
 
 if TYPE_CHECKING:
     from llm_metrics_proxy.recorder.export.destination import Destination

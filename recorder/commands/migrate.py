@@ -6,13 +6,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from llm_metrics_proxy.recorder import repair as repairing
-from llm_metrics_proxy.recorder import startup
-from llm_metrics_proxy.recorder.account import last
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from llm_metrics_proxy.recorder.database import get_db_path
-from llm_metrics_proxy.recorder.migration_plan import Plan, migrate_plan
 from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.schema import repair as repairing
+from llm_metrics_proxy.recorder.schema import startup
+from llm_metrics_proxy.recorder.schema.migration_plan import Plan, migrate_plan
+from llm_metrics_proxy.recorder.store.account import last
+from llm_metrics_proxy.recorder.store.database import get_db_path
 
 _LOCK_SECONDS = 30.0
 

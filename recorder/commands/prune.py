@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 import msgspec
 
-from llm_metrics_proxy.recorder import backup, timestamps
-from llm_metrics_proxy.recorder import prune as retention
-from llm_metrics_proxy.recorder import vacuum as rebuilding
+from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from llm_metrics_proxy.recorder.database import get_db_path
-from llm_metrics_proxy.recorder.duration import parse_duration
+from llm_metrics_proxy.recorder.store import timestamps
+from llm_metrics_proxy.recorder.store.database import get_db_path
+from llm_metrics_proxy.recorder.store.duration import parse_duration
+from llm_metrics_proxy.recorder.upkeep import prune as retention
+from llm_metrics_proxy.recorder.upkeep import vacuum as rebuilding
 
 _STAYS = (
     "The file does not shrink, since it was made by version 1; the space is used again. With --vacuum, and nothing "

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from llm_metrics_proxy.recorder import price_file, timestamps
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from llm_metrics_proxy.recorder.database import get_db_path
-from llm_metrics_proxy.recorder.price_place import DEFAULT_NAME
+from llm_metrics_proxy.recorder.prices import price_file
+from llm_metrics_proxy.recorder.prices.price_place import DEFAULT_NAME
 from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.store import timestamps
+from llm_metrics_proxy.recorder.store.database import get_db_path
 
 if TYPE_CHECKING:
-    from llm_metrics_proxy.recorder.recost_report import ModelCosts, Recosted
+    from llm_metrics_proxy.recorder.prices.recost_report import ModelCosts, Recosted
 
 type _Cells = tuple[str, ...]
 
@@ -58,7 +59,7 @@ def recost(  # noqa: PLR0913 - the options
     itself stays. Runs while the proxy records: the database is locked for less than 20 ms at a time. The recorder
     prices new calls by itself.
     """
-    from llm_metrics_proxy.recorder import recost as recosting  # noqa: PLC0415 - it takes 0.3 s and 30 MB, and no other command needs it
+    from llm_metrics_proxy.recorder.prices import recost as recosting  # noqa: PLC0415 - it takes 0.3 s and 30 MB, and no other command needs it
 
     if pending and (since or until or model):
         message = "--pending looks at all calls that were not looked at yet: leave --since, --until and --model out"

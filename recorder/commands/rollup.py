@@ -5,11 +5,12 @@ from contextlib import closing
 
 import click
 
-from llm_metrics_proxy.recorder import rollup as rolling
-from llm_metrics_proxy.recorder import rollup_check, watermarks
-from llm_metrics_proxy.recorder.background import open_background
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing
-from llm_metrics_proxy.recorder.database import get_db_path
+from llm_metrics_proxy.recorder.figures import rollup as rolling
+from llm_metrics_proxy.recorder.figures import rollup_check
+from llm_metrics_proxy.recorder.store import watermarks
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.database import get_db_path
 
 
 @click.command(epilog=EXIT_CODES)

@@ -15,9 +15,9 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.clients import signature
-from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, STATUS_PATH
-from llm_metrics_proxy.recorder.clients.variables import NODE_SWITCH
+from llm_metrics_proxy.recorder.client_setup import signature
+from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH
+from llm_metrics_proxy.recorder.client_setup.variables import NODE_SWITCH
 from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
 
 URL: Final = f"https://{STATUS_HOST}{STATUS_PATH}"

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from llm_metrics_proxy.recorder.clients import proxy_url
-from llm_metrics_proxy.recorder.clients.bundle import bundle_of
-from llm_metrics_proxy.recorder.clients.proxy_url import ProxyUrl
+from llm_metrics_proxy.recorder.client_setup import proxy_url
+from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of
+from llm_metrics_proxy.recorder.client_setup.proxy_url import ProxyUrl
 from llm_metrics_proxy.recorder.errors import BadProxyUrl
 
 HTTPS_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY")  # curl, Python and Node all take the first that is set

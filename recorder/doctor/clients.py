@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
-from llm_metrics_proxy.recorder.clients.variables import ADDING, NODE_SWITCH, sh_line
+from llm_metrics_proxy.recorder.client_setup.variables import ADDING, NODE_SWITCH, sh_line
 from llm_metrics_proxy.recorder.doctor import asking
 from llm_metrics_proxy.recorder.doctor.asking import Asked
 from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # its stubs do not know it
 
-from llm_metrics_proxy.recorder.clients.variables import sh_line
+from llm_metrics_proxy.recorder.client_setup.variables import sh_line
 from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
 from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, warn
 

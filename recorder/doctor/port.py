@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from llm_metrics_proxy.recorder.clients import signature
-from llm_metrics_proxy.recorder.clients.signature import STATUS_HOST, STATUS_PATH, Signature
+from llm_metrics_proxy.recorder.client_setup import signature
+from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH, Signature
 from llm_metrics_proxy.recorder.doctor import listener, speaking
 from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances, is_loopback
 from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok

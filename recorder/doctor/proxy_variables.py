@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from llm_metrics_proxy.recorder.clients import proxy_url
-from llm_metrics_proxy.recorder.clients.variables import sh_line
+from llm_metrics_proxy.recorder.client_setup import proxy_url
+from llm_metrics_proxy.recorder.client_setup.variables import sh_line
 from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
 from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, warn
 from llm_metrics_proxy.recorder.errors import BadProxyUrl

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from llm_metrics_proxy.recorder.clients.proxy_url import without_password
+from llm_metrics_proxy.recorder.client_setup.proxy_url import without_password
 from llm_metrics_proxy.recorder.printable import printable
 
 type Level = Literal["ok", "warn", "fail", "untried"]

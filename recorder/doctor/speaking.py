@@ -7,7 +7,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from llm_metrics_proxy.recorder.clients.proxy_url import ProxyUrl
+from llm_metrics_proxy.recorder.client_setup.proxy_url import ProxyUrl
 
 AGENT: Final = "llm-metrics-doctor"
 _LONGEST_BODY = 1 << 20  # bytes

@@ -5,14 +5,15 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 
-from llm_metrics_proxy.recorder import database, identity, presence, spill, spill_folder
-from llm_metrics_proxy.recorder import status as status_report
-from llm_metrics_proxy.recorder.clients.signature import fingerprint
+from llm_metrics_proxy.recorder.care import status as status_report
+from llm_metrics_proxy.recorder.care.status import Status
+from llm_metrics_proxy.recorder.client_setup.signature import fingerprint
 from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
 from llm_metrics_proxy.recorder.doctor.port import Found
 from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, untried, warn
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
-from llm_metrics_proxy.recorder.status import Status
+from llm_metrics_proxy.recorder.store import database, identity, presence, spill_folder
+from llm_metrics_proxy.recorder.writing import spill
 
 _PATIENCE_SECONDS = 2.0  # for locks: a recorder holds one for 20 ms
 _OTHER = "give the proxy's database with --db or LLM_METRICS_DB; its start prints the path"

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.clients.variables import ADDING, REPLACING, sh_line
+from llm_metrics_proxy.recorder.client_setup.variables import ADDING, REPLACING, sh_line
 from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
 from llm_metrics_proxy.recorder.doctor.result import Check, fail, warn
 

@@ -3,9 +3,9 @@
 import sqlite3
 from collections.abc import Iterator
 
-from llm_metrics_proxy.recorder import sqlite_defects
 from llm_metrics_proxy.recorder.doctor import mitmproxy_defects
 from llm_metrics_proxy.recorder.doctor.result import Check, ok, untried, warn
+from llm_metrics_proxy.recorder.store import sqlite_defects
 
 
 def look() -> Iterator[Check]:

@@ -15,14 +15,14 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder import database, identity, presence
-from llm_metrics_proxy.recorder.account import ledger_of_this_process
-from llm_metrics_proxy.recorder.background import open_background
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
-from llm_metrics_proxy.recorder.export import account, cursors, outbox
-from llm_metrics_proxy.recorder.export.cursors import Cursor
+from llm_metrics_proxy.recorder.export import account, outbox
 from llm_metrics_proxy.recorder.export.destination import Batch, Destination, Position, Row, Unacceptable, Unavailable
-from llm_metrics_proxy.recorder.slices import Slices
+from llm_metrics_proxy.recorder.store import cursors, database, identity, presence
+from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.cursors import Cursor
+from llm_metrics_proxy.recorder.store.slices import Slices
 
 REFUSED: Final = "export_refused"  # in recorder_events
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder import presence, schema, watermarks
 from llm_metrics_proxy.recorder.export.destination import Row
 from llm_metrics_proxy.recorder.export.rows import fetched
+from llm_metrics_proxy.recorder.store import expected_schema, presence, watermarks
 
-COLUMNS: Final = schema.columns_of(CURRENT_SCHEMA_VERSION)
+COLUMNS: Final = expected_schema.columns_of(CURRENT_SCHEMA_VERSION)
 COLUMN: Final = {name: index for index, name in enumerate(COLUMNS)}  # where in a row each stands
 PRICED_WITHIN: Final = timedelta(minutes=2)  # the recorder has calls priced each 45 s while there are any
 
@@ -23,7 +23,7 @@ _LAST_OF_NEXT = """
     SELECT max(id) FROM (SELECT id FROM completion_requests WHERE id > ? ORDER BY id LIMIT ?)
 """
 _CHANGES = "SELECT id, row_id FROM export_changes WHERE id > ? ORDER BY id LIMIT ?"
-_IN_VERSION_1 = tuple(COLUMN[name] for name in schema.columns_of(1))
+_IN_VERSION_1 = tuple(COLUMN[name] for name in expected_schema.columns_of(1))
 
 
 class Priced:

@@ -24,7 +24,7 @@ from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed, Rec
 from llm_metrics_proxy.recorder.export.delivery import Delivery
 from llm_metrics_proxy.recorder.export.destination import Destination, Unavailable
 from llm_metrics_proxy.recorder.export.sole import alone
-from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.store.reader import reader
 
 POLL_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 60.0  # between two looks whether the destination is there, when there is nothing to send

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import presence
 from llm_metrics_proxy.recorder.errors import ExportFailed, RecorderError
+from llm_metrics_proxy.recorder.store import presence
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
+from llm_metrics_proxy.recorder.figures.quantities import many
 from llm_metrics_proxy.recorder.printable import printable
-from llm_metrics_proxy.recorder.quantities import many
-from llm_metrics_proxy.recorder.reader import reader
 from llm_metrics_proxy.recorder.report import content, output, page
+from llm_metrics_proxy.recorder.store.reader import reader
 
 STDOUT = "-"
 

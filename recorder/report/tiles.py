@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from llm_metrics_proxy.recorder.figures import Figures
-from llm_metrics_proxy.recorder.quantities import UNKNOWN, count, dollars, many, milliseconds, share
+from llm_metrics_proxy.recorder.figures.figures import Figures
+from llm_metrics_proxy.recorder.figures.quantities import UNKNOWN, count, dollars, many, milliseconds, share
 from llm_metrics_proxy.recorder.report import words
 from llm_metrics_proxy.recorder.report.content import Content
 from llm_metrics_proxy.recorder.report.trend import Trend, trend

@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from llm_metrics_proxy.recorder.figures.quantities import NAMELESS, UNKNOWN
 from llm_metrics_proxy.recorder.printable import printable
-from llm_metrics_proxy.recorder.quantities import NAMELESS, UNKNOWN
 from llm_metrics_proxy.recorder.report import scale
 from llm_metrics_proxy.recorder.report.content import Period
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from llm_metrics_proxy.recorder import timestamps
 from llm_metrics_proxy.recorder.export.destination import Row, Unacceptable
+from llm_metrics_proxy.recorder.store import timestamps
 
 type Column = Sequence[object]
 

@@ -12,13 +12,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from llm_metrics_proxy.recorder import identity, presence, watermarks
-from llm_metrics_proxy.recorder.background import open_background
-from llm_metrics_proxy.recorder.export import cursors, outbox
+from llm_metrics_proxy.recorder.export import outbox
 from llm_metrics_proxy.recorder.export.destination import Position
 from llm_metrics_proxy.recorder.export.prometheus import saved
 from llm_metrics_proxy.recorder.export.prometheus.totals import CALL, COST, Totals
 from llm_metrics_proxy.recorder.export.rows import fetched
+from llm_metrics_proxy.recorder.store import cursors, identity, presence, watermarks
+from llm_metrics_proxy.recorder.store.background import open_background
 
 NAME: Final = "prometheus"
 HEARTBEAT_SECONDS: Final = 600.0  # rows are kept for those that are heard of

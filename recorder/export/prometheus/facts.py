@@ -9,10 +9,10 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder import ledger, presence, rejected, spill, spill_folder
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.export import cursors
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME
+from llm_metrics_proxy.recorder.store import cursors, ledger, presence, spill_folder
+from llm_metrics_proxy.recorder.writing import rejected, spill
 
 _DROPPED: Final = "dropped_"
 _SPILL_DAMAGED: Final = "dropped_spill_damaged"  # of events that were kept aside, so they do not wait in memory

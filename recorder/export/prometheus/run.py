@@ -8,7 +8,6 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from llm_metrics_proxy.recorder import identity
 from llm_metrics_proxy.recorder.errors import CannotServe
 from llm_metrics_proxy.recorder.export.prometheus import address as addresses
 from llm_metrics_proxy.recorder.export.prometheus.app import App
@@ -16,7 +15,8 @@ from llm_metrics_proxy.recorder.export.prometheus.counting import NAME
 from llm_metrics_proxy.recorder.export.prometheus.keeper import Keeper
 from llm_metrics_proxy.recorder.export.prometheus.server import Server
 from llm_metrics_proxy.recorder.export.sole import alone
-from llm_metrics_proxy.recorder.reader import reader
+from llm_metrics_proxy.recorder.store import identity
+from llm_metrics_proxy.recorder.store.reader import reader
 
 _NICENESS: Final = 10  # the proxy and its clients come first
 _OPEN = "Anybody who reaches {url} reads which models are called and what that costs: give 127.0.0.1 to keep them out."

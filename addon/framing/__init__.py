@@ -1,0 +1,1 @@
+"""Framing: the bytes of a body are decoded and become payloads."""

@@ -1,0 +1,1 @@
+"""Privacy: secrets and quoted prompts are masked before anything is stored."""

@@ -1,0 +1,140 @@
+"""The start of the addon: options declared and checked, the recorder opened, the first words said.
+
+What it needs of mitmproxy is handed to it. A start that cannot go on ends the process with one sentence.
+"""
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import certifi
+
+from llm_metrics_proxy.addon.starting import json_lines
+from llm_metrics_proxy.addon.starting.authority import guard
+from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.greeting import facts, greeting, public_addresses
+from llm_metrics_proxy.addon.starting.quiet import quieten
+from llm_metrics_proxy.addon.starting.settings import OPTIONS, BadOption, Settings, check_given, parse
+from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME, write_bundle
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store.database import get_db_path
+
+_FOR_CLIENTS = ("regular", "upstream")  # modes of mitmproxy that HTTPS_PROXY can name
+_NO_PASSWORD = (None, "", "any")  # values of proxyauth that let everybody in
+
+
+class Loader(Protocol):
+    """mitmproxy's loader."""
+
+    def add_option(self, name: str, typespec: Any, default: object, help: str) -> None:  # noqa: A002, ANN401 - mitmproxy's
+        """Declare an option."""
+
+
+class Server(Protocol):
+    """A server instance of mitmproxy."""
+
+    @property
+    def mode(self) -> Any:  # noqa: ANN401 - mitmproxy's
+        """Has a `type_name`."""
+
+    @property
+    def listen_addrs(self) -> Iterable[tuple[Any, ...]]:
+        """Host, port, and more for IPv6."""
+
+
+def declare(loader: Loader, options: Any, terminal: logging.Handler | None) -> None:  # noqa: ANN401 - mitmproxy's
+    """Declare the options, after a look at what was typed; `terminal` is what prints mitmproxy's log, and ours."""
+    quieten()
+    if terminal is not None and json_lines.wanted(options):
+        terminal.setFormatter(json_lines.JsonLines())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # or warnings are not seen before the end, in a pipe or a file
+    try:
+        check_given(options.deferred)
+    except BadOption as error:
+        _refuse(error, options)
+    for name, meaning in OPTIONS.items():
+        loader.add_option(name, str | None, None, meaning)
+    if not options.has_changed("flow_detail"):
+        options.update(flow_detail=0)  # the default prints whole URLs, with the keys in them
+
+
+def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path, Recorder]:  # noqa: ANN401 - mitmproxy's
+    """Read the options and open the database; return the settings, the database's path and the recorder."""
+    try:
+        settings = parse({name: getattr(options, name) for name in OPTIONS})
+        database = get_db_path(settings.database)
+        recorder = Recorder(
+            database,
+            queue_size=settings.queue_size,
+            backup_dir=settings.backup_dir,
+            backup_interval=settings.backup_interval,
+            retention=settings.retention,
+            prices=settings.prices,
+        )
+        if refused := recorder.open(or_spill=settings.spills):
+            sentence = f"Events are kept aside until the database can be used. {refused}"
+            complaints.once("database_refused", sentence, database=str(database))
+    except (BadOption, RecorderError) as error:
+        _refuse(error, options)
+    return settings, database, recorder
+
+
+def authority(options: Any) -> Path:  # noqa: ANN401 - mitmproxy's
+    """Return where the certificate of mitmproxy's CA is, or will be."""
+    return Path(options.confdir).expanduser().absolute() / CA_NAME
+
+
+def greet(
+    options: Any,  # noqa: ANN401 - mitmproxy's
+    servers: Iterable[Server],
+    database: Path,
+    complaints: Complaints,
+    published: tuple[str, int] | None = None,
+) -> None:
+    """Say where the rows go and what to type, and warn about an address that others can reach.
+
+    Where `published` is given clients reach the first server there, whatever it listens on: in a container that has to
+    be every address, and what counts is the port outside.
+    """
+    listening = [(server.mode.type_name, address[:2]) for server in servers for address in server.listen_addrs]
+    if published is not None:
+        listening = [(mode, published) for mode, _ in listening[:1]]
+    if (public := public_addresses(address for _, address in listening)) and options.proxyauth in _NO_PASSWORD:
+        cure = "publish it on 127.0.0.1" if published else "add --listen-host 127.0.0.1"
+        complaints.once(
+            "public_address",
+            f"The proxy listens on {', '.join(public)}, where others can reach it: {cure}, "
+            "or --set proxyauth=USER:PASSWORD.",
+            addresses=public,
+        )
+    for sentence in guard(authority(options).parent):
+        complaints.once("ca_open_to_others", sentence, about=sentence)
+    bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
+    if bundle == authority(options):
+        complaints.once(
+            "bundle_not_written",
+            f"{bundle.parent} cannot be written: SSL_CERT_FILE and the like name the proxy's CA alone, so clients that "
+            "also call other hosts need a file with the public roots in it as well.",
+            folder=str(bundle.parent),
+        )
+    addresses = [address for mode, address in listening if mode in _FOR_CLIENTS]
+    said = greeting(database, addresses, bundle, authority(options))
+    if json_lines.wanted(options):
+        fields = facts(database, addresses, bundle, authority(options))
+        said = json_lines.line("info", "started", f"Recording to {database}.", fields)
+    print(said, flush=True)  # noqa: T201 - the one thing that a start says
+
+
+def _refuse(error: Exception, options: Any) -> NoReturn:  # noqa: ANN401 - mitmproxy's
+    said = f"llm-metrics: {error}"
+    if json_lines.wanted(options):
+        said = json_lines.line("error", "start_refused", str(error), {})
+    sys.stdout.flush()
+    print(said, file=sys.stderr, flush=True)  # noqa: T201
+    os._exit(1)  # mitmproxy listens already: unwinding its loop would serve whoever waits, and print tracebacks

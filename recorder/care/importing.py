@@ -1,0 +1,179 @@
+"""Read the calls of another database into ours: the original llm-metrics-proxy's, or one of ours of any version.
+
+The source is only ever read, also while its program runs. Rows go in slice by slice, while recorders write. A second
+run finds the events that are there already, so whatever ended the first one, it can be run again. Only calls are read
+in: counters and gaps tell of the recorders of the other file.
+"""
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+from msgspec.structs import astuple, replace
+
+from llm_metrics_proxy.recorder.care.foreign_rows import BadRow, event_of
+from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.errors import ImportFailed
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.schema import startup
+from llm_metrics_proxy.recorder.store import database, identity
+from llm_metrics_proxy.recorder.store.account import Account
+from llm_metrics_proxy.recorder.store.slices import Slices
+
+MOST_NAMED: Final = 100  # of the rows that were skipped
+
+_READ_AHEAD = 500  # rows
+_PATIENCE_SECONDS = 30.0
+_ROWS = "SELECT * FROM completion_requests WHERE id > ? ORDER BY id LIMIT ?"
+_AT_MOST = "SELECT coalesce(max(id) - min(id) + 1, 0) FROM completion_requests"  # a count would read all of it
+# A row of version 1 has no event_id; where it came from the same file, as after a salvage, it has the same id.
+_SAME_ROW = f"""
+    SELECT {", ".join(CompletionRequest.__struct_fields__)} FROM completion_requests WHERE id = ? AND event_id IS NULL
+"""  # noqa: S608 - names of our own fields
+# It tells apart databases, and stays the same in copies, at other paths and after migrations.
+_SOURCE = "SELECT coalesce(min(applied_at), '') FROM schema_version"
+
+
+class Skipped(msgspec.Struct, frozen=True):
+    """A row that no event could be made of."""
+
+    id: int
+    reason: str
+
+
+class Imported(msgspec.Struct, frozen=True):
+    """read = inserted + already_there + skipped. `times_left_out`: rows whose times of tokens could not be true."""
+
+    read: int
+    inserted: int
+    already_there: int
+    skipped: int
+    times_left_out: int
+    bad_rows: tuple[Skipped, ...]  # the first `MOST_NAMED` of those skipped
+    longest_hold_ms: float
+
+
+def import_calls(
+    source: Path,
+    target: Path,
+    *,
+    backup_dir: Path | None = None,
+    zone: ZoneInfo | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Imported:
+    """Read the calls of `source` into the database at `target`, which is created or migrated if need be.
+
+    Naive times are of `zone`, None for that of this machine. `progress` is told how many rows were read, and of how
+    many. A row of `recorder_events` says what was inserted.
+
+    Raises:
+        ImportFailed: `source` cannot be read; what was inserted before stays.
+        RecorderError: `source` is foreign, newer or changed by others, or `target` cannot be used.
+    """
+    try:
+        with closing(_open(source)) as reader:
+            _check(reader, source)
+            (name,) = reader.execute(_SOURCE).fetchone()
+            reader.row_factory = sqlite3.Row
+            if target.exists() and target.samefile(source):
+                raise ImportFailed(what=f"{source} is the database itself", cure="give the path of another one")
+            path = startup.prepare(target, backup_dir=backup_dir, lock_seconds=_PATIENCE_SECONDS)
+            with closing(database.open_writer(path)) as writer:
+                writer.execute("PRAGMA wal_autocheckpoint=0")
+                run = _Import(reader, writer, Slices(writer, path), Account(writer, "import", str(source)))
+                return run.run(str(name), zone, progress or (lambda _done, _of: None))
+    except sqlite3.Error as error:
+        raise ImportFailed(what=f"{source} cannot be read ({error})", cure="give the path of a database") from error
+
+
+def _open(source: Path) -> sqlite3.Connection:
+    if not source.is_file() or source.stat().st_size == 0:
+        raise ImportFailed(what=f"There is no database at {source}", cure="give the path of the old database")
+    connection = database.connect(source.resolve(), timeout=_PATIENCE_SECONDS, mode="ro")
+    connection.text_factory = _text
+    return connection
+
+
+def _text(raw: bytes) -> str | bytes:
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw  # of one row: the others can be read
+
+
+def _check(connection: sqlite3.Connection, source: Path) -> None:
+    if not identity.is_original(connection) and identity.version_of(connection, source) == 0:
+        raise ImportFailed(what=f"{source} holds no calls", cure="give the path of the old database")
+
+
+class _Import:
+    def __init__(
+        self, reader: sqlite3.Connection, writer: sqlite3.Connection, slices: Slices, account: Account
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._dao = CompletionRequestsDAO(writer)
+        self._slices = slices
+        self._account = account
+        self._read = 0
+        self._times_left_out = 0
+        self._skipped = 0
+        self._bad_rows: list[Skipped] = []
+
+    def run(self, source: str, zone: ZoneInfo | None, progress: Callable[[int, int], None]) -> Imported:
+        (at_most,) = self._reader.execute(_AT_MOST).fetchone()
+        for rows in self._batches():
+            self._insert(deque(self._events(rows, source, zone)))
+            self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            progress(self._read, max(at_most, self._read))
+        progress(self._read, self._read)
+        return Imported(
+            read=self._read,
+            inserted=self._account.count,
+            already_there=self._read - self._account.count - self._skipped,
+            skipped=self._skipped,
+            times_left_out=self._times_left_out,
+            bad_rows=tuple(self._bad_rows),
+            longest_hold_ms=round(self._slices.longest_ms, 1),
+        )
+
+    def _batches(self) -> Iterator[list[sqlite3.Row]]:
+        """The rows in the order of their ids, each batch read to its end, so that no snapshot is held for long."""
+        last = -(2**63)
+        while rows := self._reader.execute(_ROWS, (last, _READ_AHEAD)).fetchall():
+            last = rows[-1]["id"]
+            self._read += len(rows)
+            yield rows
+
+    def _events(self, rows: list[sqlite3.Row], source: str, zone: ZoneInfo | None) -> Iterator[CompletionRequest]:
+        for row in rows:
+            try:
+                event, untrue = event_of(dict(zip(row.keys(), row, strict=True)), source=source, zone=zone)
+            except BadRow as error:
+                self._skipped += 1
+                if len(self._bad_rows) < MOST_NAMED:
+                    self._bad_rows.append(Skipped(row["id"], str(error)))
+            else:
+                self._times_left_out += untrue
+                if not self._is_there(row["id"], event):
+                    yield event
+
+    def _is_there(self, row_id: int, event: CompletionRequest) -> bool:
+        """Whether the target has this very row without an event_id."""
+        found = self._writer.execute(_SAME_ROW, (row_id,)).fetchone()
+        return found == astuple(replace(event, event_id=None)) if found else False
+
+    def _insert(self, waiting: deque[CompletionRequest]) -> None:
+        while waiting:
+            inserted = []
+            with self._slices.hold() as has_time:
+                while waiting and has_time():
+                    event = waiting.popleft()
+                    if self._dao.insert_completion_request(event):
+                        inserted.append(event.timestamp)
+                self._account.add(inserted)

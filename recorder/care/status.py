@@ -1,0 +1,231 @@
+"""How the recording goes, asked of the database by another process: `collect` reads it, the other two show it.
+
+Reads nothing that grows with the number of calls: indexes give the ends of the table, and a count only comes from
+counting while that is quick. All figures are of one moment. Texts in the database were chosen by clients, so what
+could steer a terminal is printed as an escape.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder.care.surroundings import Surroundings, around
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.schema import table_backup
+from llm_metrics_proxy.recorder.store import cursors, identity, ledger, timestamps
+from llm_metrics_proxy.recorder.store.cursors import Lag
+from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.sqlite_defects import defects
+
+RECENT: Final = timedelta(minutes=5)
+MOST_COUNTED: Final = 200_000  # rows: with a cold disk, counting a million takes longer than a second
+_EVENTS_SHOWN = 10
+_ADDRESSES_SHOWN = 20
+_LONGEST_TEXT = 80  # characters of a host or path
+_DROPPED = "dropped_"
+
+# Each is one search in an index. In one SELECT without subqueries they would read the whole table.
+_ENDS = """
+    SELECT (SELECT min(id) FROM completion_requests), (SELECT max(id) FROM completion_requests),
+        (SELECT min(timestamp) FROM completion_requests), (SELECT max(timestamp) FROM completion_requests)
+"""
+
+_EXPORT_HEADER = ("to", "waiting", "the first since", "sent", "refused", "last reached", "error")
+_EVENT_HEADER = ("at", "kind", "count", "from", "to", "detail", "process")
+_ADDRESS_HEADER = ("count", "host", "path", "first", "last")
+
+type Lines = Sequence[tuple[str | None, ...]]
+
+
+class File(msgspec.Struct, frozen=True):
+    """The database as a file; `wal_bytes` is None where there is no WAL."""
+
+    path: str
+    bytes: int
+    wal_bytes: int | None
+    schema_version: int
+    sqlite_version: str
+    sqlite_defects: tuple[str, ...]
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """How many calls are recorded, and the period that they cover. Not `exact`: there are at most `count`."""
+
+    count: int
+    exact: bool
+    first_at: str | None
+    last_at: str | None
+
+
+class Status(msgspec.Struct, frozen=True):
+    """All of it. The names are the keys of the JSON document, which others' programs read: add, never rename."""
+
+    at: str
+    database: File
+    surroundings: Surroundings
+    table_backups: tuple[str, ...]
+    rows: Rows
+    counters: dict[str, int]
+    dropped: dict[str, int]
+    exporters: tuple[Lag, ...]
+    recent_since: str
+    recent_processes: tuple[ledger.ProcessCounters, ...]
+    events: tuple[ledger.RecorderEvent, ...]
+    unrecognised: ledger.UnrecognisedTraffic
+
+
+def collect(path: Path) -> Status:
+    """Read the status of the database at `path`.
+
+    Raises:
+        DatabaseRefused: there is none, or it cannot be read.
+    """
+    now = datetime.now(UTC)
+    try:
+        path = path.resolve()  # the WAL stands beside the real file
+        bytes_, wal_bytes = _size(path), _size(path.with_name(f"{path.name}-wal"))  # before SQLite makes an empty one
+        with reader(path, look=identity.version_of) as connection:
+            connection.execute("BEGIN")
+            counters = ledger.total_counters(connection)
+            since = timestamps.bound(now - RECENT)
+            return Status(
+                at=timestamps.bound(now),
+                database=File(
+                    str(path),
+                    bytes_ or 0,
+                    wal_bytes,
+                    CURRENT_SCHEMA_VERSION,
+                    sqlite3.sqlite_version,
+                    tuple(defects()),
+                ),
+                surroundings=around(path),
+                table_backups=tuple(copy.name for copy in table_backup.found(connection)),
+                rows=_rows(connection),
+                counters=counters,
+                dropped={n.removeprefix(_DROPPED): v for n, v in counters.items() if n.startswith(_DROPPED)},
+                exporters=cursors.lags(connection),
+                recent_since=since,
+                recent_processes=ledger.counters_since(connection, since),
+                events=ledger.last_events(connection, _EVENTS_SHOWN),
+                unrecognised=ledger.unrecognised_traffic(connection, _ADDRESSES_SHOWN),
+            )
+    except OSError as error:
+        raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error
+
+
+def as_json(status: Status) -> str:
+    """One JSON document, in ASCII, so that no text in it can steer a terminal."""
+    return json.dumps(msgspec.to_builtins(status), indent=2).replace("\x7f", "\\u007f")
+
+
+def as_text(status: Status) -> str:
+    """Short aligned text for a person."""
+    recent = [
+        (one.process, one.updated_at, ", ".join(f"{name} {_number(n)}" for name, n in one.counters.items()))
+        for one in status.recent_processes
+    ]
+    events = [
+        (one.at, one.kind, _number(one.count), one.from_at, one.to_at, one.detail, one.process) for one in status.events
+    ]
+    seen = status.unrecognised
+    addresses = [
+        (_number(one.count), _short(one.host), _short(one.path), one.first_at, one.last_at) for one in seen.top
+    ]
+    gaps = "LLM-like traffic that no parser understood"
+    if addresses:
+        gaps += f" ({seen.requests:,} requests, {seen.addresses:,} addresses"
+        gaps += ")" if len(addresses) == seen.addresses else f", of which the {len(addresses)} most frequent)"
+    exports = [
+        (
+            one.name,
+            _number(one.waiting),
+            one.waiting_since,
+            _number(one.sent),
+            _number(one.refused),
+            one.reached_at if one.active else f"{one.reached_at or 'never'}: nothing is kept for it",
+            _short(one.error) if one.error else None,
+        )
+        for one in status.exporters
+    ]
+    counters = [(name, _number(n)) for name, n in status.counters.items() if not name.startswith(_DROPPED)]
+    dropped = [(cause, _number(n)) for cause, n in status.dropped.items()]
+    sections = [
+        "\n".join(_aligned(_facts(status))),
+        _section("Counters, all processes", counters),
+        _section("Dropped, by cause", dropped),
+        *([_section("Exports", exports, _EXPORT_HEADER)] if exports else []),
+        _section(f"Processes that wrote in the last {RECENT.seconds // 60} minutes", recent),
+        _section(f"Events of the recorder, at most {_EVENTS_SHOWN}, newest first", events, _EVENT_HEADER),
+        _section(gaps, addresses, _ADDRESS_HEADER),
+    ]
+    return "\n\n".join(sections)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _rows(connection: sqlite3.Connection) -> Rows:
+    first_id, last_id, first_at, last_at = connection.execute(_ENDS).fetchone()
+    if first_id is None:
+        return Rows(0, exact=True, first_at=None, last_at=None)
+    most = last_id - first_id + 1  # pruning and repeated events leave holes
+    if most > MOST_COUNTED:
+        return Rows(most, exact=False, first_at=first_at, last_at=last_at)
+    (count,) = connection.execute("SELECT count(*) FROM completion_requests").fetchone()
+    return Rows(count, exact=True, first_at=first_at, last_at=last_at)
+
+
+def _facts(status: Status) -> Lines:
+    file, rows, near = status.database, status.rows, status.surroundings
+    wal = "none" if file.wal_bytes is None else f"{file.wal_bytes:,} bytes"
+    count = f"{rows.count:,}"
+    lines = [
+        ("database", file.path),
+        ("size", f"{file.bytes:,} bytes, WAL {wal}"),
+        ("schema version", str(file.schema_version)),
+        ("SQLite", file.sqlite_version),
+        *(("SQLite defect", defect) for defect in file.sqlite_defects),
+        ("rows", count if rows.exact else f"at most {count} (the range of ids; counting would take long)"),
+        ("first row", rows.first_at or "none"),
+        ("last row", rows.last_at or "none"),
+        ("recorders", ", ".join(near.living) or "none runs"),
+        ("kept aside", f"{near.spill_bytes:,} bytes in {near.spill_files:,} files" if near.spill_files else "none"),
+        ("last backup", near.last_backup or "none in the default places"),
+    ]
+    if near.rejected_bytes:
+        lines.append(("rejected", f"{near.rejected_bytes:,} bytes of events that no row could be made of"))
+    lines += [("salvaged", name) for name in near.salvaged]
+    lines += [("table backup", name) for name in status.table_backups]
+    return lines
+
+
+def _section(title: str, lines: Lines, header: tuple[str, ...] = ()) -> str:
+    if not lines:
+        return f"{title}: none"
+    return "\n  ".join([title, *_aligned([header, *lines] if header else lines)])
+
+
+def _aligned(lines: Lines) -> list[str]:
+    """The cells in columns as wide as their longest text, safe to print."""
+    cells = [[printable(cell or "-") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+
+
+def _number(n: int | None) -> str | None:
+    return None if n is None else f"{n:,}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[: _LONGEST_TEXT - 3]}..."

@@ -1,0 +1,117 @@
+"""The figures of a set of calls, from one pass over them in SQL: what `llm-top` and `llm-report` tell of each model.
+
+Unknown stays None: a sum or a percentile over no known value is None, never 0.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import Any, Final, NamedTuple, Self
+
+import msgspec
+
+from llm_metrics_proxy.recorder.figures.percentile import Number, nearest_rank
+
+# What a SELECT has to have as its last columns, over columns named as in completion_requests.
+# The values of the percentiles come as JSON: twice as fast as rows of them. (SQLite writes it with 15 digits.) BETWEEN
+# leaves out what no measurement is: text, infinities. sum() would end in an error when absurd values overflow 64 bits,
+# total() does not; but it is 0 over nothing, where the answer is NULL.
+SUMS: Final = """
+    count(*), total(NOT success),
+    iif(count(prompt_tokens), total(prompt_tokens), NULL),
+    iif(count(completion_tokens), total(completion_tokens), NULL),
+    total(success AND prompt_tokens IS NULL AND completion_tokens IS NULL),
+    iif(count(cached_tokens), total(cached_tokens), NULL),
+    iif(count(cached_tokens), total(prompt_tokens) FILTER (WHERE cached_tokens IS NOT NULL), NULL),
+    iif(count(cost_usd), total(cost_usd), NULL),
+    total(success AND cost_usd IS NULL),
+    max(timestamp),
+    json_group_array(time_to_first_token_ms) FILTER (WHERE time_to_first_token_ms BETWEEN 0 AND 1e12),
+    json_group_array(tokens_per_second) FILTER (WHERE tokens_per_second BETWEEN 0 AND 1e12)
+"""
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """Sums are over what is known. The names are keys of JSON documents: add, never rename."""
+
+    name: str | None  # of the model, origin or provider; None if that is unknown
+    requests: int
+    errors: int
+    time_to_first_token_p50_ms: Number | None
+    time_to_first_token_p95_ms: Number | None
+    time_to_first_token_count: int  # of the calls for which it is known
+    tokens_per_second_p50: Number | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    without_tokens: int  # successful calls of which no tokens are known
+    cached_tokens: int | None
+    cached_of_tokens: int | None  # the prompt tokens of the calls of which cached_tokens are known
+    cost_usd: float | None
+    without_cost: int  # successful calls of which no cost is known
+    last_at: str
+
+
+class Sums(NamedTuple):
+    """What figures are made of, in the order of SUMS: of several groups they can be added up."""
+
+    requests: int
+    errors: float
+    prompt_tokens: float | None
+    completion_tokens: float | None
+    without_tokens: float
+    cached_tokens: float | None
+    cached_of_tokens: float | None
+    cost_usd: float | None
+    without_cost: float
+    last_at: str
+    first_tokens: list[Number]  # in ascending order, as the next
+    rates: list[Number]
+
+    @classmethod
+    def of(cls, columns: Sequence[Any]) -> Self:
+        """What SQL answered for SUMS."""
+        *sums, first_tokens, rates = columns
+        return cls._make([*sums, sorted(json.loads(first_tokens)), sorted(json.loads(rates))])
+
+    @classmethod
+    def added(cls, groups: Sequence[Self]) -> Self:
+        """Those of all groups, of which there is at least one, together."""
+        columns: list[tuple[Any, ...]] = list(zip(*groups, strict=True))
+        *sums, last_at, first_tokens, rates = columns
+        merged = (sorted(chain.from_iterable(lists)) for lists in (first_tokens, rates))
+        return cls._make([*map(_sum, sums), max(last_at), *merged])
+
+    def figures(self, name: str | None) -> Figures:
+        """The figures, under a name."""
+        return Figures(
+            name=name,
+            requests=self.requests,
+            errors=round(self.errors),
+            time_to_first_token_p50_ms=nearest_rank(self.first_tokens, 50),
+            time_to_first_token_p95_ms=nearest_rank(self.first_tokens, 95),
+            time_to_first_token_count=len(self.first_tokens),
+            tokens_per_second_p50=nearest_rank(self.rates, 50),
+            prompt_tokens=_whole(self.prompt_tokens),
+            completion_tokens=_whole(self.completion_tokens),
+            without_tokens=round(self.without_tokens),
+            cached_tokens=_whole(self.cached_tokens),
+            cached_of_tokens=_whole(self.cached_of_tokens),
+            cost_usd=self.cost_usd,
+            without_cost=round(self.without_cost),
+            last_at=self.last_at,
+        )
+
+
+def most_requests_first(figures: Iterable[Figures]) -> tuple[Figures, ...]:
+    """Sorted for a table."""
+    return tuple(sorted(figures, key=lambda one: (-one.requests, one.name or "")))
+
+
+def _sum(values: Iterable[Number | None]) -> Number | None:
+    """The sum of what is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

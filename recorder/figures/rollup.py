@@ -1,0 +1,174 @@
+"""The roll-up: what calls add up to by hour, day and month, quick to ask, and there after their rows were pruned.
+
+Rows are added in the order of their ids, up to the watermark 'rollup', which moves in the same transaction. So each row
+is in it once, whoever wrote it and however often that was tried; a reader adds what is above the watermark from the
+rows themselves, and is exact at any moment. A cost that comes later goes into both by rollup_costs.py.
+"""
+
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from llm_metrics_proxy.recorder.figures.histogram import SHARES, percentiles
+from llm_metrics_proxy.recorder.figures.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.store import database, timestamps, watermarks
+from llm_metrics_proxy.recorder.store.slices import Slices
+
+SPANS: Final = {"hour": 13, "day": 10, "month": 7}  # how many characters of a timestamp name the period
+HOURS_KEPT: Final = timedelta(days=8)  # what is older is asked by day
+HOLD_MS: Final = 20.0
+A_MOMENTS_ROWS: Final = 5_000  # may be added up in the proxy's own process: a few tenths of a second
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[int, int]).decode
+
+_FIRST_AT_ONCE, _LEAST_AT_ONCE, _MOST_AT_ONCE = 500, 100, 20_000  # rows
+
+_NEXT = f"SELECT {ROW} FROM completion_requests WHERE id > ? AND id <= ?"  # noqa: S608 - names of our own
+_ADD_CALLS = f"""
+    INSERT INTO rollup_calls (span, period, {", ".join(KEYS)}, {", ".join(SUMS)})
+    VALUES ({", ".join("?" * (2 + len(KEYS) + len(SUMS)))})
+    ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)}
+"""  # noqa: S608 - names of our own
+_COUNTS = """
+    SELECT counts FROM rollup_times
+    WHERE span = ? AND period = ? AND measure = ? AND dimension = ? AND value = ?
+"""
+_SET_TIMES = """
+    INSERT INTO rollup_times (span, period, measure, dimension, value, calls, p50, p95, p99, counts)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE
+    SET calls = excluded.calls, p50 = excluded.p50, p95 = excluded.p95, p99 = excluded.p99, counts = excluded.counts
+"""
+_FORGET_HOURS = tuple(
+    f"DELETE FROM {table} WHERE span = 'hour' AND period < ?"  # noqa: S608 - names of our own
+    for table in ("rollup_calls", "rollup_times")
+)
+
+
+class _Fresh(NamedTuple):
+    """What rows add up to, and how many changes of costs there had been by then."""
+
+    above: int  # ids
+    up_to: int
+    changes: int
+    by_span: dict[str, Sums]
+
+
+type _Gather = Callable[[int], _Fresh | None]
+
+
+def bring_up_to_date(  # noqa: PLR0913 - how it is done, each by name and with a default
+    connection: sqlite3.Connection,
+    path: Path,
+    *,
+    aside: Executor | None = None,
+    stop: threading.Event | None = None,
+    progress: Callable[[int], None] | None = None,
+    hold_ms: float = HOLD_MS,
+) -> int:
+    """Add the rows that are not in the roll-up yet, in slices while recorders write; return how many those were.
+
+    `connection` is as `Slices` wants it. Rows are read and added up in `aside` if it is given, which has one thread.
+    `progress` is told how many are done. A slice aims at `hold_ms`, and the longer, the less a row costs.
+
+    Raises:
+        DatabaseRefused: SQLite refused; what was added before stays added.
+    """
+    slices = Slices(connection, path, stop=stop)
+    added, at_once = 0, _FIRST_AT_ONCE
+    with _gathering(connection, path, aside) as gather:
+        while not slices.stopped and (fresh := gather(at_once)):
+            with slices.hold():
+                began = time.monotonic()
+                added += _add(connection, fresh)
+                held_ms = (time.monotonic() - began) * 1_000
+            at_once = min(max(int(at_once * hold_ms / held_ms), _LEAST_AT_ONCE), at_once * 2, _MOST_AT_ONCE)
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            if progress is not None:
+                progress(added)
+    _forget_hours(connection, slices)
+    return added
+
+
+@contextmanager
+def _gathering(connection: sqlite3.Connection, path: Path, aside: Executor | None) -> Iterator[_Gather]:
+    """How the next rows are gathered: here, or in another thread, through a connection of its own."""
+    if aside is None:
+        yield partial(_gather, connection)
+        return
+    reader = aside.submit(database.open_reader, path).result()
+    try:
+        yield lambda at_once: aside.submit(_gather, reader, at_once).result()
+    finally:
+        aside.submit(reader.close).result()
+
+
+def add(connection: sqlite3.Connection, span: str, sums: Sums) -> None:
+    """Add the sums, whose periods are of that `span`; in the caller's transaction."""
+    since = oldest_hour() if span == "hour" else ""
+    connection.executemany(_ADD_CALLS, ((span, *key, *of_key) for key, of_key in sums.calls.items() if key[0] >= since))
+    connection.executemany(
+        _SET_TIMES,
+        [_times(connection, (span, *series), counts) for series, counts in sums.times.items() if series[0] >= since],
+    )
+
+
+def counts_of(text: str) -> dict[int, int]:
+    """Column `counts`: numbers of calls by bucket."""
+    return _decode(text)
+
+
+def _gather(connection: sqlite3.Connection, at_once: int) -> _Fresh | None:
+    """Add up the next rows, without the lock; None if there are none."""
+    connection.execute("BEGIN")  # one moment for all of it
+    try:
+        above = watermarks.get(connection, watermarks.ROLLUP)
+        up_to = min(above + at_once, watermarks.newest(connection))
+        if up_to <= above:
+            return None
+        changes = watermarks.get(connection, watermarks.CHANGES)
+        hours = sums_of(connection, _NEXT, (above, up_to))
+        return _Fresh(above, up_to, changes, {span: hours.by(length) for span, length in SPANS.items()})
+    finally:
+        connection.execute("COMMIT")
+
+
+def _add(connection: sqlite3.Connection, fresh: _Fresh) -> int:
+    """Add what was gathered, unless another process was faster, or has changed costs of these rows since."""
+    now = watermarks.get(connection, watermarks.ROLLUP), watermarks.get(connection, watermarks.CHANGES)
+    if now != (fresh.above, fresh.changes):
+        return 0
+    for span, sums in fresh.by_span.items():
+        add(connection, span, sums)
+    watermarks.move(connection, watermarks.ROLLUP, fresh.up_to)
+    return fresh.up_to - fresh.above
+
+
+def _times(connection: sqlite3.Connection, series: tuple[str, ...], counts: Mapping[int, int]) -> tuple[object, ...]:
+    """The row of a series to which these are added."""
+    found = connection.execute(_COUNTS, series).fetchone()
+    added = Counter(counts_of(found[0]) if found else {})
+    added.update(counts)
+    return *series, added.total(), *percentiles(added, SHARES), _encode(dict(sorted(added.items()))).decode()
+
+
+def _forget_hours(connection: sqlite3.Connection, slices: Slices) -> None:
+    for statement in _FORGET_HOURS:
+        with slices.hold():
+            connection.execute(statement, (oldest_hour(),))
+
+
+def oldest_hour() -> str:
+    """The first hour that is kept."""
+    return timestamps.bound(datetime.now(UTC) - HOURS_KEPT)[: SPANS["hour"]]

@@ -1,0 +1,118 @@
+"""Whether the roll-up says what the rows say, for every day whose rows are all there, and how such a day is recounted.
+
+The rows of a day are all there if nothing of that day, or of a later one, was pruned. What is compared is everything:
+the number of calls of each key, each sum, each bucket. Sums of fractions may differ by what doubles cannot hold.
+"""
+
+import math
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.figures.rollup import SPANS
+from llm_metrics_proxy.recorder.figures.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.store import watermarks
+from llm_metrics_proxy.recorder.store.slices import Slices
+from llm_metrics_proxy.recorder.store.timestamps import bound
+
+_HOURS_SURE = timedelta(days=7)  # less than what is kept
+_CLOSE = 1e-9
+
+_PRUNED = "SELECT ifnull(max(substr(to_at, 1, 10)), '') FROM recorder_events WHERE kind = 'prune'"
+_DAYS = """
+    SELECT period FROM rollup_calls WHERE span = 'day' AND period > :pruned
+    UNION SELECT substr(timestamp, 1, 10) FROM completion_requests WHERE id <= :mark AND timestamp > :pruned || 'T~'
+"""
+_MONTHS = "SELECT DISTINCT substr(period, 1, 7) FROM rollup_calls WHERE span IN ('day', 'month')"
+_ROWS = f"SELECT {ROW} FROM completion_requests WHERE timestamp >= ? AND timestamp < ? AND id <= ?"  # noqa: S608
+_CALLS = (
+    f"SELECT period, {', '.join(KEYS)}, {', '.join(SUMS)} FROM rollup_calls WHERE span = ? AND period GLOB ? || '*'"  # noqa: S608
+)
+_TIMES = """
+    SELECT period, measure, dimension, value, counts FROM rollup_times WHERE span = ? AND period GLOB ? || '*'
+"""
+_TABLES = ("rollup_calls", "rollup_times")
+_FORGET_DAY = [f"DELETE FROM {name} WHERE span IN ('hour', 'day') AND period GLOB ? || '*'" for name in _TABLES]  # noqa: S608
+_FORGET_MONTHS = [f"DELETE FROM {name} WHERE span = 'month'" for name in _TABLES]  # noqa: S608
+
+
+def differences(connection: sqlite3.Connection) -> Iterator[str]:
+    """The periods of which the roll-up is not what it should be, each with what is different."""
+    for day in _complete_days(connection):
+        if difference := _of_day(connection, day):
+            yield f"the roll-up of {day} differs from its rows ({difference})"
+    for (month,) in connection.execute(_MONTHS).fetchall():
+        of_days = _of_rollup(connection, "day", month).by(SPANS["month"])
+        if difference := _difference(_of_rollup(connection, "month", month), of_days):
+            yield f"the roll-up of {month} differs from its days ({difference})"
+
+
+def recount(connection: sqlite3.Connection, path: Path) -> list[str]:
+    """Count the days that differ anew, each in one transaction, and all months from their days; return those days.
+
+    Raises:
+        DatabaseRefused: SQLite refused; what was counted before stays.
+    """
+    days = [day for day in _complete_days(connection) if _of_day(connection, day)]
+    for day in days:
+        with Slices(connection, path).hold():
+            of_rows = _of_rows(connection, day)
+            for statement in _FORGET_DAY:
+                connection.execute(statement, (day,))
+            for span in ("hour", "day"):
+                rollup.add(connection, span, of_rows.by(SPANS[span]))
+    with Slices(connection, path).hold():
+        months = connection.execute(_MONTHS).fetchall()
+        for statement in _FORGET_MONTHS:
+            connection.execute(statement)
+        for (month,) in months:
+            rollup.add(connection, "month", _of_rollup(connection, "day", month).by(SPANS["month"]))
+    return days
+
+
+def _of_day(connection: sqlite3.Connection, day: str) -> str | None:
+    """How the roll-up of the day differs from its rows, and while hours are kept those."""
+    of_rows = _of_rows(connection, day)
+    difference = _difference(_of_rollup(connection, "day", day), of_rows.by(SPANS["day"]))
+    if difference is None and day >= bound(datetime.now(UTC) - _HOURS_SURE)[: SPANS["day"]]:
+        difference = _difference(_of_rollup(connection, "hour", day), of_rows)
+    return difference
+
+
+def _complete_days(connection: sqlite3.Connection) -> list[str]:
+    """The days that the roll-up or the rows have, and whose rows are all there, in order."""
+    (pruned,) = connection.execute(_PRUNED).fetchone()
+    parameters = {"pruned": pruned, "mark": watermarks.get(connection, watermarks.ROLLUP)}
+    return sorted(day for (day,) in connection.execute(_DAYS, parameters))
+
+
+def _of_rows(connection: sqlite3.Connection, day: str) -> Sums:
+    return sums_of(connection, _ROWS, (day, f"{day}~", watermarks.get(connection, watermarks.ROLLUP)))
+
+
+def _of_rollup(connection: sqlite3.Connection, span: str, begins: str) -> Sums:
+    """What the roll-up has of the periods whose names begin so."""
+    sums = Sums()
+    for period, model, origin, provider, streaming, success, error_type, *of_key in connection.execute(
+        _CALLS, (span, begins)
+    ):
+        sums.calls[period, model, origin, provider, streaming, success, error_type] = of_key
+    for period, measure, dimension, value, text in connection.execute(_TIMES, (span, begins)):
+        sums.times[period, measure, dimension, value].update(rollup.counts_of(text))
+    return sums
+
+
+def _difference(found: Sums, expected: Sums) -> str | None:
+    """What is different, in one phrase; None if nothing is."""
+    calls, should_be = (round(sum(sums[0] for sums in one.calls.values())) for one in (found, expected))
+    if calls != should_be:
+        return f"{calls} calls, and not {should_be}"
+    if found.calls.keys() != expected.calls.keys():
+        return "calls of other models, origins, providers or errors"
+    for key, sums in expected.calls.items():
+        for name, had, value in zip(SUMS, found.calls[key], sums, strict=True):
+            if not math.isclose(had, value, rel_tol=_CLOSE, abs_tol=_CLOSE):
+                return f"{name} of {key[1] or 'no model'} is {had:g}, and not {value:g}"
+    return "its percentiles" if found.times != expected.times else None

@@ -1,0 +1,108 @@
+"""What calls add up to, in memory: sums by hour and key, and times counted in buckets by hour and dimension.
+
+The roll-up is made of these, and `CompletionRequestsDAO.get_metrics` is. In keys '' stands for NULL, as in the roll-up.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from llm_metrics_proxy.migrations.m0003_rollup import SUMMED
+from llm_metrics_proxy.recorder.figures.histogram import bucket_of
+
+DIMENSIONS: Final = ("model", "origin", "provider")
+KEYS: Final = {  # what calls are told apart by, and each as SQL of a row
+    **{name: f"ifnull(CAST({name} AS TEXT), '')" for name in DIMENSIONS},
+    "is_streaming": "is_streaming",
+    "success": "success",
+    "error_type": "ifnull(CAST(error_type AS TEXT), '')",
+}
+MEASURES: Final = ("time_to_first_token_ms", "response_time_ms", "tokens_per_second")
+SUMS: Final = ("calls", *(column for name in SUMMED for column in (name, f"{name}_known")))
+
+# The columns of a row that `Sums.add_rows` takes.
+ROW: Final = ", ".join(("substr(CAST(timestamp AS TEXT), 1, 13)", *KEYS.values(), *SUMMED))
+_NUMBERS = (int, float)  # a text or bytes in their place is no known value
+_MEASURED = tuple((measure, SUMMED.index(measure)) for measure in MEASURES)
+
+type Key = tuple[str, str, str, str, int, int, str]  # a period and the values of KEYS
+type Series = tuple[str, str, str, str]  # a period, a measure, a dimension and a value of that
+
+
+class Sums:
+    """`calls`: numbers in the order of `SUMS` by key; `times`: numbers of calls by bucket, by series."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.calls: defaultdict[Key, list[float]] = defaultdict(lambda: [0.0] * len(SUMS))
+        self.times: defaultdict[Series, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
+
+    def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Add rows of `completion_requests`, each with the columns of `ROW`."""
+        for hour, model, origin, provider, streaming, success, error_type, *values in rows:
+            sums = self.calls[hour, model, origin, provider, streaming, success, error_type]
+            sums[0] += 1
+            at = 1
+            for value in values:
+                if value.__class__ in _NUMBERS:
+                    sums[at] += value
+                    sums[at + 1] += 1
+                at += 2
+            for measure, index in _MEASURED:
+                value = values[index]
+                if value.__class__ in _NUMBERS:
+                    bucket = bucket_of(value)
+                    self.times[hour, measure, "model", model][bucket] += 1
+                    self.times[hour, measure, "origin", origin][bucket] += 1
+                    self.times[hour, measure, "provider", provider][bucket] += 1
+
+    def add_calls(self, key: Key, sums: Iterable[float]) -> None:
+        """Add numbers in the order of `SUMS` to a key."""
+        known = self.calls[key]
+        for at, value in enumerate(sums):
+            known[at] += value
+
+    def add_times(self, series: Series, counts: Mapping[int, int]) -> None:
+        """Add numbers of calls by bucket to a series."""
+        known = self.times[series]
+        for bucket, calls in counts.items():
+            known[bucket] += calls
+
+    def add(self, other: "Sums") -> None:
+        """Add all that the other has."""
+        for key, sums in other.calls.items():
+            self.add_calls(key, sums)
+        for series, counts in other.times.items():
+            self.add_times(series, counts)
+
+    def by(self, length: int) -> "Sums":
+        """The same by longer periods, named by the first `length` characters of an hour."""
+        longer = Sums()
+        for (hour, model, origin, provider, streaming, success, error_type), sums in self.calls.items():
+            longer.add_calls((hour[:length], model, origin, provider, streaming, success, error_type), sums)
+        for (hour, measure, dimension, value), counts in self.times.items():
+            longer.add_times((hour[:length], measure, dimension, value), counts)
+        return longer
+
+
+def sums_of(connection: sqlite3.Connection, select: str, parameters: tuple[object, ...]) -> Sums:
+    """The sums of the rows that `select` finds, each with the columns of `ROW`."""
+    sums = Sums()
+    try:
+        sums.add_rows(connection.execute(select, parameters))
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+        # A text that is no UTF-8, which no recorder writes. Read again like this, since it takes longer.
+        sums, kept = Sums(), connection.text_factory
+        connection.text_factory = _lenient
+        try:
+            sums.add_rows(connection.execute(select, parameters))
+        finally:
+            connection.text_factory = kept
+    return sums
+
+
+def _lenient(raw: bytes) -> str:
+    return raw.decode(errors="replace")

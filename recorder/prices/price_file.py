@@ -1,0 +1,162 @@
+"""The user's own prices: a small TOML file, for models that nobody else has a price of, or that are billed otherwise.
+
+    [[price]]
+    model = "my-llama-*"    # as asked for or as answered; * ? [abc] as in file names, upper or lower case
+    provider = "custom"     # optional: as in the column `provider`
+    from = 2026-03-01       # optional: the first day, in UTC
+    input = 0.20            # US dollars for a million tokens
+    output = 0.60
+    cached = 0.05           # optional, as input without it: tokens read from a cache
+    cache_write = 0.25      # optional, as input without it: tokens written to a cache
+
+The last entry that fits a call counts, so that general ones come first and later ones are exceptions.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from llm_metrics_proxy.recorder.errors import BadPrices
+from llm_metrics_proxy.recorder.prices.price_place import place
+
+_MILLION: Final = 1_000_000
+_TABLE: Final = "price"
+_RATES: Final = ("input", "output", "cached", "cache_write")
+_REQUIRED: Final = ("model", "input", "output")
+_KEYS: Final = ("model", "provider", "from", *_RATES)
+_LARGEST_FILE: Final = 1 << 20  # bytes
+_LONGEST: Final = 100  # characters of what is quoted
+
+
+class OwnPrice(msgspec.Struct, frozen=True):
+    """One entry; rates are US dollars for a million tokens."""
+
+    model: str
+    provider: str | None
+    since: str  # a timestamp as in the database; "" for ever
+    input: Decimal
+    output: Decimal
+    cached: Decimal
+    cache_write: Decimal
+
+    def fits(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> bool:
+        """Whether this is a price of a call at `timestamp`, for any of the names of its model."""
+        return (
+            timestamp >= self.since
+            and self.provider in (None, provider)
+            and any(fnmatchcase(model.lower(), self.model) for model in models)
+        )
+
+    def cost(self, prompt: int, completion: int, cached: int, cache_write: int) -> Decimal:
+        """What that many tokens cost, in US dollars; cache reads and writes are parts of `prompt`."""
+        dollars = (
+            self.input * (prompt - cached - cache_write)
+            + self.cached * cached
+            + self.cache_write * cache_write
+            + self.output * completion
+        )
+        return dollars / _MILLION
+
+
+class OwnPrices:
+    """All entries of a file."""
+
+    def __init__(self, entries: tuple[OwnPrice, ...] = ()) -> None:
+        """In the order of the file."""
+        self._entries = entries
+
+    def find(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> OwnPrice | None:
+        """The last entry that fits, if any does."""
+        return next((one for one in reversed(self._entries) if one.fits(models, provider, timestamp)), None)
+
+
+def load(chosen: Path | None, database: Path) -> OwnPrices:
+    """The own prices: of the file that was chosen, else of `prices.toml` beside the database if it is there.
+
+    Raises:
+        BadPrices: the file cannot be read, or something in it is no price.
+    """
+    path = place(chosen, database)
+    return OwnPrices() if path is None else _read(path, database)
+
+
+def _read(path: Path, database: Path) -> OwnPrices:
+    if not path.is_file():
+        raise BadPrices(what=f"There is no file of prices at {path}", cure="give the path of one, or leave it out")
+    if database.exists() and path.samefile(database):  # which only SQLite may open
+        raise BadPrices(what=f"{path} is the database", cure="give the path of a file of prices")
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        what = f"The file of prices {path} cannot be read ({error.strerror})"
+        raise BadPrices(what=what, cure="make it readable, or leave it out") from error
+    if len(text) > _LARGEST_FILE:
+        raise BadPrices(what=f"{path} has more than {_LARGEST_FILE:,} bytes", cure="give the path of a file of prices")
+    try:
+        document = tomllib.loads(text.decode(), parse_float=Decimal)
+    except (ValueError, RecursionError) as error:
+        what = f"{path} is no TOML ({str(error).rstrip('.')[:_LONGEST]})"
+        raise BadPrices(what=what, cure="mend that line") from error
+    return OwnPrices(_entries(path, document))
+
+
+def _entries(path: Path, document: Mapping[str, object]) -> tuple[OwnPrice, ...]:
+    for key in document:
+        if key != _TABLE:
+            raise BadPrices(what=f"{path} has {_quoted(key)}", cure=f"write each price under [[{_TABLE}]]")
+    entries = document.get(_TABLE, [])
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise BadPrices(what=f"{path} has a {_TABLE!r} that is no table", cure=f"write each price under [[{_TABLE}]]")
+    return tuple(_entry(f"Price {number} of {path}", entry) for number, entry in enumerate(entries, 1))
+
+
+def _entry(name: str, entry: Mapping[str, object]) -> OwnPrice:
+    for key in entry:
+        if key not in _KEYS:
+            raise BadPrices(what=f"{name} has {_quoted(key)}", cure=f"use only {', '.join(_KEYS)}")
+    for key in _REQUIRED:
+        if key not in entry:
+            raise BadPrices(what=f"{name} has no {key!r}", cure="add it")
+    rates = {key: _rate(name, key, entry[key]) for key in _RATES if key in entry}
+    model, provider = _text(name, "model", entry["model"]), entry.get("provider")
+    return OwnPrice(
+        model=model.lower(),
+        provider=None if provider is None else _text(name, "provider", provider),
+        since=_since(name, entry["from"]) if "from" in entry else "",
+        input=rates["input"],
+        output=rates["output"],
+        cached=rates.get("cached", rates["input"]),
+        cache_write=rates.get("cache_write", rates["input"]),
+    )
+
+
+def _text(name: str, key: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise BadPrices(what=f"{name} has {key!r} = {_quoted(value)}, which is no name", cure="write it in quotes")
+    return value
+
+
+def _rate(name: str, key: str, value: object) -> Decimal:
+    number = Decimal(value) if isinstance(value, int | Decimal) and not isinstance(value, bool) else None
+    if number is None or not number.is_finite() or not 0 <= number <= _MILLION:
+        what = f"{name} has {key!r} = {_quoted(value)}, which is no price"
+        raise BadPrices(what=what, cure="write US dollars for a million tokens, like 0.25")
+    return number
+
+
+def _since(name: str, value: object) -> str:
+    if not isinstance(value, date) or isinstance(value, datetime):
+        what = f"{name} has 'from' = {_quoted(value)}, which is no day"
+        raise BadPrices(what=what, cure="write it without quotes, like 2026-03-01")
+    return value.isoformat()
+
+
+def _quoted(value: object) -> str:
+    return repr(str(value) if isinstance(value, Decimal | date) else value)[:_LONGEST]

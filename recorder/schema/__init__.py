@@ -1,0 +1,1 @@
+"""The schema: checked, migrated and repaired before anything is written."""

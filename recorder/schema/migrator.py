@@ -1,0 +1,181 @@
+"""Bring the schema up to date: all of it or nothing, once, however many processes start at the same moment.
+
+sqlite-utils' `Migrations.apply` alone is not safe then: it looks for pending steps before it has a lock. Here one
+`BEGIN IMMEDIATE` holds everything: look again, back up through a second connection, apply, validate, stamp, commit.
+A process that is killed on the way leaves the old state, and SQLite frees its lock for the next one. After the commit
+a fresh connection looks once more; if it does not see what it should, the backup goes back into the file.
+"""
+
+import logging
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
+from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder.backup.page_copy import copy_pages
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, MigrationFailed, RecorderError
+from llm_metrics_proxy.recorder.reporting import say
+from llm_metrics_proxy.recorder.schema.migration_plan import check_room
+from llm_metrics_proxy.recorder.store import database, timestamps
+from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, refusal, version_of
+
+_BACKED_UP = "Backed up %(path)s as %(backup)s before its migration."
+_MIGRATED = "Migrated %(path)s from schema version %(before)d to %(after)d."
+_WAITING = "Waiting for another process that has locked %(path)s, perhaps to migrate it."
+
+_QUIET_WAIT_MS = 1_000  # for the lock, before a line says that there is a wait
+_CHECK_SECONDS = 30.0
+_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_COUNT = "SELECT count(*) FROM completion_requests"
+_STAMP = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) ON CONFLICT(version) DO NOTHING"
+
+
+def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: Path | None = None) -> Path | None:
+    """Migrate the database at `path`, which `connection` has open outside of a transaction, to the present version.
+
+    A database that holds something is backed up first, and the backup's path is returned. The wait for another
+    process's lock is the connection's.
+
+    Raises:
+        DatabaseRefused: not ours, newer, changed by others, damaged, or locked for too long.
+        BackupFailed: no verified backup; nothing was changed.
+        MigrationFailed: a step failed, or did not make the schema it should have; the database is what it was.
+    """
+    version = version_of(connection, path)
+    if version == CURRENT_SCHEMA_VERSION:
+        return None
+    if version > 0:
+        check_room(path, backup_dir)
+    _lock(connection, path)
+    saved = None
+    try:
+        version = version_of(connection, path)  # again: another process may have migrated while we waited
+        if version == CURRENT_SCHEMA_VERSION:
+            say(logging.INFO, "migrated_by_another", "Another process has migrated %(path)s.", path=path)
+            return None
+        if version > 0:
+            saved = backup.create(path, backup_dir=backup_dir)
+            say(logging.INFO, "backed_up", _BACKED_UP, path=path, backup=saved)
+        _migrate(connection, path, version, saved)
+        connection.execute("COMMIT")
+    except RecorderError:
+        raise
+    except Exception as error:  # whatever a step raises
+        raise _failure(path, str(error), saved) from error
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    if saved is not None:
+        _look_again(path, saved)
+        say(logging.INFO, "migrated", _MIGRATED, path=path, before=version, after=CURRENT_SCHEMA_VERSION)
+    return saved
+
+
+def _lock(connection: sqlite3.Connection, path: Path) -> None:
+    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    began = time.monotonic()
+    try:
+        if _locked_within(connection, min(patience_ms, _QUIET_WAIT_MS)):
+            return
+        if patience_ms > _QUIET_WAIT_MS:
+            say(logging.INFO, "waiting_for_lock", _WAITING, path=path)
+            if _locked_within(connection, patience_ms - _QUIET_WAIT_MS):
+                return
+    except sqlite3.Error as error:
+        raise refusal(path, error) from error
+    finally:
+        connection.execute(f"PRAGMA busy_timeout={patience_ms}")
+    waited = time.monotonic() - began
+    what = f"{path} is locked by another process, perhaps one that is migrating it; waited {waited:.1f} s"
+    raise DatabaseRefused(what=what, cure="start again when that process is done, or end it")
+
+
+def _locked_within(connection: sqlite3.Connection, wait_ms: int) -> bool:
+    connection.execute(f"PRAGMA busy_timeout={wait_ms}")
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Path | None) -> None:
+    rows = connection.execute(_COUNT).fetchone()[0] if version > 0 else 0
+    _apply(connection, version)
+    moment = timestamps.now()
+    connection.executemany(_STAMP, [(number, moment) for number in range(1, CURRENT_SCHEMA_VERSION + 1)])
+    connection.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    if saved is not None:
+        ledger_of_this_process(connection).note_event("migrate", str(saved), rows)
+    if problems := _problems(connection, rows):
+        raise _failure(path, problems[0], saved)
+
+
+def _apply(connection: sqlite3.Connection, version: int) -> None:
+    db = Database(connection, execute_plugins=False)
+    REGISTRY.ensure_migrations_table(db)
+    applied = {step.name for step in REGISTRY.applied(db)}
+    # A version 1 that was made from the published SQL has its tables, but no list of applied steps.
+    db.table(REGISTRY.migrations_table).insert_all(
+        {"migration_set": REGISTRY.name, "name": name, "applied_at": timestamps.now()}
+        for name in NAMES[:version]
+        if name not in applied
+    )
+    REGISTRY.apply(db)
+
+
+def _problems(connection: sqlite3.Connection, rows: int) -> list[str]:
+    problems = changes(connection, CURRENT_SCHEMA_VERSION)
+    (rows_now,) = connection.execute(_COUNT).fetchone()
+    if rows_now != rows:
+        problems.append(f"{rows} rows became {rows_now}")
+    if connection.execute("PRAGMA foreign_key_check").fetchone():
+        problems.append("a foreign key points to nothing")
+    (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if answer != "ok":
+        problems.append("its pages are not consistent")
+    return problems
+
+
+def _look_again(path: Path, saved: Path) -> None:
+    """See through a fresh connection what was committed; if that is not the new version, put the backup back."""
+    try:
+        with closing(database.connect(path, timeout=_CHECK_SECONDS)) as fresh:
+            fresh.execute("BEGIN")
+            version = claimed_version(fresh, path)
+            problems = changes(fresh, version) if version == CURRENT_SCHEMA_VERSION else ["its version is not there"]
+            problems += [answer for (answer,) in fresh.execute("PRAGMA quick_check(1)") if answer != "ok"]
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & 0xFF not in _BROKEN:
+            raise refusal(path, error) from error  # nothing was seen: what was committed stays
+        problems = [str(error)]
+    if problems:
+        _put_back(path, saved)
+        what = f"{path} was not what it should be after its migration ({problems[0]}), so {saved} was put back into it"
+        raise MigrationFailed(what=what, cure="go on with the release before")
+
+
+def _put_back(path: Path, saved: Path) -> None:
+    with (
+        closing(database.connect(saved, timeout=_CHECK_SECONDS, mode="ro")) as source,
+        closing(database.connect(path, timeout=_CHECK_SECONDS)) as target,
+    ):
+        try:
+            copy_pages(source, target, patience=_CHECK_SECONDS)
+        except (TimeoutError, sqlite3.Error) as error:
+            what = f"{path} is not what it should be after its migration, and {saved} could not be put back into it"
+            raise MigrationFailed(what=what, cure="end all that uses it, and run llm-metrics restore") from error
+
+
+def _failure(path: Path, why: str, saved: Path | None) -> MigrationFailed:
+    what = f"{path} could not be brought to schema version {CURRENT_SCHEMA_VERSION} ({why})"
+    kept = f"; the backup {saved} stays" if saved else ""
+    return MigrationFailed(what=what, cure=f"nothing was changed, so go on with the release before{kept}")

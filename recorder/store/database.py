@@ -1,0 +1,179 @@
+"""Where the database is, and the only ways to open it.
+
+The live file is never opened by anything but SQLite in this process: closing any other descriptor of it would drop
+the POSIX locks that SQLite holds, and with them the promise of every commit that follows. `os.stat` is harmless.
+What the file contains is not looked at here; see identity.py.
+"""
+
+import os
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+
+_BUSY_SECONDS = 0.5  # of the writer: it keeps its batch and tries again, so that a shutdown never waits long for it
+_READER_BUSY_SECONDS = 5.0
+_RETRY_SECONDS = 0.02
+_JOURNAL_SIZE_LIMIT = 4 << 20  # bytes: a WAL that grew under a long reader is cut back to this
+
+# Creating the file 0600 needs one open() and close() of it. Connections are made under the same lock, so that no
+# connection of this process can hold locks on the file at the moment of that close().
+_creating = threading.Lock()
+
+type Inode = tuple[int, int]
+
+
+class Files(NamedTuple):
+    """Which files a database is made of: the same for all who have it open, for as long as anybody has."""
+
+    database: Inode | None
+    wal: Inode | None
+    shm: Inode | None
+
+
+def is_testing() -> bool:
+    """Whether default locations are out of bounds (`TESTING=true`)."""
+    return os.environ.get("TESTING", "").strip().lower() == "true"
+
+
+def get_db_path(option: str | None = None) -> Path:
+    """The database's absolute path: the option, else environment LLM_METRICS_DB, else `metrics.db` here.
+
+    Raises:
+        DatabaseRefused: the default under `TESTING=true`, or a `~name` that does not exist.
+    """
+    chosen = option or os.environ.get("LLM_METRICS_DB")
+    if not chosen:
+        if is_testing():
+            what = "TESTING is set, which forbids the default database"
+            raise DatabaseRefused(what=what, cure="set metrics_db or LLM_METRICS_DB to a path")
+        chosen = "metrics.db"
+    try:
+        return Path(chosen).expanduser().absolute()
+    except RuntimeError as error:
+        what = f"The home folder in {chosen!r} is unknown"
+        raise DatabaseRefused(what=what, cure="set metrics_db to an absolute path") from error
+
+
+def create(path: Path) -> None:
+    """Create `path` empty and 0600 unless something stands there; never follows a symbolic link.
+
+    Raises:
+        OSError: it could not be created.
+    """
+    with _creating:
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR, 0o600)
+        except FileExistsError:
+            return
+        os.close(descriptor)
+
+
+def connect(path: Path, *, timeout: float, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
+    """A bare connection to an existing file, which waits `timeout` seconds for locks and begins no transactions."""
+    with _creating:
+        return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
+
+
+def open_for_start(path: Path, *, timeout: float) -> sqlite3.Connection:
+    """The connection of the start's checks and migrations; an empty file gets its layout, fixed from then on."""
+    connection = connect(path, timeout=timeout)
+    try:
+        if path.stat().st_size == 0:
+            # Before anything else: WAL or application_id would write the first page, after which neither has effect.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.execute("PRAGMA page_size=4096")
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA foreign_keys=ON")
+    except BaseException:  # raised again: the caller never gets the connection, so it is closed here
+        connection.close()
+        raise
+    return connection
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """A connection that writes: WAL, synchronous=FULL; for the thread that calls this.
+
+    Raises:
+        DatabaseRefused: the file system cannot do WAL.
+        sqlite3.Error: it could not be opened; `recorder.store.identity.refusal` makes a sentence of it.
+    """
+    connection = connect(path, timeout=_BUSY_SECONDS)
+    try:
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA foreign_keys=ON")
+        use_wal(connection, path)
+        # NORMAL would lose everything since the last checkpoint when the power goes: hours, at a proxy's rates.
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_SIZE_LIMIT}")
+    except BaseException:  # raised again: the caller never gets the connection, so it is closed here
+        connection.close()
+        raise
+    return connection
+
+
+def use_wal(connection: sqlite3.Connection, path: Path, *, patience: float = 0.0) -> None:
+    """Switch to WAL and check the answer: SQLite keeps the old mode, without an error, where it cannot do it.
+
+    The switch needs the file alone for a moment, and SQLite does not wait for that by itself; `patience` seconds do.
+
+    Raises:
+        DatabaseRefused: the file system cannot do WAL.
+        sqlite3.OperationalError: others did not leave the file alone.
+    """
+    ends = time.monotonic() + patience
+    while True:
+        try:
+            (answer,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= ends:
+                raise
+            time.sleep(_RETRY_SECONDS)  # other processes' locks give no signal
+    if answer != "wal":
+        what = f"{path} stands on a file system without WAL, such as a network share"
+        raise DatabaseRefused(what=what, cure="put the database on a local disk")
+
+
+def open_reader(path: Path, *, timeout: float = _READER_BUSY_SECONDS) -> sqlite3.Connection:
+    """A read-only connection for a reader of its own, which waits `timeout` seconds for locks; the caller closes it.
+
+    Raises:
+        DatabaseRefused: there is no database of the present version at `path`. None is created.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        what = f"There is no database at {path}"
+        raise DatabaseRefused(what=what, cure="start the proxy once, or give the right path")
+    connection = connect(path, timeout=timeout, mode="ro")
+    try:
+        connection.execute("PRAGMA trusted_schema=OFF")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        what = f"{path} cannot be read ({error})"
+        raise DatabaseRefused(what=what, cure="give the path of a metrics database") from error
+    if version != CURRENT_SCHEMA_VERSION:
+        connection.close()
+        what = f"{path} has schema version {version}, and this program reads version {CURRENT_SCHEMA_VERSION}"
+        older = version < CURRENT_SCHEMA_VERSION
+        cure = "run llm-metrics migrate" if older else "read it with the release that writes it"
+        raise DatabaseRefused(what=what, cure=cure)
+    return connection
+
+
+def inode_of(path: Path) -> Inode | None:
+    """Device and inode of the file at `path`; None if nothing stands there."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def files_of(path: Path) -> Files:
+    """The database's files as they stand at `path` now."""
+    return Files(inode_of(path), inode_of(Path(f"{path}-wal")), inode_of(Path(f"{path}-shm")))

@@ -1,0 +1,96 @@
+"""Long work in short transactions, so that whoever else writes never waits long.
+
+A slice is one BEGIN IMMEDIATE ... COMMIT. It ends when its time is up, not after a number of rows, since nobody knows
+how long a row takes on this disk today; how much of the time its commit needs is learnt from the slices before it.
+Between two slices the lock is free for at least as long as it was held.
+"""
+
+import itertools
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.store.identity import refusal
+
+HOLD_MS: Final = 50.0
+PATIENCE_SECONDS: Final = 30.0
+
+_AIM = 0.4  # of the longest hold: the rest is for a disk and a machine that are busy with something else
+_FIRST_SHARE = 0.25  # of the aim: no commit has been seen yet
+_LEAST_SHARE = 0.1
+_GROWTH = 1.5
+_SHORTEST_PAUSE = 0.02  # seconds, in which a writer that waits in SQLite's own steps gets its turn
+
+
+class Slices:
+    """The slices of one piece of work on one connection, and how long the longest of them held the lock."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        *,
+        hold_ms: float = HOLD_MS,
+        stop: threading.Event | None = None,
+    ) -> None:
+        """`connection` is to the file at `path`, outside of a transaction, and checkpoints nothing by itself.
+
+        SQLite's own checkpoint would be part of a commit's time, though the lock is free again by then.
+        """
+        self.count = 0
+        self.longest_ms = 0.0
+        self._connection = connection
+        self._path = path
+        self._aim = hold_ms / 1_000 * _AIM
+        self._working_seconds = self._aim * _FIRST_SHARE
+        self._stop = stop or threading.Event()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the work is to end."""
+        return self._stop.is_set()
+
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[], bool]]:
+        """One slice: do a bit, ask the function that is yielded whether there is time for more, and leave.
+
+        Raises:
+            DatabaseRefused: others held the lock for too long, or SQLite refused; the slice is rolled back.
+        """
+        try:
+            self._begin()
+            began = time.monotonic()
+            asked = itertools.count()
+            # Something is done in each slice, however short it is, or the work would never end.
+            yield lambda: next(asked) == 0 or time.monotonic() - began < self._working_seconds
+            self._connection.execute("COMMIT")
+            held = time.monotonic() - began
+        except sqlite3.Error as error:
+            raise refusal(self._path, error) from error
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        self.count += 1
+        self.longest_ms = max(self.longest_ms, held * 1_000)
+        longer = self._working_seconds * min(self._aim / held, _GROWTH)
+        self._working_seconds = min(max(longer, self._aim * _LEAST_SHARE), self._aim)
+        self._stop.wait(max(held, _SHORTEST_PAUSE))
+
+    def _begin(self) -> None:
+        ends = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                if self.stopped or time.monotonic() >= ends:
+                    what = f"{self._path} is locked by another process (waited {PATIENCE_SECONDS:g} s)"
+                    raise DatabaseRefused(what=what, cure="end that process, or try again when it is done") from error
+            else:
+                return

@@ -1,0 +1,1 @@
+"""`sqlite-utils llm-top`: the calls of the last minutes as a table."""

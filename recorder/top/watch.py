@@ -1,0 +1,90 @@
+"""`llm-top --watch`: the table again and again, until Ctrl-C, whatever happens to the terminal or to the database.
+
+The database is opened anew for each table: so one that was moved away, replaced, locked or deleted meanwhile is told
+and waited for, none is created, and no reader keeps a recorder's WAL from being cut.
+"""
+
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.store import database
+from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.top import top
+from llm_metrics_proxy.recorder.top.display import Display
+from llm_metrics_proxy.recorder.top.interruptions import Interruptions
+
+_PATIENCE_SECONDS = 0.2  # for locks: Ctrl-C is not heard meanwhile
+
+
+class Source:
+    """Where the figures come from: takes them at any time, and notices when the file is another one."""
+
+    def __init__(self, path: Path, window: timedelta, by: top.By, interruptions: Interruptions) -> None:
+        """Open nothing yet."""
+        self.news: str | None = None  # the last thing that happened to the file
+        self._path = path
+        self._window = window
+        self._by: top.By = by
+        self._interruptions = interruptions
+        self._inode = database.inode_of(path)
+
+    def take(self) -> top.Top:
+        """The figures of this moment.
+
+        Raises:
+            DatabaseRefused: there are none.
+        KeyboardInterrupt: something ended it.
+        """
+        inode = database.inode_of(self._path)
+        with reader(self._path, patience=_PATIENCE_SECONDS, is_over=self._interruptions.is_over) as connection:
+            taken = top.collect(connection, self._window, self._by)
+        if inode != self._inode:
+            self.news = f"Another file stands at {printable(str(self._path))} since {datetime.now(UTC):%H:%M:%S} UTC."
+            self._inode = inode
+        return taken
+
+    def trouble(self, error: DatabaseRefused) -> str:
+        """What to tell when `take` raised."""
+        if database.inode_of(self._path) is None:
+            return f"{printable(str(self._path))} is gone: waiting for it to come back."
+        return f"{printable(str(error))} Trying again meanwhile."
+
+
+def watch(source: Source, display: Display, seconds: float, interruptions: Interruptions) -> int:
+    """Show the figures every so many seconds, and return the exit code when something ended that.
+
+    Raises:
+        DatabaseRefused: the database could not be read from the beginning.
+    """
+    with suppress(KeyboardInterrupt):  # of which interruptions knows more
+        taken = source.take()
+        display.take_terminal()
+        try:
+            display.show(taken, source.news)
+            while not _sleep(seconds, display, interruptions):
+                try:
+                    taken = source.take()
+                except DatabaseRefused as error:
+                    display.tell(source.trouble(error))
+                else:
+                    display.show(taken, source.news)
+        finally:
+            display.give_back()
+    return interruptions.exit_code or 0
+
+
+def _sleep(seconds: float, display: Display, interruptions: Interruptions) -> bool:
+    """Wait, and draw again for a terminal of another size; True if something ended it."""
+    until = time.monotonic() + seconds
+    while not interruptions.is_over() and (left := until - time.monotonic()) > 0:
+        if interruptions.wait(left):
+            if interruptions.take_suspension():
+                display.give_back()
+                interruptions.suspend()
+                display.take_terminal()
+            display.redraw()
+    return interruptions.is_over()

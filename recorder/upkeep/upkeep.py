@@ -1,0 +1,76 @@
+"""`python -m recorder.upkeep.upkeep DATABASE [PRICES]`: started when calls wait for a cost or the roll-up.
+
+A process of its own, since what it imports takes 30 MB. It says nothing but why it failed, in one sentence on stderr,
+and ends by itself after a while even if there is more to do: the next one goes on where it was. Whatever needs a CPU
+has the lowest priority, but for the thread that writes: one that waits for a CPU while it holds the lock would make the
+recorder wait.
+"""
+
+import importlib
+import sqlite3
+import sys
+import threading
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.prices import price_file
+from llm_metrics_proxy.recorder.reporting import own_fault
+from llm_metrics_proxy.recorder.store import identity
+from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.priority import wait_for_others
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+LONGEST_RUN: Final = 120.0  # seconds
+
+
+def main() -> int:
+    """Price and add up what waits; the exit code."""
+    path, *chosen = map(Path, sys.argv[1:])
+    works = {
+        "Calls get no cost for now.": partial(_price, path, chosen),
+        "The roll-up stays behind for now.": partial(_add_up, path),
+    }
+    failed = False
+    with ThreadPoolExecutor(1, initializer=wait_for_others) as aside:
+        for otherwise, work in works.items():
+            enough = threading.Event()
+            timer = threading.Timer(LONGEST_RUN / len(works), enough.set)  # much of the one must not keep out the other
+            timer.daemon = True
+            timer.start()
+            try:
+                work(enough, aside)
+            except RecorderError as error:
+                sys.stderr.write(f"{otherwise} {error}\n")
+                failed = True
+            except Exception as error:  # noqa: BLE001 - its text may quote what a client wrote
+                sys.stderr.write(f"{otherwise} {own_fault(error)}\n")
+                failed = True
+            finally:
+                timer.cancel()
+    return int(failed)
+
+
+def _price(path: Path, chosen: list[Path], enough: threading.Event, aside: Executor) -> None:
+    recosting: ModuleType = aside.submit(
+        importlib.import_module, "llm_metrics_proxy.recorder.prices.recost"
+    ).result()  # 0.3 s of a CPU
+    recosting.recost(path, price_file.load(chosen[0] if chosen else None, path), stop=enough)
+
+
+def _add_up(path: Path, enough: threading.Event, aside: Executor) -> None:
+    try:
+        with closing(open_background(path)) as connection:
+            rollup.bring_up_to_date(connection, path, aside=aside, stop=enough)
+    except sqlite3.Error as error:
+        raise identity.refusal(path, error) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,247 @@
+"""What the recorder's thread does: gather a batch and write it, or keep it aside for as long as the database refuses.
+
+Nothing ends the thread but the end of the queue, or the shutdown's deadline. While the database refuses, every batch
+goes into the spill file, and the database is tried again with growing pauses; once it takes one, the spill files
+follow. Where neither takes a batch it stays in memory, the queue fills, and `Recorder.submit` drops and counts.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.events import Event, Unrecognised
+from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
+from llm_metrics_proxy.recorder.store import identity, spill_folder, watermarks
+from llm_metrics_proxy.recorder.store.counters import Counters
+from llm_metrics_proxy.recorder.store.presence import Presence
+from llm_metrics_proxy.recorder.writing.aside import Aside
+from llm_metrics_proxy.recorder.writing.live_file import LiveFile
+from llm_metrics_proxy.recorder.writing.rejected import Rejected
+from llm_metrics_proxy.recorder.writing.replay import Replay
+from llm_metrics_proxy.recorder.writing.writer import Writer
+
+_BATCH_EVENTS = 500
+_BATCH_SECONDS = 0.1
+_IDLE_SECONDS = 1.0  # after which counters that changed alone are written
+_FIRST_PAUSE = 0.5  # seconds between two attempts at the database; doubled up to the longest, but for a mere lock
+_LONGEST_PAUSE = 30.0
+_HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_EXPECTED = (sqlite3.Error, OSError, RecorderError)
+
+
+def timestamp_of(event: Event) -> str:
+    """When the event was, as it says itself."""
+    return event.at if isinstance(event, Unrecognised) else event.timestamp
+
+
+class WriteLoop:
+    """Empties `events` into the database until the queue is shut down; `run` is the thread's whole life."""
+
+    def __init__(  # noqa: PLR0913 - the parts of a recorder
+        self,
+        path: Path,
+        process: str,
+        events: queue.Queue[Event],
+        counters: Counters,
+        presence: Presence,
+        *,
+        backup_dir: Path | None,
+        refused: RecorderError | None,
+    ) -> None:
+        """`process` names this recorder in the database; `refused` is why the start could not use it."""
+        self.closing = threading.Event()  # set by the shutdown: nothing more will come
+        self._given_up = threading.Event()
+        self._path = path
+        self._process = process
+        self._events = events
+        self._counters = counters
+        self._presence = presence
+        self._folder = spill_folder.folder_of(path)
+        self._live = LiveFile(path, process, presence, backup_dir=backup_dir, prepared=refused is None)
+        self._writer = Writer(self._live, process, counters)
+        self._reporter = Reporter()
+        self._aside = Aside(path, process, counters, self._reporter)
+        self._replay = Replay(self._folder, counters, self._reporter)
+        self._batch: list[Event] = []
+        self._drained = False
+        self._refusing = refused is not None
+        self._retry_at = 0.0
+        self._pause = _FIRST_PAUSE
+
+    def run(self) -> None:
+        """Write until the queue is shut down and empty, or until `give_up`."""
+        self._begin()
+        done = False
+        while not done:
+            try:
+                done = self._step()
+            except Exception as error:  # noqa: BLE001 - the thread must go on; _refused counts and reports
+                self._refused(error)
+        self._aside.close()
+        self._replay.stop()
+        try:
+            self._live.look()
+        except _EXPECTED as error:
+            sentence = "%(path)s was moved or removed, and what it held could not be saved. %(error)s"
+            say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=self._sentence(error))
+        self._add_up()
+        with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
+            self._live.checkpoint()
+        with suppress(*_EXPECTED):
+            self._live.close()
+            self._presence.vanish()
+
+    def _add_up(self) -> None:
+        """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""
+        if self._refusing:
+            return
+        try:
+            connection = self._live.connection()
+            if watermarks.waiting(connection, watermarks.ROLLUP) <= rollup.A_MOMENTS_ROWS:
+                rollup.bring_up_to_date(connection, self._path, stop=self._given_up)
+        except Exception as error:  # noqa: BLE001 - the end goes on; the upkeep of the next start does it
+            if not self._given_up.is_set():
+                sentence = "The last calls are not in the roll-up yet, the next start adds them. %(error)s"
+                say(logging.WARNING, "rollup_behind", sentence, error=self._sentence(error))
+
+    def give_up(self) -> None:
+        """The shutdown's deadline has come: keep aside what is left, and end."""
+        self._given_up.set()
+        self._live.interrupt()
+
+    def _begin(self) -> None:
+        try:
+            self._presence.appear()
+        except (OSError, RecorderError) as error:
+            sentence = "Events cannot be kept aside. %(error)s"
+            self._reporter.warn("spill_failed", sentence, error=self._sentence(error))
+        if not self._refusing:
+            self._aside.ready()
+
+    def _step(self) -> bool:
+        """Do what there is to do once; True if nothing is left."""
+        if not self._batch:
+            self._gather()
+        if self._given_up.is_set():
+            self._abandon()
+            return True
+        if not self._refusing and (self._batch or self._counters.unsaved()):
+            self._write(self._batch)
+        elif not self._refusing:
+            self._attempt(self._look)  # a file that was removed has to be noticed while nothing happens as well
+        if self._refusing and self._batch and self._aside.keep(self._batch):
+            self._batch = []
+        if self._refusing and (self._batch or not self._drained) and time.monotonic() >= self._retry_at:
+            self._write(self._batch)
+        if not self._refusing:
+            self._replay_piece()
+        if self._batch:
+            self._given_up.wait(_HELD_PAUSE)
+        return (
+            self._drained
+            and not self._batch
+            and (self._refusing or not (self._replay.busy or self._counters.unsaved()))
+        )
+
+    def _gather(self) -> None:
+        """Wait for a first event, then 100 ms for more unless a batch is there already; at idle none comes.
+
+        One wake-up a batch: waiting for each event would take the GIL from the proxy's thread each time.
+        """
+        try:
+            self._batch.append(self._events.get(timeout=self._patience()))
+            if self._events.qsize() < _BATCH_EVENTS:
+                self.closing.wait(_BATCH_SECONDS)
+            while len(self._batch) < _BATCH_EVENTS:
+                self._batch.append(self._events.get_nowait())
+        except queue.Empty:
+            pass
+        except queue.ShutDown:
+            self._drained = True
+
+    def _patience(self) -> float:
+        """How long to wait for an event while there may be something else to do."""
+        if self._refusing:
+            return min(max(self._retry_at - time.monotonic(), 0), _IDLE_SECONDS)
+        return 0 if self._replay.busy else _IDLE_SECONDS
+
+    # --- the database
+
+    def _write(self, batch: Sequence[Event]) -> None:
+        def write() -> list[Rejected]:
+            return self._writer.write(batch)
+
+        if self._attempt(write):
+            self._batch = []
+
+    def _look(self) -> list[Rejected]:
+        self._live.look()
+        return []
+
+    def _replay_piece(self) -> None:
+        try:
+            piece = self._replay.piece()
+            if piece is not None and self._attempt(lambda: self._writer.replay(piece)):
+                self._replay.done()
+        except OSError as error:  # a fault of that file, and no reason to keep the next events from the database
+            sentence = "What was kept aside waits in %(folder)s (%(error)s): make its files readable."
+            self._reporter.warn("replay_failed", sentence, folder=self._folder, error=error.strerror)
+            self._replay.stop()
+
+    def _attempt(self, write: Callable[[], list[Rejected]]) -> bool:
+        try:
+            refused = write()
+        except Exception as error:  # noqa: BLE001 - the thread must go on; _refused counts and reports
+            self._refused(error)
+            return False
+        self._accepted()
+        self._aside.reject(refused)
+        return True
+
+    def _accepted(self) -> None:
+        if self._refusing:
+            self._refusing = False
+            self._pause = _FIRST_PAUSE
+            self._aside.ready()
+            self._replay.look_now()
+            say(logging.INFO, "database_back", "%(path)s is being written again.", path=self._path)
+
+    def _refused(self, error: Exception) -> None:
+        """Say why once in a while, and set the time of the next attempt."""
+        if not isinstance(error, _EXPECTED):
+            self._counters.add("recorder_errors")
+        self._refusing = True
+        self._retry_at = time.monotonic() + self._pause
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _LOCKED:
+            self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+        sentence = "Events are kept aside in %(folder)s. %(error)s"
+        self._reporter.warn("database_refused", sentence, folder=self._folder, error=self._sentence(error))
+
+    def _sentence(self, error: Exception) -> str:
+        if isinstance(error, RecorderError):
+            return str(error)
+        if isinstance(error, sqlite3.Error):
+            return str(identity.refusal(self._path, error))
+        if isinstance(error, OSError):
+            return f"{self._path}: {error.strerror}."
+        return own_fault(error)
+
+    # --- the end
+
+    def _abandon(self) -> None:
+        """Keep aside all that is left; what that does not take is counted as dropped."""
+        with suppress(queue.Empty, queue.ShutDown):
+            while True:
+                self._batch.append(self._events.get_nowait())
+        if not self._aside.keep(self._batch):
+            for event in self._batch:
+                self._counters.dropped("shutdown", timestamp_of(event))
+        self._batch = []
