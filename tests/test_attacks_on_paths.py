@@ -197,7 +197,7 @@ def test_a_pipe_in_the_place_of_a_digest_hangs_nobody(current_db: Path, tmp_path
     os.mkfifo(digest.path_of(made))
     code = f"""
 from pathlib import Path
-from llm_metrics_proxy.recorder.backup.backup import backups
+from llm_metrics_proxy.recorder.backup import backups
 (one,) = backups.found(Path({str(current_db)!r}), Path({str(made.parent)!r}), verified=True)
 print(one.problem)
 """

@@ -180,7 +180,7 @@ def test_a_recorder_that_is_in_trouble_says_so_once_a_minute(caplog: pytest.LogC
 
 def _lines_of_the_recorder() -> Iterator[tuple[str, str, str, set[str]]]:
     """Where, event, text and values of every log line that recorder/ has."""
-    for path in sorted((ROOT / "recorder").glob("*.py")):
+    for path in sorted((ROOT / "recorder").rglob("*.py")):
         module = ast.parse(path.read_text())
         texts = [found for node in ast.walk(module) if (found := _named_text(node))]
         for node in ast.walk(module):

@@ -285,7 +285,7 @@ def test_who_takes_spans_alone_gets_spans_alone(receiver: Receiver, caplog: pyte
         for _ in range(3):
             to.send(Batch([call()], HERE))
     assert receiver.paths() == [TRACES, METRICS, TRACES, TRACES]
-    (said,) = (one.getMessage() for one in caplog.records if one.name.startswith("recorder."))
+    (said,) = (one.getMessage() for one in caplog.records if one.name.startswith("llm_metrics_proxy."))
     assert said.startswith(f"otlp {receiver.url} takes spans alone: for metrics it has nothing there")
 
 

@@ -219,7 +219,7 @@ def test_protection_inside_of_a_transaction_is_refused(connection: sqlite3.Conne
 KILLED = """
 import os, signal, sqlite3, sys
 sys.path.insert(0, sys.argv[2])
-from llm_metrics_proxy.recorder.store.expected_schema.table_protection import protecting
+from llm_metrics_proxy.recorder.schema.table_protection import protecting
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
 with protecting(connection, ["things", "log"], version=2):
     connection.execute("UPDATE things SET name = 'half done'")
