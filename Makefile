@@ -14,7 +14,7 @@ help: ## what there is
 setup: $(MARK) ## make or update .venv (the other targets do this by themselves)
 	@echo ".venv is ready."
 
-# The mark names the folder that .venv was finished for (see scripts/make-venv).
+# The mark names the folder that .venv was finished for (see deploy/scripts/make-venv).
 ifneq ($(shell test -x $(BIN)/python && cat $(MARK) 2>/dev/null),$(CURDIR))
 $(MARK): FORCE
 endif
@@ -22,28 +22,28 @@ ifneq ($(shell test -x .venv-dashboard/bin/python && cat $(DASHBOARD_MARK) 2>/de
 $(DASHBOARD_MARK): FORCE
 endif
 .PRECIOUS: $(MARK) $(DASHBOARD_MARK)  # when interrupted, make would remove the mark that says "unfinished"
-$(MARK): pyproject.toml requirements-dev.txt scripts/make-venv
-	@sh scripts/make-venv
+$(MARK): pyproject.toml requirements-dev.txt deploy/scripts/make-venv
+	@sh deploy/scripts/make-venv
 # A venv of its own: mitmproxy pins much of what Datasette needs, too.
-$(DASHBOARD_MARK): dashboard/requirements.txt scripts/make-venv
-	@sh scripts/make-venv .venv-dashboard dashboard/requirements.txt
+$(DASHBOARD_MARK): deploy/dashboard/requirements.txt deploy/scripts/make-venv
+	@sh deploy/scripts/make-venv .venv-dashboard deploy/dashboard/requirements.txt
 
 # flow_detail=0: the default prints whole URLs, with the keys in them. warn: -q would also hide that a client does not trust the CA.
 # tcp_timeout: the default ends calls that think for ten minutes.
 MITMDUMP := $(BIN)/mitmdump --listen-host 127.0.0.1 --set flow_detail=0 --set termlog_verbosity=warn --set tcp_timeout=3600 \
 	-s addon/main.py
 run: $(MARK) ## start the proxy on 127.0.0.1; PORT=8080, ARGS="--set name=value ...", N=4 for four on ports 8080 to 8083
-	@exec $(if $(N),sh scripts/run-proxies $(N) $(PORT) $(MITMDUMP) $(ARGS),$(MITMDUMP) --listen-port $(PORT) $(ARGS))
+	@exec $(if $(N),sh deploy/scripts/run-proxies $(N) $(PORT) $(MITMDUMP) $(ARGS),$(MITMDUMP) --listen-port $(PORT) $(ARGS))
 
 demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic: no key, no network
 	@exec $(BIN)/python -m demo $(ARGS)
 
 # PORT has a default for run, which is not meant here: only a value that somebody gave counts.
 dashboard: $(DASHBOARD_MARK) ## the live page of a database, on 127.0.0.1; DB=metrics.db, PORT=8001
-	@exec .venv-dashboard/bin/python -m dashboard $(if $(filter command environment,$(origin PORT)),--port $(PORT)) -- "$(DB)"
+	@exec .venv-dashboard/bin/python -m deploy.dashboard $(if $(filter command environment,$(origin PORT)),--port $(PORT)) -- "$(DB)"
 
 programs:  # that tests run
-	@sh scripts/install-for-tests
+	@sh deploy/scripts/install-for-tests
 
 test: programs $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
 	@exec $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
@@ -52,33 +52,33 @@ test: programs $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
 SECONDS ?= 60
 fuzz: $(MARK) ## feed random and mutated bytes to all that reads traffic; SECONDS=60
 	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet atheris
-	@exec $(BIN)/python -m fuzz $(SECONDS)
+	@exec $(BIN)/python -m tests.trials.fuzz $(SECONDS)
 
 # SECONDS has a default for fuzz, which is not meant here: only a value that somebody gave counts.
 torture: $(MARK) ## break the storage in every way that is known, and see what it loses; ROUNDS=n, SECONDS=s, ARGS="T3 --json FILE"
-	@exec $(BIN)/python -m torture $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	@exec $(BIN)/python -m tests.trials.torture $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 # pytest-benchmark is in no lock file either: only the micro-benchmarks need it.
 bench: $(MARK) ## measure what the proxy costs, about 30 minutes; ARGS="--quick", ARGS=micro, ARGS=capacity, ARGS="--only burst16 --json FILE --svg FILE"
 	@$(BIN)/python -c "import pytest_benchmark" 2>/dev/null || $(BIN)/python -m pip install --quiet pytest-benchmark
-	@exec $(BIN)/python -m bench $(ARGS)
+	@exec $(BIN)/python -m tests.trials.bench $(ARGS)
 
 # SECONDS has a default for fuzz: only a value that somebody gave counts here, too.
 soak: $(MARK) ## mixed traffic for 20 minutes: nothing leaks, every call leaves its rows; SECONDS=60, ARGS="--rate 50 --json FILE"
-	@exec $(BIN)/python -m soak $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+	@exec $(BIN)/python -m tests.trials.soak $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 hostile: $(MARK) ## 100,000 exchanges with hostile clients and providers: nobody is harmed, no secret is kept; EXCHANGES=1000, ARGS="--seed 2"
-	@exec $(BIN)/python -m hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(ARGS)
+	@exec $(BIN)/python -m tests.trials.hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(ARGS)
 
 fleet: programs $(MARK) ## eight sidecars, their exporters and one PostgreSQL, while all of them fail at random; SECONDS=300, ARGS="--sidecars 3 --seed 2"
-	@exec $(BIN)/python -m fleet $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+	@exec $(BIN)/python -m tests.trials.fleet $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
 
 clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
-	@exec $(BIN)/python -m clients $(ARGS)
+	@exec $(BIN)/python -m tests.trials.clients $(ARGS)
 
 receivers: $(MARK) ## send a traced call to real receivers of OTLP, installed from the registry into .receivers/; ARGS="phoenix --picture trace.png"
-	@exec $(BIN)/python -m receivers $(ARGS)
+	@exec $(BIN)/python -m tests.trials.receivers $(ARGS)
 
 check: $(MARK) ## linters, formatting, types, who may import whom
 	$(BIN)/ruff check .
@@ -92,7 +92,7 @@ LOCK := uv pip compile --quiet --python-version 3.13 --universal --generate-hash
 lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes newer versions
 	$(LOCK) $(ARGS) --all-extras -o requirements.txt pyproject.toml
 	$(LOCK) $(ARGS) --all-extras --group dev -c requirements.txt -o requirements-dev.txt pyproject.toml
-	$(LOCK) $(ARGS) -o dashboard/requirements.txt dashboard/requirements.in
+	$(LOCK) $(ARGS) -o deploy/dashboard/requirements.txt deploy/dashboard/requirements.in
 	echo hatchling | $(LOCK) $(ARGS) -c requirements-dev.txt -o requirements-build.txt -
 
 clean: ## remove venvs, .clients, .receivers and caches, but no database

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import settings
 from sqlite_utils import Database
 
-from demo.scenario import Scenario
-from demo.upstream import Upstream
 from llm_metrics_proxy.migrations import APPLICATION_ID, NAMES, REGISTRY
 from llm_metrics_proxy.recorder.backup import retention
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
-from tests import rig as rigs
+from tests.support import rig as rigs
+from tests.support.scenario import Scenario
+from tests.support.upstream import Upstream
 
 # The same examples in every run of CI: a new one is found where somebody looks at it.
 settings.register_profile("ci", derandomize=True)

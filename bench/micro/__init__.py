@@ -1,5 +1,0 @@
-"""The parts of the hot path and of the recorder by themselves, for pytest-benchmark: `python -m bench micro`.
-
-Each benchmark says in `extra_info` what its figures are called: `figure` is its median by `per` of what it does, in
-`unit` seconds; `figures` are values that it took itself.
-"""

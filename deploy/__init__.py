@@ -1,0 +1,1 @@
+"""What runs beside the proxy: the live page, alert rules and dashboards, scripts."""

@@ -1,0 +1,1 @@
+"""Tests with a real mitmdump between a client and a provider."""

@@ -1,0 +1,192 @@
+"""`metrics_include_usage` through a real mitmdump: the row has the tokens, the client sees what it would have seen."""
+
+import json
+import ssl
+import time
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from tests.support import openai_answers
+from tests.support.rig import CHAT, JSON, OPENAI, Rig, at_once, question, started
+from tests.support.scenario import Framing, Request, Scenario, Step
+from tests.support.wire import CODINGS, encoded
+
+_SSE = ("content-type", "text/event-stream; charset=utf-8")
+_ANSWER = openai_answers.stream("gpt-5.5", role_ms=0, content_ms=5, gap_ms=5, pieces=4)
+_USAGE_ONLY = b'"choices": []'
+_TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "usage_source")
+
+
+def _as_asked(request: Request, coding: str = "identity", end: bytes = b"\n") -> Scenario:
+    """Answer as OpenAI does: the usage comes if the request asks for it, and then every chunk says that it has none."""
+    asked = json.loads(request.body).get("stream_options", {}).get("include_usage", False)
+    events = []
+    for step in _ANSWER.steps:
+        if asked and _USAGE_ONLY not in step.data and b"[DONE]" not in step.data:
+            events.append(step.data.replace(b'"choices"', b'"usage": null, "choices"'))
+        elif asked or _USAGE_ONLY not in step.data:
+            events.append(step.data)
+    pieces = encoded(coding, [event.replace(b"\n", end) for event in events])
+    headers = (_SSE,) if coding == "identity" else (_SSE, ("content-encoding", CODINGS[coding][0]))
+    return Scenario(tuple(Step(5 * count, piece) for count, piece in enumerate(pieces)), headers=headers)
+
+
+@pytest.fixture(scope="module")
+def asking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """A proxy that asks for usage."""
+    folder = tmp_path_factory.mktemp("include-usage")
+    with started(folder, options=["metrics_include_usage=true"]) as rig:
+        yield rig
+        assert rig.new_rows() == [], "rows that no test had expected"
+
+
+def _chunks(rig: Rig, **options: object) -> list[dict[str, object]]:
+    context = ssl.create_default_context(cafile=rig.proxy.ca)
+    client = openai.DefaultHttpxClient(proxy=rig.proxy.url, verify=context, trust_env=False)
+    with openai.OpenAI(api_key="sk-made-up", max_retries=0, http_client=client) as chat:
+        messages = [{"role": "user", "content": "Why?"}]
+        stream = chat.chat.completions.create(model="gpt-5.5", messages=messages, stream=True, **options)  # type: ignore[call-overload]
+        return [chunk.to_dict() for chunk in stream]
+
+
+def _without_null_usage(chunks: list[dict[str, object]]) -> list[dict[str, object]]:
+    return [{k: v for k, v in chunk.items() if (k, v) != ("usage", None)} for chunk in chunks]
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["LF", "CRLF"])
+@pytest.mark.parametrize("coding", ["identity", "gzip", "deflate", "br"])
+def test_the_sdk_parses_what_it_would_have_parsed(rig: Rig, asking: Rig, coding: str, end: bytes) -> None:
+    for place in (rig, asking):
+        place.upstream.answer = lambda request: _as_asked(request, coding, end)
+    without, with_option = _chunks(rig), _chunks(asking)
+    assert len(without) == 6
+    assert _without_null_usage(with_option) == without
+    plain, row = rig.row(), asking.row()
+    assert [plain[name] for name in _TOKENS] == [None, None, None, None]
+    assert [row[name] for name in _TOKENS] == [12, 4, 16, "provider"]
+    assert (row["success"], row["finish_reason"], row["output_events"]) == (1, "stop", 4)
+    assert row["request_bytes"] == len(rig.served.request.body)
+
+
+@pytest.mark.parametrize("wants", [True, False])
+def test_a_client_that_says_whether_it_wants_usage_gets_its_will(rig: Rig, asking: Rig, *, wants: bool) -> None:
+    for place in (rig, asking):
+        place.upstream.answer = _as_asked
+    options = {"stream_options": {"include_usage": wants}}
+    assert _chunks(rig, **options) == _chunks(asking, **options)
+    assert asking.served.request.body == rig.served.request.body
+    assert rig.row()["total_tokens"] == asking.row()["total_tokens"] == (16 if wants else None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{ "model":"gpt-5.5",  "messages":[{"role":"user","content":"\\u00e4"}] }',
+        b'{ "model":"gpt-5.5",  "messages":[],"stream" : false}\n',
+        b'{ "model":"gpt-5.5",  "messages":[],"stream" : true, "stream_options": {"include_usage": false} }',
+        b'{ "model":"gpt-5.5", "stream": true',
+        b"\x00\xff no JSON",
+        b'{"model":"gpt-5.5","stream":true,"messages":[%b]}' % (b"[" * 50_000 + b"]" * 50_000),
+    ],
+    ids=lambda body: repr(body)[:50],
+)
+def test_what_is_not_to_be_asked_goes_on_byte_for_byte(asking: Rig, body: bytes) -> None:
+    answer = b'{ "model": "gpt-5.5-1", "choices" : [ ], "usage":{"prompt_tokens":1} }'
+    asking.answer(at_once(answer))
+    reply = asking.ask(body)
+    asking.row()
+    assert asking.served.request.body == body
+    assert dict(asking.served.request.headers)["content-length"] == str(len(body))
+    assert reply.body == answer
+
+
+def test_an_event_is_there_before_the_next_one_is_sent(asking: Rig) -> None:
+    events = [step.data for step in _ANSWER.steps]
+    steps = tuple(Step(150 * count, event) for count, event in enumerate(events))
+    asking.answer(Scenario(steps, headers=(_SSE,)))
+    seen = []
+    with asking.asking(question(stream=True)) as (_, response):
+        while line := response.readline():
+            if line.strip():
+                seen.append((time.monotonic_ns(), line))
+        written = asking.served.step_ns
+    expected = [(at, event) for at, event in zip(written, events, strict=True) if _USAGE_ONLY not in event]
+    assert [line for _, line in seen] == [event.rstrip() + b"\n" for _, event in expected]
+    assert all(0 < at - sent < 100_000_000 for (at, _), (sent, _) in zip(seen, expected, strict=True))
+    row = asking.row()
+    first = asking.served.step_ms(1)
+    assert abs(row["time_to_first_token_ms"] - first) < 30
+
+
+@pytest.mark.parametrize("framing", [Framing.LENGTH, Framing.CHUNKED, Framing.CLOSE])
+def test_every_way_of_ending_a_body_stays_readable(asking: Rig, framing: Framing) -> None:
+    events = [step.data for step in _ANSWER.steps]
+    asking.answer(Scenario(tuple(Step(0, event) for event in events), headers=(_SSE,), framing=framing))
+    assert asking.ask(question(stream=True)).body == b"".join(event for event in events if _USAGE_ONLY not in event)
+    assert asking.row()["total_tokens"] == 16
+
+
+def test_an_error_instead_of_a_stream_arrives_as_it_was_sent(asking: Rig) -> None:
+    body = b'{ "error": {"message": "Unknown parameter: stream_options.", "type": "invalid_request_error"} }'
+    asking.answer(at_once(body, status=400))
+    reply = asking.ask(question(stream=True))
+    assert (reply.status, reply.body) == (400, body)
+    assert asking.row()["error_type"] == "invalid_request_error"
+
+
+def test_a_stream_in_a_coding_that_nobody_knows_arrives_as_it_was_sent(asking: Rig) -> None:
+    body = b"\x00\xff" * 50
+    asking.answer(at_once(body, headers=(_SSE, ("content-encoding", "rot13"))))
+    errors = asking.counter("addon_errors")
+    reply = asking.ask(question(stream=True))
+    asking.row()
+    assert reply.body == body
+    assert ("content-encoding", "rot13") in {(name.lower(), value) for name, value in reply.headers}
+    assert asking.counter("addon_errors") == errors
+
+
+def test_a_deep_event_does_not_cut_the_stream(asking: Rig) -> None:
+    event = b'data: {"usage":%b}\n\n' % (b"[" * 50_000 + b"]" * 50_000)
+    asking.answer(Scenario((Step(0, event), Step(5, b"data: [DONE]\n\n")), headers=(_SSE,)))
+    reply = asking.ask(question(stream=True))
+    row = asking.row()
+    assert reply.body == event + b"data: [DONE]\n\n"
+    assert row["success"] == 1
+
+
+def test_a_request_that_comes_in_pieces_is_asked_too(asking: Rig) -> None:
+    asking.upstream.answer = _as_asked
+    body = question(stream=True)
+    with asking.sending(headers=[*JSON, ("transfer-encoding", "chunked")]) as connection:
+        for piece in (body[:9], body[9:]):
+            connection.send(b"%x\r\n%b\r\n" % (len(piece), piece))
+            time.sleep(0.02)
+        connection.send(b"0\r\n\r\n")
+        response = connection.getresponse()
+        assert _USAGE_ONLY not in response.read()
+    assert json.loads(asking.served.request.body)["stream_options"] == {"include_usage": True}
+    assert asking.row()["total_tokens"] == 16
+
+
+@pytest.mark.parametrize("host", ["api.mistral.ai", "api.deepseek.com"])
+def test_a_provider_that_reports_unasked_is_not_asked(asking: Rig, host: str) -> None:
+    asking.answer(_ANSWER)
+    body = question(stream=True)
+    reply = asking.ask(body, host=host, path=CHAT)
+    assert asking.served.request.body == body
+    assert reply.body == b"".join(step.data for step in _ANSWER.steps)
+    assert asking.row()["total_tokens"] == 16
+
+
+def test_an_unknown_path_of_a_provider_is_counted_and_makes_no_row(asking: Rig) -> None:
+    asking.answer(at_once(b"{}"))
+    for number in (1, 2):
+        assert asking.ask(question(), host=OPENAI, path=f"/v1/brand-new/{number}/run?key=sk-secret").status == 200
+    asking.ask(question(), host=OPENAI, path="/v1/files")
+    asking.ask(question(), host="localhost:9", path="/v1/brand-new", tls=False)
+    asking.ask(question())
+    asking.row()  # the only one; by now what came before it is written too
+    found = asking.query("SELECT host, path, count FROM unrecognised")
+    assert found == [{"host": OPENAI, "path": "/v1/brand-new/{id}/run", "count": 2}]

@@ -1,0 +1,1 @@
+"""Tests of how the product is installed, and of its images."""

@@ -1,0 +1,1 @@
+"""What tests, trials and the demo share: a provider, a proxy, clients, certificates."""

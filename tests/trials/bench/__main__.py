@@ -1,0 +1,118 @@
+"""`make bench`: measure, print the summary, and write the results where told. Loopback only, about 30 minutes.
+
+`make bench ARGS=micro` runs the micro-benchmarks alone, `ARGS=capacity` what one proxy carries and several do;
+`ARGS="--from FILE"` measures nothing and shows what a file holds. The exit code is 1 if anything failed: a wrong answer,
+or a call of ours without its row. Goals that are not met are in the summary, and do not change it.
+"""
+
+import argparse
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from shutil import rmtree
+from types import FrameType
+
+import msgspec
+
+from tests.support.proxy import ProxyFailedError
+from tests.trials.bench.capacity import carried
+from tests.trials.bench.litellm import LiteLLM
+from tests.trials.bench.load import BenchFailedError
+from tests.trials.bench.microbench import micro, missing
+from tests.trials.bench.plot import svg
+from tests.trials.bench.rounds import Bench, Results
+from tests.trials.bench.summary import summary
+from tests.trials.bench.systems import LITELLM, SYSTEMS
+from tests.trials.bench.workloads import WORKLOADS
+
+_MICRO, _CAPACITY = "micro", "capacity"
+_CAPACITY_ROUNDS = 3
+_QUICK_ROUNDS, _ROUNDS = 1, 6
+
+
+def main() -> int:
+    """Return the exit code."""
+    options = _options()
+    if options.source is not None:
+        results = msgspec.json.decode(options.source.read_bytes(), type=Results)
+    else:
+        signal.signal(signal.SIGTERM, _interrupt)
+        folder = Path(tempfile.mkdtemp(prefix="llm-metrics-bench-"))
+        results = _measure(folder, options)
+        if results.failures:
+            print(f"What it left is in {folder}", file=sys.stderr)
+        else:
+            rmtree(folder, ignore_errors=True)
+    print(summary(results), end="")
+    if options.json is not None:
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    if options.svg is not None:
+        options.svg.write_text(svg(results))
+    return bool(results.failures)
+
+
+def _options() -> argparse.Namespace:
+    names = [workload.name for workload in WORKLOADS]
+    parser = argparse.ArgumentParser(prog="python -m tests.trials.bench", description="Measure what the proxy costs.")
+    parser.add_argument("what", nargs="?", choices=[_MICRO, _CAPACITY], help="this part alone")
+    parser.add_argument(
+        "--only", action="append", choices=[*names, _MICRO, _CAPACITY], help="this alone; may be repeated"
+    )
+    parser.add_argument("--rounds", type=int, help=f"default {_ROUNDS}")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the requests, one round: does it all work?")
+    parser.add_argument("--with-litellm", action="store_true", help="install LiteLLM into .bench/ and measure it too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture there")
+    parser.add_argument("--from", type=Path, metavar="FILE", dest="source", help="take the results from there instead")
+    options = parser.parse_args()
+    if options.rounds is not None and options.rounds < 1:
+        parser.error("--rounds must be 1 or more")
+    options.only = [options.what] if options.what else options.only
+    options.rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
+    return options
+
+
+def _measure(folder: Path, options: argparse.Namespace) -> Results:
+    chosen = [workload for workload in WORKLOADS if not options.only or workload.name in options.only]
+    bench = Bench(folder, [one.quick() if options.quick else one for one in chosen], SYSTEMS, _tell)
+    results = bench.results
+    results.quick = options.quick
+    litellm = LiteLLM(folder) if options.with_litellm else None
+    reason = litellm.install() if litellm is not None else "ask for it by --with-litellm"
+    if reason is not None:
+        litellm, results.not_run[LITELLM.name] = None, reason
+    try:
+        if not options.only or _MICRO in options.only:
+            _add_micro(folder, results)
+        if chosen:
+            bench.run(options.rounds, litellm)
+        if not options.only or _CAPACITY in options.only:
+            results.capacity = carried(folder, min(options.rounds, _CAPACITY_ROUNDS), _tell)
+    except (BenchFailedError, ProxyFailedError) as error:
+        results.failures.append(f"capacity: {error}")
+    except KeyboardInterrupt:
+        results.failures.append("interrupted")
+    return results
+
+
+def _add_micro(folder: Path, results: Results) -> None:
+    if (reason := missing()) is not None:
+        results.not_run[_MICRO] = reason
+        return
+    _tell("micro-benchmarks")
+    results.micro, failure = micro(folder)
+    if failure:
+        results.failures.append(f"micro-benchmarks:\n{failure[-3000:]}")
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""What is measured, as data, and how each is started: in a folder of its own, before the same upstream."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.proxy import ADDON, Proxy
+from tests.trials.bench.commands import Target
+from tests.trials.bench.upstream import Upstream
+
+_SCRIPTS = Path(__file__).parent / "scripts"
+_LATENESS = _SCRIPTS / "lateness.py"
+
+
+@dataclass(frozen=True)
+class System:
+    """One way from the client to the provider. `rows` is the SQL that counts the calls which it recorded."""
+
+    name: str
+    title: str
+    proxied: bool = True
+    addon: Path | None = None
+    scripts: tuple[Path, ...] = ()
+    rows: str | None = None
+
+
+FLOOR, AGAIN, OURS, DIRECT = "floor", "again", "ours", "direct"
+SYSTEMS = (
+    System(DIRECT, "no proxy", proxied=False),
+    System("bare", "mitmdump, no addon"),
+    System(FLOOR, "mitmdump, no-op addon", scripts=(_SCRIPTS / "passthrough.py",)),
+    System(AGAIN, "the same again", scripts=(_SCRIPTS / "passthrough.py",)),
+    System(OURS, "mitmdump, llm-metrics", addon=ADDON, rows="SELECT count(*) FROM completion_requests"),
+    System("naive", "mitmdump, naive addon", scripts=(_SCRIPTS / "naive.py",), rows="SELECT count(*) FROM calls"),
+)
+LITELLM = System("litellm", "LiteLLM's proxy")
+
+
+@dataclass
+class Running:
+    """A system that serves, and what it was asked."""
+
+    system: System
+    target: Target
+    pid: int | None = None
+    database: Path | None = None
+    lateness: Path | None = None
+    proxy: Proxy | None = None
+    sent: int = 0
+    events: int = 0
+
+    def count(self, sql: str) -> int:
+        """Ask the database for a number, while it is being written."""
+        if self.database is None:
+            return 0
+        with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=ro", uri=True, timeout=10)) as connection:
+            return int(connection.execute(sql).fetchone()[0])
+
+
+@contextmanager
+def started(
+    system: System, folder: Path, upstream: Upstream, *, watched: bool = False, database: Path | None = None
+) -> Iterator[Running]:
+    """Start a system; `watched` adds the script that watches the event loop, `database` is that of another proxy."""
+    folder.mkdir(parents=True)
+    if database is not None:
+        (folder / "metrics.db").symlink_to(database)
+    if not system.proxied:
+        yield Running(system, Target(upstream.ports.tls, str(upstream.ca), tunnel=False))
+        return
+    lateness, naive = folder / "lateness.txt", folder / "naive.db"
+    proxy = Proxy(
+        folder,
+        upstream.ports.tls,
+        upstream.ca,
+        addon=system.addon,
+        scripts=(*system.scripts, *((_LATENESS,) if watched else ())),
+        environment={"BENCH_LATENESS_FILE": str(lateness), "BENCH_NAIVE_DATABASE": str(naive)},
+    )
+    with proxy:
+        yield Running(
+            system,
+            Target(proxy.port, str(proxy.ca), tunnel=True),
+            pid=proxy.pid,
+            database=(proxy.database if system.addon else naive) if system.rows else None,
+            lateness=lateness if watched else None,
+            proxy=proxy,
+        )

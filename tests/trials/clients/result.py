@@ -1,0 +1,78 @@
+"""All that is known of a client after it was tried, and README's table of it."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tests.support.proxy import ROOT
+from tests.trials.clients.client import Client
+from tests.trials.clients.minimal import Finding
+from tests.trials.clients.trial import Trial
+
+README = ROOT / "README.md"
+_HEAD = ("client", "on", "environment", "the CA, any one of", "in the program")
+_TABLE = re.compile(rf"^\| {re.escape(' | '.join(_HEAD))} \|\n(?:\|.*\n)+", re.MULTILINE)
+_RUNTIMES = ("Python", "Node")
+_MOST = 200  # characters of what is wrong
+
+
+@dataclass
+class Result:
+    """What came of one client."""
+
+    client: Client
+    versions: Mapping[str, str] = field(default_factory=dict)
+    not_tried: str = ""  # why
+    trial: Trial | None = None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[str]:
+        """One sentence for each thing that is not as the catalogue says."""
+        if self.trial is None:
+            return [f"not tried: {self.not_tried}"]
+        if not self.client.passes:
+            return [f"{self.trial.rows} rows although it goes past the proxy"] if self.trial.rows else []
+        unexpected = [finding for finding in self.findings if not finding.as_expected]
+        return [*self.trial.problems, *(f"{one.what}: {one.outcome}" for one in unexpected)]
+
+
+def cells(client: Client) -> list[str]:
+    """Return what the catalogue says: a line of the table from the third cell on."""
+    if not client.passes:
+        return ["any", "any", "goes past the proxy, is not recorded"]
+    names = " ".join(f"`{name}`" for name in client.needs)
+    proxy = f", `--mode {client.mode}@11435`" if client.mode != "regular" else ""
+    return [names + proxy, ", ".join(f"`{name}`" for name in client.trusts) or "no TLS", client.code]
+
+
+def line(result: Result) -> list[str]:
+    """Return a client's line of the table."""
+    names = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name not in _RUNTIMES)
+    runtime = " ".join(f"{name} {version}" for name, version in result.versions.items() if name in _RUNTIMES)
+    about = [", ".join(filter(None, (names or " ".join(result.client.packages), result.client.note))), runtime]
+    if result.wrong:
+        return [*about, *cells(result.client)[:2], f"**fails**: {'; '.join(result.wrong)[:_MOST].replace('|', '/')}"]
+    return [*about, *cells(result.client)]
+
+
+def table(results: Iterable[Result]) -> str:
+    """Return the table."""
+    rows = [_HEAD, ["---"] * len(_HEAD), *map(line, results)]
+    return "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in rows)
+
+
+def lines_of(text: str) -> list[list[str]]:
+    """Return the lines of the table in README's `text`, without its head."""
+    (found,) = _TABLE.findall(text)
+    return [[cell.strip() for cell in row.strip("|\n").split("|")] for row in found.splitlines()[2:]]
+
+
+def write_readme(results: Iterable[Result]) -> None:
+    """Put this table where README has one."""
+    text = README.read_text()
+    new, count = _TABLE.subn(lambda _: table(results), text)
+    if count != 1:
+        msg = f"README has {count} tables of clients"
+        raise ValueError(msg)
+    README.write_text(new)

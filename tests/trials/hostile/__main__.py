@@ -1,0 +1,109 @@
+"""Run hostile traffic: `python -m tests.trials.hostile [--exchanges 100000] [--seed 1] [--json FILE] [--keep FOLDER]`.
+
+Random exchanges with hostile clients and providers go through a real mitmdump: odd, deep and broken JSON, absurd
+numbers, lies about encodings and lengths, bombs, strange headers, errors that quote the request's secrets. Exit code 1
+if a promise was broken; the seed and the number in what was found repeat it: `--first N --exchanges 1`.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+from llm_metrics_proxy.recorder.backup import backup
+from tests.support.proxy import Proxy
+from tests.trials.hostile.exchange import Exchange
+from tests.trials.hostile.ordinary import NAMED
+from tests.trials.hostile.provider import Provider
+from tests.trials.hostile.traffic import Traffic
+from tests.trials.hostile.verdict import promises, secrets
+from tests.trials.soak.client import trusting
+from tests.trials.soak.verdict import Promise
+from tests.trials.soak.watch import Watched
+
+_PLAIN = Path(__file__).parent / "scripts" / "plain.py"
+_WARM_UP = 0.02  # of the exchanges pass before memory counts
+_SHOWN_SECONDS = 30
+
+
+def main() -> int:
+    """Return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.trials.hostile", description="Run hostile traffic.")
+    parser.add_argument("--exchanges", type=int, default=100_000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first one")
+    parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there as well")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the database and the log there")
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="hostile-") as temporary:
+        folder = wanted.keep or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        try:
+            judged, kinds = asyncio.run(_run(folder, wanted))
+        except KeyboardInterrupt:
+            print("interrupted")
+            return 1
+    seconds = time.monotonic() - began
+    width = max(len(promise.what) for promise in judged)
+    for one in judged:
+        print(f"{'ok' if one.kept else 'BROKEN':7} {one.what:{width}}  {one.found}")
+    print(f"{wanted.exchanges:,} exchanges of seed {wanted.seed} in {seconds:.0f} s: {kinds}")
+    if wanted.json:
+        found = {"exchanges": wanted.exchanges, "seed": wanted.seed, "seconds": seconds}
+        wanted.json.write_text(json.dumps(found | {"promises": [asdict(one) for one in judged]}, indent=1) + "\n")
+    return 0 if all(one.kept for one in judged) else 1
+
+
+async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise], str]:
+    running: dict[str, Exchange] = {}
+    async with Provider(folder, running) as provider:
+        environment = {"HOSTILE_PLAIN_PORT": str(provider.plain_port), "COLUMNS": "400"}
+        proxy = Proxy(
+            folder,
+            provider.tls_port,
+            provider.ca,
+            scripts=[_PLAIN],
+            environment=environment,
+            options=[f"metrics_hosts={NAMED}"],
+        )
+        for quiet in ("termlog_verbosity=warn", "flow_detail=0"):  # it prints what mitmproxy does by default
+            at = proxy.command.index(quiet)
+            del proxy.command[at - 1 : at + 1]
+        with proxy:
+            traffic = Traffic(proxy.port, trusting(proxy.ca), running)
+            watched = Watched(proxy.pid)
+            warm_up = max(int(wanted.exchanges * _WARM_UP), min(wanted.exchanges, 100))
+            await traffic.flow(wanted.first, warm_up, wanted.seed)
+            looking = asyncio.create_task(_look(traffic, watched))
+            await traffic.flow(wanted.first + warm_up, wanted.exchanges - warm_up, wanted.seed)
+            await asyncio.sleep(1)
+            looking.cancel()
+            watched.look(traffic.kinds.total())
+            saved = await asyncio.to_thread(backup.create, proxy.database, backup_dir=folder)
+            beside = [*folder.glob("metrics.db*"), *folder.glob("metrics.db.spill/*")]
+            judged = [secrets([path for path in beside if path.is_file() and path != saved])]
+            code = await asyncio.to_thread(proxy.stop)
+    judged += promises(traffic, provider.wrong, watched.samples, proxy.database, proxy.log)
+    judged.append(Promise("the proxy ends well", code == 0, f"exit code {code}"))
+    left = [saved, proxy.database, proxy.log_file, *folder.glob("metrics.db.spill/*")]
+    judged.append(await asyncio.to_thread(secrets, left))
+    return judged, ", ".join(f"{count} {kind}" for kind, count in traffic.kinds.most_common())
+
+
+async def _look(traffic: Traffic, watched: Watched) -> None:
+    said = time.monotonic()
+    while True:
+        watched.look(traffic.kinds.total())
+        if time.monotonic() - said > _SHOWN_SECONDS and sys.stderr.isatty():
+            said = time.monotonic()
+            print(f"{traffic.kinds.total():,} ...", file=sys.stderr)
+        await asyncio.sleep(1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

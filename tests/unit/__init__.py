@@ -1,0 +1,1 @@
+"""Tests of the parts, in folders as the code has them."""

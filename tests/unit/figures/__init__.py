@@ -1,0 +1,1 @@
+"""Tests of the roll-up, the views and percentiles."""

@@ -1,0 +1,512 @@
+"""What a call costs: what genai-prices makes of the very usage that the provider reported, and no guess beyond that."""
+
+import json
+import socket
+import subprocess
+import sys
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import genai_prices
+import pytest
+from genai_prices.data_snapshot import get_snapshot
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from llm_metrics_proxy.recorder.errors import BadPrices
+from llm_metrics_proxy.recorder.prices import price_file
+from llm_metrics_proxy.recorder.prices.call import Call
+from llm_metrics_proxy.recorder.prices.list_prices import SOURCE
+from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
+from llm_metrics_proxy.recorder.prices.pricing import UNKNOWN, Cost, cost_of
+from tests.unit.reading.test_conformance import _CASES, _at_once, _Case
+
+NOWHERE = Path("/nonexistent/metrics.db")
+MOMENT = "2026-01-02T03:04:05.678Z"
+
+# Which of genai-prices' own extractors reads the usage of which recorded cases, and where in an answer it stands.
+EXTRACTORS = {
+    "anthropic/": ("anthropic", "default"),
+    "azure/embeddings": ("azure", "embeddings"),
+    "azure/responses": ("azure", "responses"),
+    "bedrock/converse": ("aws", "default"),
+    "bedrock/invoke_claude": ("aws", "anthropic"),
+    "cohere/chat_v2": ("cohere", "default"),
+    "cohere/generate": ("cohere", "default"),
+    "cohere/embed": ("cohere", "default"),
+    "openai/chat": ("openai", "chat"),
+    "openai/completions": ("openai", "chat"),
+    "openai/embeddings": ("openai", "embeddings"),
+    "openai/images": ("openai", "images"),
+    "openai/responses": ("openai", "responses"),
+    "openai/transcription": ("openai", "responses"),
+}
+# Cases that nothing can be said about: the stream broke off before its output was counted, or no such model exists.
+WITHOUT_COST = {
+    "anthropic/messages_stream_client_left",
+    "anthropic/messages_stream_error_event",
+    "anthropic/messages_stream_truncated",
+    "cohere/embed_plain",
+}
+
+
+def call(**fields: Any) -> Call:  # noqa: ANN401 - columns of any type
+    return Call(**{"timestamp": MOMENT, "operation": "chat"} | fields)
+
+
+def price(call: Call, own: OwnPrices | None = None) -> float | None:
+    return cost_of(call, own or OwnPrices()).usd
+
+
+def usd(*parts: tuple[int, float | str]) -> float:
+    """Tokens at dollars for a million."""
+    return float(sum(tokens * Decimal(str(rate)) for tokens, rate in parts) / 1_000_000)
+
+
+def recorded(name: str) -> tuple[_Case, Call]:
+    case = _Case(name)
+    row, _ = case.run("identity", [case.request.body], _at_once(case, "identity"))
+    return case, Call(**{name: getattr(row, name) for name in Call.__struct_fields__})
+
+
+def directly(answer: dict[str, Any], provider_id: str, flavor: str, models: tuple[str | None, ...]) -> float | None:
+    """By genai-prices alone, without anything of ours; None if it cannot."""
+    try:
+        said = genai_prices.extract_usage(answer, provider_id=provider_id, api_flavor=flavor)
+    except ValueError:
+        return None
+    for model in filter(None, models):
+        try:
+            found = genai_prices.calc_price(
+                said.usage, model, provider_id=provider_id, genai_request_timestamp=datetime.fromisoformat(MOMENT)
+            )
+        except LookupError:
+            continue
+        return float(found.total_price)
+    return None
+
+
+@pytest.mark.parametrize("name", [name for name in _CASES if name.startswith(tuple(EXTRACTORS))])
+def test_a_recorded_call_costs_what_genai_prices_makes_of_its_usage(name: str) -> None:
+    case, row = recorded(name)
+    provider_id, flavor = next(found for prefix, found in EXTRACTORS.items() if name.startswith(prefix))
+    answer = {"usage": json.loads(row.usage or "{}")}
+    if case.response is not None and b'"usage":' in case.response.body and case.response.body.startswith(b'{"'):
+        answer = json.loads(case.response.body)  # the whole answer, as the provider sent it
+        answer.pop("model", None)
+    expected = directly(answer, provider_id, flavor, (row.response_model, row.model))
+    assert cost_of(row, OwnPrices()) == (UNKNOWN if expected is None else Cost(expected, SOURCE))
+    assert (expected is None) == (row.usage is None or name in WITHOUT_COST)
+
+
+GEMINI = {
+    "promptTokenCount": 9622,
+    "candidatesTokenCount": 35,
+    "thoughtsTokenCount": 136,
+    "toolUsePromptTokenCount": 5,
+    "cachedContentTokenCount": 9000,
+    "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 9622}],
+    "cacheTokensDetails": [{"modality": "TEXT", "tokenCount": 9000}],
+}
+# Provider, model, usage, and what genai-prices reads it as: its provider, flavor, and where the usage stands.
+REPORTED = [
+    ("gcp.gemini", "gemini-2.5-flash", GEMINI, ("google", "default", "usageMetadata")),
+    ("gcp.vertex_ai", "models/gemini-2.5-flash", GEMINI, ("google", "default", "usageMetadata")),
+    (
+        "openai",
+        "gpt-realtime",
+        {
+            "input_tokens": 122,
+            "output_tokens": 97,
+            "input_token_details": {
+                "text_tokens": 96,
+                "audio_tokens": 26,
+                "image_tokens": 0,
+                "cached_tokens": 64,
+                "cached_tokens_details": {"text_tokens": 64, "audio_tokens": 0, "image_tokens": 0},
+            },
+            "output_token_details": {"text_tokens": 28, "audio_tokens": 69},
+        },
+        ("openai", "realtime", "response.usage"),
+    ),
+    (
+        "x_ai",
+        "grok-4",
+        {"prompt_tokens": 20, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 300}},
+        ("x-ai", "chat", "usage"),
+    ),
+    ("groq", "llama-3.3-70b-versatile", {"prompt_tokens": 40, "completion_tokens": 8}, ("groq", "default", "usage")),
+    ("openai", "whisper-1", {"type": "duration", "seconds": 4}, ("openai", "live", "usage")),
+    (
+        "deepseek",
+        "deepseek-chat",
+        {"prompt_tokens": 1000, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 896}},
+        ("deepseek", "chat", "usage"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("provider", "model", "usage", "reading"), REPORTED)
+def test_audio_thoughts_and_seconds_are_charged_as_genai_prices_reads_them(
+    provider: str, model: str, usage: dict[str, Any], reading: tuple[str, str, str]
+) -> None:
+    provider_id, flavor, path = reading
+    answer: dict[str, Any] = usage
+    for key in reversed(path.split(".")):
+        answer = {key: answer}
+    expected = directly(answer, provider_id, flavor, (model.removeprefix("models/"),))
+    assert expected
+    assert price(call(provider=provider, model=model, usage=json.dumps(usage))) == expected
+
+
+def test_the_words_of_geminis_other_apis_are_understood() -> None:
+    live = {
+        "promptTokenCount": 1267,
+        "responseTokenCount": 103,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 1267}],
+        "responseTokensDetails": [{"modality": "TEXT", "tokenCount": 22}, {"modality": "AUDIO", "tokenCount": 81}],
+    }
+    spoken = {key.replace("response", "candidates"): value for key, value in live.items()}
+    model = "gemini-2.5-flash-native-audio-preview-09-2025"
+    expected = directly({"usageMetadata": spoken}, "google", "default", (model,))
+    assert expected
+    assert price(call(provider="gcp.gemini", model=model, usage=json.dumps(live))) == expected
+    interaction = {
+        "total_input_tokens": 300,
+        "total_output_tokens": 13,
+        "total_thought_tokens": 207,
+        "total_tool_use_tokens": 10,
+        "input_tokens_by_modality": [{"modality": "text", "tokens": 100}, {"modality": "audio", "tokens": 200}],
+    }
+    found = price(call(provider="gcp.gemini", model="gemini-2.5-flash", usage=json.dumps(interaction)))
+    assert found == usd((110, 0.30), (200, 1.00), (220, 2.50))
+
+
+# --- nothing is charged twice
+
+SONNET = {"provider": "anthropic", "model": "claude-sonnet-4-5", "prompt_tokens": 2112, "completion_tokens": 9}
+CACHED = {"cached_tokens": 2000, "cache_write_tokens": 100}
+SAID = {"input_tokens": 12, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 2000, "output_tokens": 9}
+ONCE = usd((12, 3), (2000, 0.30), (100, 3.75), (9, 15))
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        SAID,
+        {"inputTokens": 12, "cacheReadInputTokens": 2000, "cacheWriteInputTokens": 100, "outputTokens": 9},
+        {"inputTokens": 12, "cacheReadInputTokenCount": 2000, "cacheWriteInputTokenCount": 100, "outputTokens": 9},
+        {"words": "of an API that nobody knows"},
+        None,
+    ],
+)
+def test_tokens_of_a_cache_are_charged_once_and_at_their_own_price(usage: dict[str, Any] | None) -> None:
+    assert price(call(**SONNET, **CACHED, usage=usage and json.dumps(usage))) == ONCE
+
+
+def test_what_is_kept_longer_in_a_cache_costs_more() -> None:
+    ages = {"ephemeral_5m_input_tokens": 40, "ephemeral_1h_input_tokens": 60}
+    found = price(call(**SONNET, **CACHED, usage=json.dumps(SAID | {"cache_creation": ages})))
+    assert found == usd((12, 3), (2000, 0.30), (40, 3.75), (60, 6), (9, 15))
+
+
+def test_another_providers_anthropic_format_keeps_its_cache() -> None:
+    row = call(**SONNET | {"provider": "openrouter", "model": "anthropic/claude-sonnet-4.5"}, **CACHED)
+    assert price(replace(row, usage=json.dumps(SAID))) == ONCE
+
+
+def test_an_output_that_was_not_counted_is_not_taken_for_none() -> None:
+    counted = call(provider="openai", model="gpt-4o", prompt_tokens=19, usage='{"prompt_tokens": 19}')
+    assert price(counted) is None
+    embedded = replace(counted, operation="embeddings", model="text-embedding-3-small")
+    assert price(embedded) == usd((19, 0.02))
+
+
+# --- when, which model, whose
+
+GPT_4O = '{"prompt_tokens": 1000, "completion_tokens": 100}'
+
+
+def test_a_call_has_the_price_of_its_day() -> None:
+    row = call(provider="openai", model="o3", usage=GPT_4O)
+    assert price(replace(row, timestamp="2025-06-09T23:59:59.999Z")) == usd((1000, 10), (100, 40))
+    assert price(replace(row, timestamp="2025-06-10T00:00:00.000Z")) == usd((1000, 2), (100, 8))
+
+
+def test_the_terms_of_the_answer_count() -> None:
+    usage = {"input_tokens": 1000, "output_tokens": 100, "cache_read_input_tokens": 0, "speed": "fast"}
+    row = call(provider="anthropic", model="claude-opus-4-8", timestamp="2026-11-10T00:00:00.000Z")
+    fast, standard = (replace(row, usage=json.dumps(usage | {"speed": speed})) for speed in ("fast", "standard"))
+    expected = genai_prices.calc_price(
+        genai_prices.Usage(input_tokens=1000, output_tokens=100),
+        "claude-opus-4-8",
+        provider_id="anthropic",
+        genai_request_timestamp=datetime.fromisoformat(row.timestamp),
+        price_context={"speed": "fast"},
+    )
+    assert price(fast) == float(expected.total_price)
+    assert price(fast) > price(standard)  # type: ignore[operator] # both are known
+
+
+@pytest.mark.parametrize(
+    ("fields", "as_if"),
+    [
+        ({"provider": "openai", "model": "gpt-4o", "response_model": "gpt-4o-2024-05-13"}, "gpt-4o-2024-05-13"),
+        ({"provider": "openai", "model": "gpt-4o", "response_model": "never-heard-of"}, "gpt-4o"),
+        ({"provider": "azure.ai.openai", "model": "prod", "response_model": "gpt-4o-2024-08-06"}, "gpt-4o"),
+        ({"provider": "azure.ai.openai", "model": "gpt-4o", "response_model": "gpt-4o-2031-01-01"}, "gpt-4o"),
+        ({"provider": "azure.ai.openai", "model": "gpt-4o", "response_model": "never-heard-of"}, None),
+        ({"provider": "custom", "host": "api.openai.com:443", "endpoint": "/x", "model": "gpt-4o"}, "gpt-4o"),
+    ],
+)
+def test_the_model_that_answered_counts(fields: dict[str, str], as_if: str | None) -> None:
+    expected = as_if and price(call(provider="openai", model=as_if, usage=GPT_4O))
+    assert price(call(**fields, usage=GPT_4O)) == expected
+
+
+def test_on_bedrock_the_region_is_in_the_model_that_was_asked_for() -> None:
+    usage = '{"input_tokens": 1000, "output_tokens": 100}'
+    row = call(provider="aws.bedrock", response_model="claude-sonnet-4-5-20250929", usage=usage)
+    regional = price(replace(row, model="eu.anthropic.claude-sonnet-4-5-20250929-v1:0"))
+    worldwide = price(replace(row, model="global.anthropic.claude-sonnet-4-5-20250929-v1:0"))
+    assert regional == pytest.approx(1.1 * worldwide)  # type: ignore[operator] # both are known
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"provider": "openai", "model": "never-heard-of"},
+        {"provider": "openai"},
+        {"provider": "custom", "host": "localhost:4000", "endpoint": "/v1/chat/completions", "model": "gpt-4o"},
+        {"provider": "ollama", "host": "localhost:11434", "model": "gpt-oss:20b"},
+        {"model": "gpt-4o"},
+        {"provider": "openai", "model": "whisper-1"},  # has a price, but none for tokens
+        {"provider": "openai", "model": "gpt-4o", "usage": None},
+        {"provider": "openai", "model": "gpt-4o", "usage": "{"},
+        {"provider": "openai", "model": "gpt-4o", "usage": "[1]"},
+        {"provider": "openai", "model": "gpt-4o", "usage": '{"prompt_tokens": -5, "completion_tokens": 1}'},
+        {"provider": "openai", "model": "gpt-4o", "usage": '{"prompt_tokens": true, "completion_tokens": 1}'},
+        {
+            "provider": "openai",
+            "model": "gpt-4o",
+            "usage": '{"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}',
+        },
+    ],
+)
+def test_what_is_not_known_has_no_cost_and_not_0(fields: dict[str, str | None]) -> None:
+    assert cost_of(call(**{"usage": GPT_4O} | fields), OwnPrices()) == (None, None)
+
+
+_TEXTS = st.text(max_size=20) | st.sampled_from(
+    ["gpt-4o", "claude" * 100, "models/" * 50, "\x1b[2J", "a/b", "ft:gpt-4o:x", "../..", "\0", "' OR 1=1 --"]
+)
+_NUMBERS = st.none() | st.integers(-(2**63), 2**63 - 1)
+_COUNTS = st.integers() | st.floats() | st.none() | st.booleans() | st.text(max_size=3) | st.just(10**400)
+_WORDS = """
+    prompt_tokens completion_tokens input_tokens output_tokens inputTokens outputTokens billed_units promptTokenCount
+    candidatesTokenCount promptTokensDetails input_token_details cache_read_input_tokens service_tier seconds speed
+    input_tokens_by_modality total_input_tokens trafficType cached_tokens tokenCount modality
+"""
+_KEYS = st.sampled_from(_WORDS.split())
+_SAID = st.dictionaries(
+    _KEYS, st.recursive(_COUNTS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_KEYS, inner, max_size=3))
+)
+
+
+@given(
+    provider=st.sampled_from(["openai", "anthropic", "gcp.gemini", "aws.bedrock", "cohere", "x_ai", "custom"]),
+    models=st.tuples(_TEXTS, _TEXTS),
+    host=_TEXTS,
+    said=_SAID.map(json.dumps) | _TEXTS | st.just("[" * 100_000),
+    counts=st.tuples(_NUMBERS, _NUMBERS, _NUMBERS, _NUMBERS),
+)
+def test_whatever_stands_in_a_row_has_a_finite_cost_or_none(
+    provider: str, models: tuple[str, str], host: str, said: str, counts: tuple[int | None, ...]
+) -> None:
+    prompt, completion, cached, written = counts
+    row = call(
+        provider=provider,
+        model=models[0],
+        response_model=models[1],
+        host=host,
+        endpoint=host,
+        usage=said,
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=cached,
+        cache_write_tokens=written,
+    )
+    for one in (row, replace(row, model="gpt-4o"), replace(row, model="gemini-2.5-flash", timestamp=host)):
+        found = price(one)
+        assert found is None or 0 <= found < float("inf")
+
+
+# --- own prices
+
+
+def own(tmp_path: Path, text: str) -> OwnPrices:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    return price_file.load(path, NOWHERE)
+
+
+LLAMA = call(
+    provider="custom",
+    model="My-Llama-8B",
+    prompt_tokens=1000,
+    completion_tokens=100,
+    cached_tokens=600,
+    cache_write_tokens=50,
+)
+
+
+def test_an_own_price_counts_every_token_once(tmp_path: Path) -> None:
+    prices = own(tmp_path, '[[price]]\nmodel = "my-llama-*"\ninput = 2\noutput = 6.5\ncached = 0.2\ncache_write = 2.5')
+    assert cost_of(LLAMA, prices) == (usd((350, 2), (600, 0.2), (50, 2.5), (100, 6.5)), "file")
+
+
+def test_without_prices_of_its_own_a_cache_costs_what_input_costs(tmp_path: Path) -> None:
+    prices = own(tmp_path, '[[price]]\nmodel = "my-llama-*"\ninput = 2\noutput = 6')
+    assert price(LLAMA, prices) == usd((1000, 2), (100, 6))
+
+
+def test_an_own_price_wins_over_the_list(tmp_path: Path) -> None:
+    row = call(**SONNET, **CACHED)
+    prices = own(tmp_path, '[[price]]\nmodel = "claude-*"\ninput = 0\noutput = 0')
+    assert cost_of(row, prices) == (0.0, "file")
+    assert price(replace(row, model="gpt-4o", provider="openai"), prices) == price(
+        replace(row, model="gpt-4o", provider="openai")
+    )
+
+
+def test_the_last_own_price_that_fits_counts(tmp_path: Path) -> None:
+    prices = own(
+        tmp_path,
+        """
+        [[price]]
+        model = "*"
+        input = 1
+        output = 0
+        [[price]]
+        model = "my-llama-8b"
+        provider = "custom"
+        input = 2
+        output = 0
+        [[price]]
+        model = "my-llama-8b"
+        from = 2026-02-01
+        input = 3
+        output = 0
+        """,
+    )
+    for fields, rate in (
+        ({}, 2),
+        ({"timestamp": "2026-01-31T23:59:59.999Z"}, 2),
+        ({"timestamp": "2026-02-01T00:00:00.000Z"}, 3),
+        ({"provider": "another"}, 1),
+        ({"model": "prod", "response_model": "my-llama-8b"}, 2),
+        ({"model": "something"}, 1),
+    ):
+        assert price(replace(LLAMA, **fields), prices) == usd((1000, rate)), fields
+
+
+def test_an_own_price_makes_no_cost_of_what_was_not_counted(tmp_path: Path) -> None:
+    prices = own(tmp_path, '[[price]]\nmodel = "*"\ninput = 1\noutput = 1')
+    assert cost_of(replace(LLAMA, completion_tokens=None), prices) == (None, None)
+    assert cost_of(replace(LLAMA, cached_tokens=2000), prices) == (None, None)  # of 1000
+
+
+PRICE = '[[price]]\nmodel = "x"\ninput = 1\noutput = 1\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[[price]]\nmodel = x", "(Invalid value (at line 2, column 9)): mend that line."),
+        ("[[price]\n", "(at line 1, column "),
+        (b"\xff", "is no TOML ("),
+        ("[[prices]]\n", "has 'prices': write each price under [[price]]."),
+        ("[price]\nmodel = 'x'", "a 'price' that is no table: write each price under [[price]]."),
+        (f"{PRICE}[[price]]\ninput = 1\noutput = 1", "Price 2 of "),
+        (f"{PRICE}[[price]]\ninput = 1\noutput = 1", "has no 'model': add it."),
+        ("[[price]]\nmodel = 'x'\noutput = 1", "has no 'input': add it."),
+        ("[[price]]\nmodel = 'x'\ninput = 1", "has no 'output': add it."),
+        (f"{PRICE}inptu = 3", "Price 1 of "),
+        (f"{PRICE}inptu = 3", "has 'inptu': use only model, provider, from, input, output, cached, cache_write."),
+        (f"{PRICE}cached = -1", "has 'cached' = -1, which is no price: write US dollars for a million tokens"),
+        (f"{PRICE}cached = '1'", "has 'cached' = '1', which is no price"),
+        (f"{PRICE}cached = nan", "has 'cached' = 'NaN', which is no price"),
+        (f"{PRICE}cached = true", "has 'cached' = True, which is no price"),
+        (f"{PRICE}cached = 1e99", "which is no price"),
+        (f"{PRICE}provider = 7", "has 'provider' = 7, which is no name: write it in quotes."),
+        (f"{PRICE}from = '2026-01-01'", "has 'from' = '2026-01-01', which is no day: write it without quotes"),
+        (f"{PRICE}from = 2026-01-01T00:00:00Z", "which is no day"),
+        ("x = " + "[" * 50_000, "is no TOML ("),
+        ("# " + "x" * (1 << 20), "has more than 1,048,576 bytes"),
+    ],
+)
+def test_a_bad_file_of_prices_is_one_sentence(tmp_path: Path, text: str | bytes, sentence: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(BadPrices) as caught:
+        price_file.load(path, NOWHERE)
+    assert sentence in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert str(caught.value).endswith(".")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_file_beside_the_database_is_found_through_a_link(tmp_path: Path, current_db: Path) -> None:
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(current_db)
+    assert price_file.load(None, link).find(("x",), None, MOMENT) is None
+    (current_db.parent / "prices.toml").write_text(PRICE)
+    assert price_file.load(None, link).find(("x",), None, MOMENT)
+    with pytest.raises(BadPrices, match="There is no file of prices"):
+        price_file.load(tmp_path / "other.toml", link)
+
+
+def test_the_database_itself_is_never_opened_as_a_file_of_prices(current_db: Path) -> None:
+    with pytest.raises(BadPrices, match="is the database: give the path of a file of prices"):
+        price_file.load(current_db, current_db)
+
+
+# --- no network, no weight
+
+
+def test_pricing_never_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    assert price(call(**SONNET, **CACHED)) == ONCE
+    assert not get_snapshot().from_auto_update
+
+
+def test_the_proxys_process_never_imports_the_list() -> None:
+    code = "import sys; from llm_metrics_proxy.addon import capture; "
+    code += "from llm_metrics_proxy.recorder.commands import cli; "
+    code += "from llm_metrics_proxy.recorder import recorder; print('genai_prices' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]
+    )
+    assert done.stdout == "False\n"
+
+
+@pytest.mark.parametrize("digits", [13, 20, 400, 4000])
+def test_an_absurd_usage_has_no_cost_instead_of_an_infinite_one(digits: int) -> None:
+    said = f'{{"promptTokenCount":1{"0" * digits}}}'
+    asked = call(
+        provider="openai", model="gpt-5.5", host="api.openai.com:443", endpoint="/v1/chat/completions", usage=said
+    )
+    assert cost_of(asked, OwnPrices()) == UNKNOWN
+
+
+def test_an_own_price_cannot_make_a_cost_that_spoils_all_sums(tmp_path: Path) -> None:
+    (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "*"\ninput = 1000\noutput = 0\n')
+    own = price_file.load(None, tmp_path / "metrics.db")
+    assert cost_of(call(model="m", prompt_tokens=10**12, completion_tokens=0), own) == UNKNOWN

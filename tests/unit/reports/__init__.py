@@ -1,0 +1,1 @@
+"""Tests of `llm-top`, `llm-report` and the plugin."""

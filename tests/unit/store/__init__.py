@@ -1,0 +1,1 @@
+"""Tests of the file, its schema and the DAO."""

@@ -1,0 +1,578 @@
+"""Migrations: exactly the published schema, all or nothing, once for any number of starters."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sqlite3
+import stat
+import time
+from collections.abc import Callable
+from contextlib import closing
+from multiprocessing.process import BaseProcess
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+from sqlite_utils import Database
+
+from llm_metrics_proxy.migrations import (
+    APPLICATION_ID,
+    CURRENT_SCHEMA_VERSION,
+    NAMES,
+    REGISTRY,
+    m0001_completion_requests,
+)
+from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.schema import migration_plan, migrator, startup
+from llm_metrics_proxy.recorder.schema.migration_plan import migrate_plan
+from llm_metrics_proxy.recorder.store import database, expected_schema
+
+VERSION_1_COLUMNS = """
+id INTEGER, timestamp TEXT, success BOOLEAN, status_code INTEGER, response_time_ms INTEGER, model TEXT, origin TEXT,
+is_streaming BOOLEAN, max_tokens INTEGER, temperature REAL, top_p REAL, message_count INTEGER, prompt_tokens INTEGER,
+completion_tokens INTEGER, total_tokens INTEGER, finish_reason TEXT, time_to_first_token_ms INTEGER,
+time_to_last_token_ms INTEGER, tokens_per_second REAL, error_type TEXT, error_message TEXT
+"""
+VERSION_2_COLUMNS = """
+event_id TEXT, provider TEXT, operation TEXT, host TEXT, endpoint TEXT, response_model TEXT, cached_tokens INTEGER,
+cache_write_tokens INTEGER, reasoning_tokens INTEGER, usage_source TEXT, usage TEXT, cost_usd REAL, cost_source TEXT,
+time_to_first_byte_ms REAL, time_to_first_answer_ms REAL, output_events INTEGER, chunk_gap_p50_ms REAL,
+chunk_gap_p95_ms REAL, chunk_gap_max_ms REAL, upload_ms REAL, connect_ms REAL, request_bytes INTEGER,
+response_bytes INTEGER, http_version TEXT, client TEXT, user_agent TEXT, session_id TEXT, trace_id TEXT,
+parent_span_id TEXT, retry_count INTEGER, provider_request_id TEXT, retry_after_ms INTEGER,
+rate_limit_remaining_requests INTEGER, rate_limit_remaining_tokens INTEGER, server_timing TEXT, error_code TEXT
+"""
+SPAWN = multiprocessing.get_context("spawn")
+# Starts in milliseconds, from a process without threads.
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.schema.startup", "tests.unit.store.test_migrations"])
+
+RELEASED = Path(__file__).parents[2] / "databases"
+STARTERS = 4
+ROUNDS = int(os.environ.get("MIGRATION_ROUNDS", "25"))
+
+
+def words(text: str) -> list[str]:
+    return [column.strip() for column in text.split(",")]
+
+
+def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def columns(path: Path, table: str = "completion_requests") -> list[str]:
+    return [f"{row[1]} {row[2]}" for row in ask(path, f"PRAGMA table_info({table})")]
+
+
+def assert_version(path: Path, version: int) -> None:
+    """All records of the version agree."""
+    assert ask(path, "PRAGMA user_version") == [(version,)]
+    assert ask(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
+    assert ask(path, "SELECT version FROM schema_version ORDER BY 1") == [(n,) for n in range(1, version + 1)]
+    assert ask(path, "SELECT name FROM _sqlite_migrations ORDER BY id") == [(name,) for name in NAMES[:version]]
+
+
+def test_version_1_is_the_published_schema(version_1: Path) -> None:
+    assert columns(version_1) == words(VERSION_1_COLUMNS)
+    assert columns(version_1, "schema_version") == ["version INTEGER", "applied_at TEXT"]
+    ((sql,),) = ask(version_1, "SELECT sql FROM sqlite_master WHERE name = 'completion_requests'")
+    assert "id INTEGER PRIMARY KEY AUTOINCREMENT" in str(sql)
+
+
+def test_a_new_file_has_the_present_schema(current_db: Path) -> None:
+    assert columns(current_db) == words(VERSION_1_COLUMNS) + words(VERSION_2_COLUMNS)
+    assert_version(current_db, CURRENT_SCHEMA_VERSION)
+    indexes = ask(current_db, "SELECT name, \"unique\" FROM pragma_index_list('completion_requests') ORDER BY name")
+    assert indexes == [("completion_requests_event_id", 1), ("completion_requests_timestamp", 0)]
+    assert columns(current_db, "recorder_counters") == words("process TEXT, name TEXT, value INTEGER, updated_at TEXT")
+    assert columns(current_db, "unrecognised") == words(
+        "host TEXT, path TEXT, count INTEGER, first_at TEXT, last_at TEXT"
+    )
+    assert columns(current_db, "recorder_events") == words(
+        "id INTEGER, at TEXT, process TEXT, kind TEXT, count INTEGER, from_at TEXT, to_at TEXT, detail TEXT"
+    )
+
+
+def test_a_new_file_is_private_wal_and_can_shrink(current_db: Path) -> None:
+    assert ask(current_db, "PRAGMA auto_vacuum") == [(2,)]
+    assert ask(current_db, "PRAGMA page_size") == [(4096,)]
+    assert ask(current_db, "PRAGMA journal_mode") == [("wal",)]
+    assert stat.S_IMODE(current_db.stat().st_mode) == 0o600
+
+
+def test_a_new_file_needs_no_backup(current_db: Path) -> None:
+    assert sorted(path.name for path in current_db.parent.iterdir()) == ["metrics.db"]
+
+
+def test_an_empty_file_counts_as_new_and_becomes_private(db_path: Path) -> None:
+    db_path.touch(mode=0o644)
+    Recorder(db_path).open()
+    assert_version(db_path, CURRENT_SCHEMA_VERSION)
+    assert ask(db_path, "PRAGMA auto_vacuum") == [(2,)]
+    assert stat.S_IMODE(db_path.stat().st_mode) == 0o600
+
+
+def test_an_old_file_is_backed_up_and_migrated_with_its_rows(version_1: Path, tmp_path: Path) -> None:
+    before = ask(version_1, "SELECT * FROM completion_requests")
+    Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    assert_version(version_1, CURRENT_SCHEMA_VERSION)
+    after = ask(version_1, "SELECT * FROM completion_requests")
+    assert [row[: len(before[0])] for row in after] == before
+    (saved,) = (tmp_path / "saved").glob("*.backup")
+    assert_version(saved, 1)
+    assert ask(saved, "SELECT * FROM completion_requests") == before
+    Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    assert len(list((tmp_path / "saved").glob("*.backup"))) == 1
+
+
+def test_a_file_made_from_the_published_sql_alone_is_adopted(db_path: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(db_path)) as connection:
+        connection.execute(m0001_completion_requests.COMPLETION_REQUESTS)
+        connection.execute(m0001_completion_requests.SCHEMA_VERSION)
+        connection.execute("INSERT INTO schema_version VALUES (1, '2026-01-01T00:00:00.000Z')")
+        connection.commit()
+    Recorder(db_path, backup_dir=tmp_path / "saved").open()
+    assert_version(db_path, CURRENT_SCHEMA_VERSION)
+    assert len(list((tmp_path / "saved").glob("*.backup"))) == 1
+
+
+def test_what_users_added_survives_the_migration(version_1: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(version_1)) as connection:
+        connection.executescript(
+            "CREATE INDEX mine ON completion_requests(model);"
+            "CREATE VIEW slow AS SELECT * FROM completion_requests WHERE response_time_ms > 500;"
+            "CREATE TABLE notes (text TEXT);"
+        )
+    Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    assert_version(version_1, CURRENT_SCHEMA_VERSION)
+    assert ask(version_1, "SELECT count(*) FROM slow") == [(2,)]
+
+
+def test_no_backup_means_no_migration(version_1: Path, tmp_path: Path) -> None:
+    before = version_1.read_bytes()
+    with pytest.raises(BackupFailed):  # the default places are forbidden under TESTING
+        Recorder(version_1).open()
+    with pytest.raises(BackupFailed):
+        Recorder(version_1, backup_dir=tmp_path / "not" / "there").open()
+    assert version_1.read_bytes() == before
+
+
+def test_a_step_that_fails_leaves_the_old_state(version_1: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(version_1)) as connection:
+        connection.execute("CREATE TABLE unrecognised (mine TEXT)")  # what the last statement of version 2 creates
+    with pytest.raises(MigrationFailed, match="already exists") as failure:
+        Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    assert "\n" not in str(failure.value)
+    assert_version(version_1, 1)
+    assert columns(version_1) == words(VERSION_1_COLUMNS)
+
+
+def test_a_unique_index_of_a_user_is_refused_since_it_would_reject_calls(version_1: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(version_1)) as connection:
+        connection.execute("CREATE UNIQUE INDEX mine ON completion_requests(timestamp)")
+    with pytest.raises(DatabaseRefused, match="unique index mine was added"):
+        Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    assert_version(version_1, 1)
+
+
+def _start_with_a_step_that_differs(path: Path, backup_dir: Path) -> None:
+    @REGISTRY(name="m9999_differs")
+    def differs(db: Database) -> None:
+        if db.table("completion_requests").count:  # not in memory, where the expected schema is made
+            db.execute("DROP INDEX completion_requests_timestamp")
+
+    with pytest.raises(MigrationFailed, match="index completion_requests_timestamp is missing"):
+        Recorder(path, backup_dir=backup_dir).open()
+
+
+def test_a_migration_that_makes_another_schema_is_rolled_back(version_1: Path, tmp_path: Path) -> None:
+    process = SPAWN.Process(target=_start_with_a_step_that_differs, args=(version_1, tmp_path / "saved"))
+    process.start()
+    assert finish([process]) == [0]
+    assert_version(version_1, 1)
+    assert columns(version_1) == words(VERSION_1_COLUMNS)
+
+
+def _start(path: Path, backup_dir: Path, go_at: float) -> None:
+    time.sleep(max(go_at - time.time(), 0))
+    Recorder(path, backup_dir=backup_dir).open()
+
+
+def _start_and_be_killed(path: Path, backup_dir: Path) -> None:
+    @REGISTRY(name="m9999_killed")
+    def killed(_db: Database) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Recorder(path, backup_dir=backup_dir).open()
+
+
+def finish(processes: list[BaseProcess]) -> list[int | None]:
+    for process in processes:
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+@pytest.mark.parametrize("old", [False, True])
+def test_of_several_starters_one_migrates_and_all_go_on(
+    db_path: Path, tmp_path: Path, *, old: bool, request: pytest.FixtureRequest
+) -> None:
+    if old:
+        request.getfixturevalue("version_1")
+    go_at = time.time() + 1.5  # when all have imported what they need
+    processes: list[BaseProcess] = [
+        SPAWN.Process(target=_start, args=(db_path, tmp_path / "saved", go_at)) for _ in range(5)
+    ]
+    for process in processes:
+        process.start()
+    assert finish(processes) == [0] * 5
+    assert_version(db_path, CURRENT_SCHEMA_VERSION)
+    assert len(list((tmp_path / "saved").glob("*.backup"))) == (1 if old else 0)
+    assert ask(db_path, "PRAGMA auto_vacuum") == [(0 if old else 2,)]
+
+
+def test_a_kill_in_the_middle_leaves_the_old_state_and_the_next_start_goes_through(
+    version_1: Path, tmp_path: Path
+) -> None:
+    process = SPAWN.Process(target=_start_and_be_killed, args=(version_1, tmp_path / "saved"))
+    process.start()
+    assert finish([process]) == [-signal.SIGKILL]
+    assert_version(version_1, 1)
+    assert columns(version_1) == words(VERSION_1_COLUMNS)
+    Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    assert_version(version_1, CURRENT_SCHEMA_VERSION)
+
+
+def test_a_kill_of_the_first_start_leaves_a_file_that_is_still_new(db_path: Path, tmp_path: Path) -> None:
+    process = SPAWN.Process(target=_start_and_be_killed, args=(db_path, tmp_path / "saved"))
+    process.start()
+    assert finish([process]) == [-signal.SIGKILL]
+    Recorder(db_path, backup_dir=tmp_path / "saved").open()
+    assert_version(db_path, CURRENT_SCHEMA_VERSION)
+    assert list((tmp_path / "saved").glob("*.backup")) == []
+    assert ask(db_path, "PRAGMA auto_vacuum") == [(2,)]
+
+
+def test_migrations_are_out_of_reach_of_the_command_that_would_by_pass_their_safety() -> None:
+    folder = Path(m0001_completion_requests.__file__).parent
+    assert not list(folder.rglob("migrations.py"))
+
+
+def released(name: str, path: Path) -> Path:
+    """The database of a release, as tests/databases/ keeps it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript((RELEASED / f"{name}.sql").read_text())
+    return path
+
+
+@pytest.mark.parametrize("name", ["v1", "v1_unstamped", "v2"])
+def test_every_released_version_upgrades_to_the_newest_with_all_its_rows(
+    name: str, db_path: Path, tmp_path: Path
+) -> None:
+    released(name, db_path)
+    tables = [str(table) for (table,) in ask(db_path, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    kept = [table for table in tables if table not in {"schema_version", "_sqlite_migrations"}]
+    before = {table: ask(db_path, f"SELECT * FROM {table}") for table in kept}  # noqa: S608 - of the fixture
+    assert len(before["completion_requests"]) >= 6
+    (tmp_path / "saved").mkdir()
+    Recorder(db_path, backup_dir=tmp_path / "saved").open()
+    assert_version(db_path, CURRENT_SCHEMA_VERSION)
+    for table, rows in before.items():
+        after = ask(db_path, f"SELECT * FROM {table} LIMIT {len(rows)}")  # noqa: S608 - of the fixture
+        assert [row[: len(old)] for row, old in zip(after, rows, strict=True)] == rows
+        assert all(value is None for row, old in zip(after, rows, strict=True) for value in row[len(old) :])
+    with closing(sqlite3.connect(db_path)) as connection:
+        assert expected_schema.differences(connection, CURRENT_SCHEMA_VERSION) == []
+
+
+def test_ids_that_were_given_out_before_are_not_given_out_again(db_path: Path, tmp_path: Path) -> None:
+    released("v1", db_path)
+    with closing(sqlite3.connect(db_path)) as connection:
+        connection.execute("DELETE FROM completion_requests WHERE id > 4")
+        connection.commit()
+    (tmp_path / "saved").mkdir()
+    Recorder(db_path, backup_dir=tmp_path / "saved").open()
+    assert ask(db_path, "SELECT seq FROM sqlite_sequence WHERE name = 'completion_requests'") == [(7,)]
+
+
+def test_the_original_database_is_refused_with_the_command_that_reads_it_in(db_path: Path) -> None:
+    before = released("original", db_path).read_bytes()
+    with pytest.raises(
+        DatabaseRefused, match=r"of the original llm-metrics-proxy: .* llm-metrics import .* --db NEW\.$"
+    ):
+        Recorder(db_path).open()
+    assert db_path.read_bytes() == before
+
+
+def test_a_changed_table_is_refused_with_the_command_that_repairs_it(current_db: Path) -> None:
+    with closing(sqlite3.connect(current_db)) as connection:
+        Database(connection).table("completion_requests").transform(types={"origin": int})
+        connection.commit()
+    with pytest.raises(DatabaseRefused, match=r"changed by another program .* llm-metrics migrate --repair"):
+        Recorder(current_db).open()
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE _sqlite_migrations SET name = 'm0000_before' WHERE id = 1",
+        "DELETE FROM _sqlite_migrations WHERE id = 1",
+        "UPDATE _sqlite_migrations SET id = 9 WHERE id = 1",  # all there, in another order
+        "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES ('llm_metrics_proxy', 'm0003', '')",
+        "INSERT INTO schema_version VALUES (99, '')",
+        "PRAGMA user_version=1",
+        "PRAGMA user_version=0",
+    ],
+)
+def test_records_of_the_version_that_disagree_are_refused(current_db: Path, statement: str) -> None:
+    with closing(sqlite3.connect(current_db)) as connection:
+        connection.execute(statement)
+        connection.commit()
+    with pytest.raises(DatabaseRefused, match="records of the schema version disagree"):
+        Recorder(current_db).open()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("model TEXT,", "model TEXT COLLATE NOCASE,"),
+        ("success BOOLEAN NOT NULL,", "success BOOLEAN NOT NULL CHECK (success < 1),"),
+        ("success BOOLEAN NOT NULL,", "success REAL NOT NULL,"),
+        ("status_code INTEGER NOT NULL,", "status_code INTEGER,"),
+        ("id INTEGER PRIMARY KEY AUTOINCREMENT,", "id INTEGER PRIMARY KEY,"),
+        ("model TEXT,", "model TEXT DEFAULT 'gpt',"),
+        ("model TEXT,", "model TEXT UNIQUE,"),
+    ],
+)
+def test_a_table_that_differs_in_any_way_is_not_ours(db_path: Path, old: str, new: str) -> None:
+    sql = m0001_completion_requests.COMPLETION_REQUESTS.replace(old, new)
+    with closing(sqlite3.connect(db_path)) as connection:
+        connection.execute(sql)
+        connection.execute(m0001_completion_requests.SCHEMA_VERSION)
+        assert expected_schema.differences(connection, 1) == ["table completion_requests is not as it was made"]
+
+
+def _add_a_view_and_a_trigger() -> None:
+    @REGISTRY(name="m9999_view_and_trigger")
+    def add(db: Database) -> None:
+        db.execute("CREATE VIEW calls AS SELECT id FROM completion_requests")
+        db.execute("CREATE TRIGGER seen AFTER INSERT ON unrecognised BEGIN SELECT 1; END")
+
+    db = Database(memory=True)
+    REGISTRY.apply(db)
+    assert expected_schema.differences(db.conn, CURRENT_SCHEMA_VERSION) == []
+    db.execute("DROP VIEW calls")
+    db.execute("DROP TRIGGER seen")
+    db.execute("CREATE TRIGGER seen AFTER INSERT ON unrecognised BEGIN SELECT 2; END")
+    found = expected_schema.differences(db.conn, CURRENT_SCHEMA_VERSION)
+    assert sorted(found) == ["trigger seen is not as it was made", "view calls is missing"]
+    db.close()
+
+
+def test_views_and_triggers_of_the_registry_are_validated_too() -> None:
+    process = SPAWN.Process(target=_add_a_view_and_a_trigger)
+    process.start()
+    assert finish([process]) == [0]
+
+
+def test_the_plan_says_what_would_be_done_and_writes_nothing(version_1: Path, tmp_path: Path) -> None:
+    before = version_1.read_bytes()
+    plan = migrate_plan(version_1)
+    assert (plan.exists, plan.from_version, plan.to_version) == (True, 1, CURRENT_SCHEMA_VERSION)
+    assert (plan.steps, plan.rows, plan.backup) == (NAMES[1:], 2, True)
+    assert plan.bytes_needed == 2.5 * len(before)
+    missing = migrate_plan(tmp_path / "new.db")
+    assert (missing.exists, missing.from_version, missing.steps, missing.backup) == (False, 0, NAMES, False)
+    assert version_1.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.db", "saved"]
+
+
+def test_where_there_is_no_place_for_a_backup_nobody_waits_for_the_lock(version_1: Path) -> None:
+    with closing(sqlite3.connect(version_1, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with (
+            closing(database.open_for_start(version_1, timeout=30)) as connection,
+            pytest.raises(BackupFailed),
+        ):
+            migrator.bring_up_to_date(connection, version_1)  # the default places are forbidden under TESTING
+
+
+def test_too_little_space_is_said_before_anything_is_done(
+    version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migration_plan, "SPACE_FACTOR", 1e15)
+    before = version_1.read_bytes()
+    with pytest.raises(MigrationFailed, match=r"too little space to migrate .* bytes are needed there"):
+        Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    assert version_1.read_bytes() == before
+    assert list((tmp_path / "saved").iterdir()) == []
+
+
+def test_a_long_wait_for_the_lock_is_said_once_and_its_end_says_how_long_it_was(
+    version_1: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "recorder")
+    with closing(sqlite3.connect(version_1, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseRefused, match=r"perhaps one that is migrating it; waited 1\.[3-9] s"):
+            Recorder(version_1, backup_dir=tmp_path / "saved", lock_seconds=1.4).open()
+    assert [record.message for record in caplog.records] == [
+        f"Waiting for another process that has locked {version_1}, perhaps to migrate it."
+    ]
+    caplog.clear()
+    with closing(sqlite3.connect(version_1, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(DatabaseRefused, match="waited 0"):
+            Recorder(version_1, backup_dir=tmp_path / "saved", lock_seconds=0.1).open()
+    assert caplog.records == []
+
+
+def test_a_failure_keeps_the_backup_and_names_it(version_1: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(version_1)) as connection:
+        connection.execute("CREATE TABLE unrecognised (mine TEXT)")
+    with pytest.raises(MigrationFailed) as failure:
+        Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    (saved,) = (tmp_path / "saved").glob("*.backup")
+    assert str(saved) in str(failure.value)
+
+
+def test_the_database_says_that_it_was_migrated_and_where_the_backup_is(version_1: Path, tmp_path: Path) -> None:
+    Recorder(version_1, backup_dir=tmp_path / "saved").open()
+    (saved,) = (tmp_path / "saved").glob("*.backup")
+    assert ask(version_1, "SELECT kind, count, detail FROM recorder_events") == [("migrate", 2, str(saved))]
+
+
+class DamagesAfterCommit(sqlite3.Connection):
+    """As a disk, or another program, that changes the file at the moment at which the migration is committed."""
+
+    damage = "DROP INDEX completion_requests_timestamp"
+
+    def execute(self, sql: str, parameters: object = ()) -> sqlite3.Cursor:
+        cursor = super().execute(sql, parameters)  # type: ignore[arg-type] # handed on as it came
+        if sql == "COMMIT":
+            super().execute(self.damage)
+        return cursor
+
+
+@pytest.mark.parametrize("damage", [DamagesAfterCommit.damage, "PRAGMA user_version=0", "DELETE FROM schema_version"])
+def test_what_was_committed_is_looked_at_again_and_the_backup_put_back(
+    version_1: Path, tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DamagesAfterCommit, "damage", damage)
+    before = ask(version_1, "SELECT * FROM completion_requests")
+    with (
+        closing(sqlite3.connect(version_1, isolation_level=None, factory=DamagesAfterCommit)) as connection,
+        pytest.raises(MigrationFailed, match=r"so .*\.backup was put back into it: go on with the release before"),
+    ):
+        migrator.bring_up_to_date(connection, version_1, backup_dir=tmp_path / "saved")
+    assert_version(version_1, 1)
+    assert ask(version_1, "SELECT * FROM completion_requests") == before
+
+
+def test_a_newer_release_that_migrates_right_after_us_is_not_undone(version_1: Path, tmp_path: Path) -> None:
+    class Newer(DamagesAfterCommit):
+        damage = "PRAGMA user_version=99"
+
+    with (
+        closing(sqlite3.connect(version_1, isolation_level=None, factory=Newer)) as connection,
+        pytest.raises(DatabaseRefused, match="schema version 99"),
+    ):
+        migrator.bring_up_to_date(connection, version_1, backup_dir=tmp_path / "saved")
+    assert ask(version_1, "PRAGMA user_version") == [(99,)]
+
+
+def _prepare(path: Path) -> None:
+    startup.prepare(path, backup_dir=path.parent / "saved", lock_seconds=30)
+
+
+def _apply_alone(path: Path) -> None:
+    """What sqlite-utils offers by itself, on a connection with the same patience."""
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
+        REGISTRY.apply(Database(connection, execute_plugins=False))
+
+
+def _start_each(paths: list[Path], start: Callable[[Path], None], gate: Barrier, answers: "Queue[str]") -> None:
+    for path in paths:
+        gate.wait()
+        try:
+            start(path)
+        except Exception as error:  # noqa: BLE001 - the answer is what is counted
+            answers.put(f"{type(error).__name__}: {error}")
+        else:
+            answers.put("")
+
+
+def _old_files(tmp_path: Path, rounds: int) -> list[Path]:
+    paths = []
+    for number in range(rounds):
+        (tmp_path / str(number) / "saved").mkdir(parents=True)
+        paths.append(released("v1", tmp_path / str(number) / "metrics.db"))
+    return paths
+
+
+def _start_together(paths: list[Path], start: Callable[[Path], None]) -> list[str]:
+    """Start `STARTERS` processes on each file in turn, at the same moment, and return what each start said."""
+    gate, answers = FORKSERVER.Barrier(STARTERS), FORKSERVER.Queue()
+    processes: list[BaseProcess] = [
+        FORKSERVER.Process(target=_start_each, args=(paths, start, gate, answers)) for _ in range(STARTERS)
+    ]
+    for process in processes:
+        process.start()
+    said = [answers.get(timeout=100) for _ in range(STARTERS * len(paths))]
+    assert finish(processes) == [0] * STARTERS
+    return said
+
+
+def test_of_four_simultaneous_starters_exactly_one_migrates_again_and_again(tmp_path: Path) -> None:
+    paths = _old_files(tmp_path, ROUNDS)
+    assert _start_together(paths, _prepare) == [""] * (STARTERS * ROUNDS)
+    for path in paths:
+        assert_version(path, CURRENT_SCHEMA_VERSION)
+        assert len(list((path.parent / "saved").glob("*.backup"))) == 1
+        assert ask(path, "SELECT kind FROM recorder_events") == [("migrate",)]
+
+
+def test_without_the_outer_lock_the_same_starters_get_in_each_others_way(tmp_path: Path) -> None:
+    """The control of the test above: it would pass for nothing if this one did."""
+    assert any(_start_together(_old_files(tmp_path, 10), _apply_alone))
+
+
+def _migrate_and_be_killed(path: Path, backup_dir: Path, statement: int) -> None:
+    seen = 0
+
+    def kill(_sql: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with closing(database.open_for_start(path, timeout=30)) as connection:
+        connection.set_trace_callback(kill)
+        migrator.bring_up_to_date(connection, path, backup_dir=backup_dir)
+
+
+@pytest.mark.parametrize("journal", ["delete", "wal"])
+def test_a_kill_at_any_statement_leaves_everything_or_nothing(tmp_path: Path, journal: str) -> None:
+    statements: list[str] = []
+    (path,) = _old_files(tmp_path / "seen", 1)
+    with closing(database.open_for_start(path, timeout=30)) as connection:
+        connection.set_trace_callback(statements.append)
+        migrator.bring_up_to_date(connection, path, backup_dir=path.parent / "saved")
+    points = [1, statements.index("COMMIT") + 1, *range(4, len(statements), 6)]
+    paths = _old_files(tmp_path / "killed", len(points))
+    rows = ask(paths[0], "SELECT * FROM completion_requests")
+    for point, path in zip(points, paths, strict=True):
+        ask(path, f"PRAGMA journal_mode={journal}")
+        saved = path.parent / "saved"
+        process = FORKSERVER.Process(target=_migrate_and_be_killed, args=(path, saved, point))
+        process.start()
+        assert finish([process]) == [-signal.SIGKILL]
+        ((version,),) = ask(path, "PRAGMA user_version")
+        assert version in {1, CURRENT_SCHEMA_VERSION}
+        assert_version(path, int(str(version)))
+        _prepare(path)
+        assert_version(path, CURRENT_SCHEMA_VERSION)
+        assert [row[:21] for row in ask(path, "SELECT * FROM completion_requests")] == rows

@@ -1,0 +1,358 @@
+"""The recorder: nothing that was accepted gets lost silently, and nothing that happens blocks the caller."""
+
+import json
+import logging
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
+from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.spill_folder import folder_of
+from llm_metrics_proxy.recorder.writing import spill
+
+type MakeEvent = Callable[..., CompletionRequest]
+
+
+def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(statement).fetchall()
+
+
+def rows(path: Path) -> int:
+    return int(str(ask(path, "SELECT count(*) FROM completion_requests")[0][0]))
+
+
+def stored_counters(path: Path) -> dict[object, object]:
+    return dict(ask(path, "SELECT name, value FROM recorder_counters"))  # type: ignore[arg-type] # pairs
+
+
+def run(code: str, path: Path) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a Python of its own, with the database's path and the project's folder as arguments."""
+    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parents[3])]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.005)
+
+
+@contextmanager
+def write_lock(path: Path) -> Iterator[None]:
+    """As another process that writes for a long time."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+def test_an_event_is_durable_within_250_ms(recorder: Recorder, db_path: Path, make_event: MakeEvent) -> None:
+    with closing(sqlite3.connect(db_path)) as reader:
+        began = time.monotonic()
+        assert recorder.submit(make_event()) is True
+        wait_until(lambda: reader.execute("SELECT count(*) FROM completion_requests").fetchone() == (1,))
+        assert time.monotonic() - began < 0.25
+
+
+def test_every_event_is_written_once_and_counted(recorder: Recorder, db_path: Path, make_event: MakeEvent) -> None:
+    events = [make_event() for _ in range(1_200)]
+    for event in [*events, events[0]]:
+        recorder.submit(event)
+    recorder.count("unparsed", 3)
+    recorder.close()
+    assert rows(db_path) == 1_200
+    expected = {"received": 1_201, "written": 1_200, "duplicates": 1, "unparsed": 3}
+    assert stored_counters(db_path) == recorder.counters() == expected
+
+
+def test_counters_that_change_alone_are_written_at_idle(recorder: Recorder, db_path: Path) -> None:
+    recorder.count("unparsed")
+    wait_until(lambda: stored_counters(db_path) == {"unparsed": 1})
+    recorder.count("unparsed")
+    wait_until(lambda: stored_counters(db_path) == {"unparsed": 2})
+
+
+def test_close_leaves_one_file_and_can_be_repeated(recorder: Recorder, db_path: Path, make_event: MakeEvent) -> None:
+    recorder.submit(make_event())
+    recorder.close()
+    recorder.close()
+    assert [path.name for path in db_path.parent.iterdir()] == ["metrics.db"]
+    assert recorder.submit(make_event()) is False
+    assert recorder.counters()["dropped_shutdown"] == 1
+
+
+def test_close_empties_the_wal_also_while_others_have_the_file_open(
+    recorder: Recorder, db_path: Path, make_event: MakeEvent
+) -> None:
+    with closing(sqlite3.connect(db_path)) as other:
+        other.execute("SELECT count(*) FROM completion_requests").fetchall()
+        recorder.submit(make_event())
+        recorder.close()
+        assert Path(f"{db_path}-wal").stat().st_size == 0
+
+
+def test_close_is_safe_when_nothing_was_started(current_db: Path, make_event: MakeEvent) -> None:
+    never = Recorder(current_db)
+    never.submit(make_event())
+    never.close()
+    assert never.counters() == {"received": 1, "dropped_shutdown": 1}
+
+
+def test_close_drains_a_full_queue(current_db: Path, make_event: MakeEvent) -> None:
+    recorder = Recorder(current_db, queue_size=2_000)
+    while recorder.submit(make_event()):
+        pass
+    recorder.start()
+    recorder.close()
+    assert rows(current_db) == 2_000
+    assert stored_counters(current_db)["dropped_queue_full"] == 1
+
+
+def test_a_lock_costs_no_event_and_what_waits_is_on_the_disk(
+    recorder: Recorder, db_path: Path, make_event: MakeEvent
+) -> None:
+    with write_lock(db_path):
+        for _ in range(50):
+            recorder.submit(make_event())
+        wait_until(lambda: recorder.counters().get("spilled") == 50)
+        assert sum(file.read_bytes().count(b"\n") for file in spill.files(folder_of(db_path))) == 50
+    wait_until(lambda: rows(db_path) == 50)
+    wait_until(lambda: not spill.files(folder_of(db_path)))
+    assert recorder.counters() == {"received": 50, "written": 50, "spilled": 50, "replayed": 50}
+
+
+def test_what_neither_database_nor_spill_file_nor_queue_takes_is_dropped_counted_and_leaves_a_gap(
+    current_db: Path, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spill, "TOTAL_BYTES", 0)
+    recorder = Recorder(current_db, queue_size=5)
+    with write_lock(current_db):
+        recorder.start()
+        recorder.submit(make_event())
+        time.sleep(0.3)  # it is in the thread's hands
+        began = time.monotonic()
+        accepted = [recorder.submit(make_event(timestamp=f"2026-03-01T12:00:{n:02}.000Z")) for n in range(8)]
+        assert time.monotonic() - began < 0.05
+        assert accepted == [True] * 5 + [False] * 3
+        time.sleep(1.2)  # an attempt that has the gap in its hands fails too
+    wait_until(lambda: rows(current_db) == 6)
+    recorder.close()
+    gaps = ask(current_db, "SELECT kind, count, from_at, to_at, detail FROM recorder_events")
+    assert gaps == [("gap", 3, "2026-03-01T12:00:05.000Z", "2026-03-01T12:00:07.000Z", "queue_full")]
+    assert stored_counters(current_db) == {"received": 9, "written": 6, "dropped_queue_full": 3}
+
+
+def test_close_keeps_aside_what_a_locked_database_does_not_take_and_the_next_start_writes_it(
+    recorder: Recorder, db_path: Path, make_event: MakeEvent
+) -> None:
+    with write_lock(db_path):
+        for _ in range(20):
+            recorder.submit(make_event())
+        recorder.count("unparsed", 2)
+        began = time.monotonic()
+        recorder.close(deadline=1.5)
+        assert time.monotonic() - began < 1.6
+    assert recorder.counters() == {"received": 20, "spilled": 20, "unparsed": 2}
+    wait_until(lambda: not presence.living(db_path))  # its thread has ended, too
+    following = Recorder(db_path)
+    following.open()
+    following.start()
+    wait_until(lambda: rows(db_path) == 20)
+    following.close()
+    totals = ask(db_path, "SELECT name, sum(value) FROM recorder_counters GROUP BY name")
+    assert dict(totals) == {"received": 20, "spilled": 20, "unparsed": 2, "replayed": 20, "written": 20}  # type: ignore[arg-type] # pairs
+    assert not folder_of(db_path).exists()
+
+
+def test_close_keeps_its_deadline_and_counts_where_nothing_can_be_written(
+    recorder: Recorder,
+    db_path: Path,
+    make_event: MakeEvent,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spill, "TOTAL_BYTES", 0)
+    with write_lock(db_path):
+        for _ in range(20):
+            recorder.submit(make_event())
+        began = time.monotonic()
+        recorder.close(deadline=1.5)
+        assert time.monotonic() - began < 1.6
+    assert recorder.counters() == {"received": 20, "dropped_shutdown": 20}
+    assert "20 events could not be recorded" in caplog.text
+
+
+def test_values_that_cannot_be_stored_cost_only_their_own_event(
+    recorder: Recorder, db_path: Path, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad: list[CompletionRequest | Unrecognised] = [
+        make_event(prompt_tokens=2**63),
+        make_event(error_message="planted \ud800"),
+        make_event(status_code=None),
+        make_event(model={"a": 1}),
+        make_event(timestamp=None),
+        Unrecognised("host\udcff", "/", "2026-03-01T12:00:00.000Z"),
+    ]
+    good = [make_event() for _ in range(40)]
+    for position, event in enumerate(good):
+        recorder.submit(event)
+        if position < len(bad):
+            recorder.submit(bad[position])
+    recorder.close()
+    assert rows(db_path) == 40
+    assert recorder.counters() == {"received": 46, "written": 40, "rejected": 6}
+    kept = [json.loads(line) for line in (folder_of(db_path) / "rejected.jsonl").read_text().splitlines()]
+    assert [one["reason"].split(":")[0] for one in kept] == [
+        "OverflowError",
+        "UnicodeEncodeError",
+        "IntegrityError",
+        "ProgrammingError",
+        "IntegrityError",
+        "UnicodeEncodeError",
+    ]
+    assert kept[0]["event"]["prompt_tokens"] == 2**63
+    assert "cannot be stored" in caplog.text
+    assert "planted" not in caplog.text
+
+
+def test_unrecognised_traffic_is_counted_by_host_and_path(recorder: Recorder, db_path: Path) -> None:
+    for second in (5, 1, 9):
+        recorder.submit(Unrecognised("api.example.com", "/v1/new", f"2026-03-01T12:00:0{second}.000Z"))
+    recorder.close()
+    assert ask(db_path, "SELECT * FROM unrecognised") == [
+        ("api.example.com", "/v1/new", 3, "2026-03-01T12:00:01.000Z", "2026-03-01T12:00:09.000Z")
+    ]
+    assert recorder.counters() == {"received": 3, "unrecognised": 3}
+
+
+def test_unrecognised_traffic_fills_at_most_1000_rows(recorder: Recorder, db_path: Path) -> None:
+    for number in range(1_010):
+        recorder.submit(Unrecognised("api.example.com", f"/{number}", "2026-03-01T12:00:00.000Z"))
+    recorder.submit(Unrecognised("api.example.com", "/7", "2026-03-01T12:00:00.000Z"))
+    recorder.close()
+    assert ask(db_path, "SELECT count(*), sum(count) FROM unrecognised") == [(1_000, 1_001)]
+
+
+def test_nothing_is_written_once_the_schema_is_another(
+    recorder: Recorder, db_path: Path, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    with closing(sqlite3.connect(db_path, isolation_level=None)) as other:
+        other.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION + 1}")
+    recorder.submit(make_event())
+    wait_until(lambda: f"now has schema version {CURRENT_SCHEMA_VERSION + 1}" in caplog.text)
+    assert rows(db_path) == 0
+    with closing(sqlite3.connect(db_path, isolation_level=None)) as other:
+        other.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION}")
+    wait_until(lambda: rows(db_path) == 1)
+
+
+def test_a_disk_that_cannot_grow_the_file_holds_events_up_until_it_can(current_db: Path) -> None:
+    code = """
+import resource, signal, sys, pathlib, time
+sys.path.insert(0, sys.argv[2])
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.recorder import Recorder
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+recorder = Recorder(pathlib.Path(sys.argv[1]))
+recorder.open()
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, resource.RLIM_INFINITY))
+recorder.start()
+for number in range(300):
+    recorder.submit(CompletionRequest(timestamp="2026-03-01T12:00:00.000Z", success=True, status_code=200,
+        response_time_ms=1, is_streaming=False, event_id=new_event_id(number), error_message="x" * 500))
+time.sleep(0.6)
+assert "written" not in recorder.counters(), recorder.counters()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+recorder.close()
+assert recorder.counters()["received"] == recorder.counters()["written"] == 300, recorder.counters()
+"""
+    result = run(code, current_db)
+    assert result.returncode == 0, result.stderr
+    assert rows(current_db) == 300
+
+
+def test_a_log_that_fails_does_not_end_the_thread(recorder: Recorder, db_path: Path, make_event: MakeEvent) -> None:
+    class Closed(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            message = f"Event loop is closed: {record.levelname}"
+            raise RuntimeError(message)
+
+    handler = Closed()
+    logging.getLogger().addHandler(handler)
+    try:
+        recorder.submit(make_event(prompt_tokens=2**63))
+        wait_until(lambda: recorder.counters().get("rejected") == 1)
+        recorder.submit(make_event())
+        wait_until(lambda: rows(db_path) == 1)
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+def test_two_recorders_share_a_file(current_db: Path, make_event: MakeEvent) -> None:
+    pair = [Recorder(current_db), Recorder(current_db)]
+    for recorder in pair:
+        recorder.open()
+        recorder.start()
+    for _ in range(300):
+        for recorder in pair:
+            recorder.submit(make_event())
+    for recorder in pair:
+        recorder.close()
+    assert rows(current_db) == 600
+
+
+def test_a_kill_loses_nothing_that_was_written_before(current_db: Path) -> None:
+    code = """
+import os, signal, sys, pathlib
+sys.path.insert(0, sys.argv[2])
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.recorder import Recorder
+recorder = Recorder(pathlib.Path(sys.argv[1]))
+recorder.open()
+recorder.start()
+number = 0
+while recorder.counters().get("written", 0) < 2000:
+    number += 1
+    recorder.submit(CompletionRequest(timestamp="2026-03-01T12:00:00.000Z", success=True, status_code=200,
+        response_time_ms=1, is_streaming=False, event_id=new_event_id(number)))
+print(recorder.counters()["written"], flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    result = run(code, current_db)
+    assert rows(current_db) >= int(result.stdout)
+    assert ask(current_db, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_the_live_file_is_opened_by_sqlite_alone(db_path: Path) -> None:
+    code = """
+import sys, pathlib
+sys.path.insert(0, sys.argv[2])
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.recorder import Recorder
+opened = []
+def hook(name, arguments):
+    if name == "open" and str(arguments[0]) in {sys.argv[1] + suffix for suffix in ("", "-wal", "-shm")}:
+        opened.append(str(arguments[0]))
+sys.addaudithook(hook)
+for number in range(2):
+    recorder = Recorder(pathlib.Path(sys.argv[1]))
+    recorder.open()
+    recorder.start()
+    recorder.submit(CompletionRequest(timestamp="2026-03-01T12:00:00.000Z", success=True, status_code=200,
+        response_time_ms=1, is_streaming=False, event_id=new_event_id(number)))
+    recorder.close()
+assert opened == [sys.argv[1]], opened  # once, exclusively, to create it before there was any connection
+"""
+    result = run(code, db_path)
+    assert result.returncode == 0, result.stderr
+    assert rows(db_path) == 2
