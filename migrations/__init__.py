@@ -3,6 +3,8 @@
 Only `recorder.schema` applies it: it adds the lock, the backup, the validation and the stamps that sqlite-utils'
 own `migrate` command would by-pass. That command looks for files named exactly `migrations.py`, so there is none here.
 Every step must be able to run inside one transaction (no VACUUM, no commit, no `executescript` on the raw connection).
+A published step is frozen: it is never edited, and imports nothing whose text may change. Views are none of a step's
+business: `views/` holds those of this release, which a start makes when all steps are done.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Version 3: the roll-up, how far it and the prices have come, and the views.
+"""Version 3: the roll-up, and how far it and the prices have come.
 
 `rollup_calls` adds calls up, `rollup_times` has how long they took: percentiles, and the counts behind them, as JSON
 from the number of a bucket (recorder/figures) to that of calls. Both by hour, day and month in UTC. In keys ''
@@ -6,8 +6,6 @@ stands for NULL, since NULLs are never the same key. Published: never edited.
 """
 
 from sqlite_utils import Database
-
-from llm_metrics_proxy.migrations import views
 
 SUMMED = (
     "prompt_tokens",
@@ -69,6 +67,4 @@ TABLES = (
 def apply(db: Database) -> None:
     """Create them empty: the calls that are there already are added later, without holding anybody up."""
     for statement in TABLES:
-        db.execute(statement)
-    for statement in views.statements():
         db.execute(statement)

@@ -4,6 +4,9 @@
 `{window}` is the beginning of the window as SQL. It has to stand where rows are first read, so that the index on
 timestamp serves it: SQLite moves no condition from outside into a window function's subquery. `-- spans: hour, day`
 does the same with the name of the span for `{span}`.
+
+Views hold no data, so they are no part of a schema version and may change in any release: a start makes them anew
+where a database has other ones (recorder/schema/views.py).
 """
 
 import re
@@ -18,6 +21,18 @@ _VARIANTS = re.compile(r"-- (\w+)s: (.*)\n")
 
 def statements(package: str = __name__, since: Mapping[str, str] = _SINCE) -> list[str]:
     """CREATE VIEW for all of a package's files, in the order of their names; `since` is how windows begin, as SQL."""
+    return [
+        f"CREATE VIEW {name} AS\n{mark(name)}: a start undoes changes. Copy it under another name to change it.\n{sql}"
+        for name, sql in sorted(_texts(package, since).items())
+    ]
+
+
+def mark(name: str) -> str:
+    """The beginning of the comment by which a view is known as ours; a copy under another name is its owner's."""
+    return f"-- {name} is made by llm-metrics"
+
+
+def _texts(package: str, since: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for file in files(package).iterdir():
         if not file.name.endswith(".sql"):
@@ -28,4 +43,4 @@ def statements(package: str = __name__, since: Mapping[str, str] = _SINCE) -> li
             continue
         for variant in first[2].split(", "):
             found[f"{name}_{variant}"] = sql[first.end() :].replace(f"{{{first[1]}}}", since.get(variant, variant))
-    return [f"CREATE VIEW {name} AS\n{sql}" for name, sql in sorted(found.items())]
+    return found

@@ -14,7 +14,7 @@ from llm_metrics_proxy.recorder.care.leftovers import Finding
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.figures import rollup_check
-from llm_metrics_proxy.recorder.schema import table_backup
+from llm_metrics_proxy.recorder.schema import table_backup, views
 from llm_metrics_proxy.recorder.store import database, identity
 
 _PATIENCE_SECONDS = 5.0
@@ -78,6 +78,7 @@ def _in_database(path: Path, say: Callable[[str], None]) -> Iterator[Finding]:
                 return  # the questions about rows need the columns of this version
             for problem in CompletionRequestsDAO(connection).validate_data_integrity():
                 yield Finding(problem, f"look at the rows with sqlite-utils; if pages are damaged, {_RESTORE}")
+            yield from _views(connection)
             yield from _own_tables(connection)
             say("its roll-up")
             yield from (Finding(what, _RECOUNT) for what in rollup_check.differences(connection))
@@ -91,6 +92,14 @@ def _changes(connection: sqlite3.Connection, version: int) -> list[Finding]:
     return [
         Finding(f"another program changed it: {change}", _REPAIR) for change in identity.changes(connection, version)
     ]
+
+
+def _views(connection: sqlite3.Connection) -> Iterator[Finding]:
+    if found := views.differences(connection, CURRENT_SCHEMA_VERSION):
+        what = f"{len(found)} views are not those of this release, the first: {found[0]}"
+        yield Finding(what, "run llm-metrics migrate, or start the proxy")
+    for name in views.without_place(connection):
+        yield Finding(f"there is no view {name}, since a table or an index has that name", "give that another name")
 
 
 def _own_tables(connection: sqlite3.Connection) -> Iterator[Finding]:

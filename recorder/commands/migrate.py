@@ -59,7 +59,8 @@ def _would(plan: Plan) -> str:
     if not plan.exists:
         return f"{plan.path} would be created with schema version {plan.to_version}."
     if not plan.steps:
-        return f"{plan.path} has schema version {plan.to_version} already."
+        views = f" {len(plan.views)} of its views differ from those of this release: all would be made anew."
+        return f"{plan.path} has schema version {plan.to_version} already.{views if plan.views else ''}"
     steps = ", ".join(plan.steps)
     return f"{plan.path} with {plan.rows:,} calls would be backed up, and brought from schema version {plan.from_version} to {plan.to_version} ({steps})."  # noqa: E501
 
@@ -68,7 +69,8 @@ def _done(plan: Plan, saved: object) -> str:
     if not plan.exists:
         return f"{plan.path} was created with schema version {plan.to_version}."
     if not plan.steps:
-        return f"{plan.path} has schema version {plan.to_version} already."
+        views = " Its views were made anew." if plan.views else ""
+        return f"{plan.path} has schema version {plan.to_version} already.{views}"
     what = f"{plan.path} was brought from schema version {plan.from_version} to {plan.to_version}."
     return f"{what} The backup is {saved}." if saved else what
 

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from llm_metrics_proxy.migrations.m0003_rollup import SUMMED
 from llm_metrics_proxy.recorder.figures.histogram import bucket_of
 
 DIMENSIONS: Final = ("model", "origin", "provider")
@@ -18,6 +17,19 @@ KEYS: Final = {  # what calls are told apart by, and each as SQL of a row
     "success": "success",
     "error_type": "ifnull(CAST(error_type AS TEXT), '')",
 }
+SUMMED: Final = (  # columns whose sums the roll-up has, each with the number of calls that knew it
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "response_time_ms",
+    "time_to_first_token_ms",
+    "time_to_last_token_ms",
+    "tokens_per_second",
+)
 MEASURES: Final = ("time_to_first_token_ms", "response_time_ms", "tokens_per_second")
 SUMS: Final = ("calls", *(column for name in SUMMED for column in (name, f"{name}_known")))
 

@@ -12,6 +12,7 @@ import msgspec
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION, NAMES
 from llm_metrics_proxy.recorder.backup import places
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
+from llm_metrics_proxy.recorder.schema import views
 from llm_metrics_proxy.recorder.store import database, identity
 
 SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
@@ -21,13 +22,17 @@ _COUNT = "SELECT count(*) FROM completion_requests"
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """From which version to which, by which steps; a backup is made of what holds something."""
+    """From which version to which, by which steps; a backup is made of what holds something.
+
+    `views`: how the views differ from those of this release; all are made anew then.
+    """
 
     path: str
     exists: bool
     from_version: int
     to_version: int
     steps: tuple[str, ...]
+    views: tuple[str, ...]
     rows: int
     backup: bool
     bytes_needed: int
@@ -40,6 +45,7 @@ def migrate_plan(path: Path) -> Plan:
         DatabaseRefused: what stands there cannot be migrated.
     """
     version, rows, size = 0, 0, 0
+    other_views: tuple[str, ...] = ()
     exists = path.is_file() and path.stat().st_size > 0
     if exists:
         try:
@@ -47,6 +53,7 @@ def migrate_plan(path: Path) -> Plan:
                 connection.execute("PRAGMA trusted_schema=OFF")
                 version = identity.version_of(connection, path)
                 if version > 0:
+                    other_views = tuple(views.differences(connection, version))
                     (rows,) = connection.execute(_COUNT).fetchone()
         except sqlite3.Error as error:
             raise identity.refusal(path, error) from error
@@ -59,6 +66,7 @@ def migrate_plan(path: Path) -> Plan:
         from_version=version,
         to_version=CURRENT_SCHEMA_VERSION,
         steps=NAMES[version:],
+        views=other_views,
         rows=rows,
         backup=0 < version < CURRENT_SCHEMA_VERSION,
         bytes_needed=int(size * SPACE_FACTOR) if version < CURRENT_SCHEMA_VERSION else 0,

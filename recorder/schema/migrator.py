@@ -2,6 +2,7 @@
 
 sqlite-utils' `Migrations.apply` alone is not safe then: it looks for pending steps before it has a lock. Here one
 `BEGIN IMMEDIATE` holds everything: look again, back up through a second connection, apply, validate, stamp, commit.
+Views are made anew in the same transaction (views.py), also where they are all that differs; that needs no backup.
 A process that is killed on the way leaves the old state, and SQLite frees its lock for the next one. After the commit
 a fresh connection looks once more; if it does not see what it should, the backup goes back into the file.
 """
@@ -19,6 +20,7 @@ from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.backup.page_copy import copy_pages
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.reporting import say
+from llm_metrics_proxy.recorder.schema import views
 from llm_metrics_proxy.recorder.schema.migration_plan import check_room
 from llm_metrics_proxy.recorder.store import database, timestamps
 from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
@@ -26,6 +28,11 @@ from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, 
 
 _BACKED_UP = "Backed up %(path)s as %(backup)s before its migration."
 _MIGRATED = "Migrated %(path)s from schema version %(before)d to %(after)d."
+_VIEWS_MADE = "Made the views of %(path)s anew, as this release has them."
+_VIEW_KEPT = (
+    "The view %(old)s of %(path)s, which somebody else made, is now %(new)s, since this program makes one of that name."
+)
+_NO_PLACE = "%(path)s has no view %(view)s, since a table or an index has that name; give that another name."
 _WAITING = "Waiting for another process that has locked %(path)s, perhaps to migrate it."
 
 _QUIET_WAIT_MS = 1_000  # for the lock, before a line says that there is a wait
@@ -47,21 +54,21 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
         MigrationFailed: a step failed, or did not make the schema it should have; the database is what it was.
     """
     version = version_of(connection, path)
-    if version == CURRENT_SCHEMA_VERSION:
+    outdated = version < CURRENT_SCHEMA_VERSION
+    if not outdated and not views.differences(connection, version):
         return None
-    if version > 0:
+    if 0 < version < CURRENT_SCHEMA_VERSION:
         check_room(path, backup_dir)
     _lock(connection, path)
     saved = None
     try:
         version = version_of(connection, path)  # again: another process may have migrated while we waited
-        if version == CURRENT_SCHEMA_VERSION:
+        if outdated and version == CURRENT_SCHEMA_VERSION:
             say(logging.INFO, "migrated_by_another", "Another process has migrated %(path)s.", path=path)
-            return None
-        if version > 0:
+        if 0 < version < CURRENT_SCHEMA_VERSION:
             saved = backup.create(path, backup_dir=backup_dir)
             say(logging.INFO, "backed_up", _BACKED_UP, path=path, backup=saved)
-        _migrate(connection, path, version, saved)
+        made = _change(connection, path, version, saved)
         connection.execute("COMMIT")
     except RecorderError:
         raise
@@ -73,7 +80,17 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
     if saved is not None:
         _look_again(path, saved)
         say(logging.INFO, "migrated", _MIGRATED, path=path, before=version, after=CURRENT_SCHEMA_VERSION)
+    _say_of_views(connection, path, made)
     return saved
+
+
+def _say_of_views(connection: sqlite3.Connection, path: Path, made: views.Made) -> None:
+    for old, new in made.kept.items():
+        say(logging.WARNING, "view_kept", _VIEW_KEPT, path=path, old=old, new=new)
+    if made.replaced:
+        say(logging.INFO, "views_made", _VIEWS_MADE, path=path)
+    for view in views.without_place(connection):
+        say(logging.WARNING, "view_without_place", _NO_PLACE, path=path, view=view)
 
 
 def _lock(connection: sqlite3.Connection, path: Path) -> None:
@@ -104,6 +121,15 @@ def _locked_within(connection: sqlite3.Connection, wait_ms: int) -> bool:
             raise
         return False
     return True
+
+
+def _change(connection: sqlite3.Connection, path: Path, version: int, saved: Path | None) -> views.Made:
+    if version == CURRENT_SCHEMA_VERSION and not views.differences(connection, version):
+        return views.Made()
+    with views.made_anew(connection, version) as made:
+        if version < CURRENT_SCHEMA_VERSION:
+            _migrate(connection, path, version, saved)
+    return made
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Path | None) -> None:

@@ -2,7 +2,8 @@
 
 The registry is run into memory and both sides are described by what SQLite says of them, so that nothing is written
 down twice. Everything the registry makes must be there, unchanged. What users add beside it (own tables, views,
-triggers, plain indexes) is theirs and stays; a unique index on our tables is not: it would reject calls.
+triggers, plain indexes) is theirs and stays; a unique index on our tables is not: it would reject calls. Views are not
+looked at, ours neither: they hold nothing and are made anew at a start (schema/views.py).
 """
 
 import sqlite3
@@ -17,7 +18,7 @@ type Fact = tuple[object, ...]
 # Without the tables of SQLite and sqlite-utils themselves.
 _OBJECTS = """
     SELECT type, name, tbl_name, sql FROM sqlite_master
-    WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name <> '_sqlite_migrations'
+    WHERE type <> 'view' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name <> '_sqlite_migrations'
 """
 _COLUMNS = 'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)'
 _LAYOUT = "SELECT type, wr, strict FROM pragma_table_list(?) WHERE schema = 'main'"

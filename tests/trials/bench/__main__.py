@@ -1,8 +1,8 @@
 """`make bench`: measure, print the summary, and write the results where told. Loopback only, about 30 minutes.
 
 `make bench ARGS=micro` runs the micro-benchmarks alone, `ARGS=capacity` what one proxy carries and several do;
-`ARGS="--from FILE"` measures nothing and shows what a file holds. The exit code is 1 if anything failed: a wrong answer,
-or a call of ours without its row. Goals that are not met are in the summary, and do not change it.
+`ARGS="--from FILE"` measures nothing and shows what a file holds. The exit code is 1 if anything failed: a wrong
+answer, or a call of ours without its row. Goals that are not met are in the summary, and do not change it.
 """
 
 import argparse

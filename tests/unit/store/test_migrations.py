@@ -268,7 +268,7 @@ def released(name: str, path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["v1", "v1_unstamped", "v2"])
+@pytest.mark.parametrize("name", ["v1", "v1_unstamped", "v2", "v3", "v4"])
 def test_every_released_version_upgrades_to_the_newest_with_all_its_rows(
     name: str, db_path: Path, tmp_path: Path
 ) -> None:
@@ -368,11 +368,11 @@ def _add_a_view_and_a_trigger() -> None:
     db.execute("DROP TRIGGER seen")
     db.execute("CREATE TRIGGER seen AFTER INSERT ON unrecognised BEGIN SELECT 2; END")
     found = expected_schema.differences(db.conn, CURRENT_SCHEMA_VERSION)
-    assert sorted(found) == ["trigger seen is not as it was made", "view calls is missing"]
+    assert found == ["trigger seen is not as it was made"]  # views hold nothing: see test_views_of_a_release.py
     db.close()
 
 
-def test_views_and_triggers_of_the_registry_are_validated_too() -> None:
+def test_triggers_of_the_registry_are_validated_and_views_are_not() -> None:
     process = SPAWN.Process(target=_add_a_view_and_a_trigger)
     process.start()
     assert finish([process]) == [0]

@@ -1,0 +1,122 @@
+"""The views of migrations/views in a database: made anew at a start where a database has other ones.
+
+A view is ours if its text bears our mark, or if the release that made none (0.1.0, schema versions 3 and 4, which
+refused any other text under these names) has made it. Ours of another release are replaced, also by nothing. A view of
+somebody else that has the name of one of ours is kept under the name with `_kept` at its end; all others stay as they
+are. Where a table or an index has the name, it stays, and there is no such view.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, count
+from typing import Final
+
+import msgspec
+
+from llm_metrics_proxy.migrations import views
+from llm_metrics_proxy.recorder.schema.table_backup import quoted
+
+_WITHOUT_MARK: Final = (3, 4)  # schema versions of the release that made views without a mark
+_MADE_WITHOUT_MARK: Final = """
+    cache_hits_last_24h cache_hits_last_7d calls_by_span cost_by_day errors_by_day errors_last_24h errors_last_7d
+    errors_last_hour latency_by_day latency_by_hour lost_events model_summary_all model_summary_last_24h
+    model_summary_last_7d model_summary_last_hour most_expensive_requests_last_24h most_expensive_requests_last_7d
+    origin_summary_last_24h origin_summary_last_7d provider_time_last_24h provider_time_last_7d retries_last_24h
+    retries_last_7d sessions_last_24h sessions_last_7d slower_this_week slowest_requests_last_24h
+    slowest_requests_last_7d times_by_span unpriced_models
+"""
+_VIEWS = "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
+_TAKEN = "SELECT lower(name) FROM sqlite_master WHERE type IN ('table', 'index')"
+_NAMES = "SELECT lower(name) FROM sqlite_master"
+_TRIGGERS = "SELECT lower(tbl_name), sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
+# SQLite keeps the text from the view's name on, as it was typed.
+_CREATE = re.compile(
+    r"""CREATE\sVIEW\s(?:"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s(]+)""", re.IGNORECASE
+)
+
+
+class Made(msgspec.Struct):
+    """`replaced`: there were views of ours. `kept` are views of others: the name each had, and the one it has now."""
+
+    replaced: bool = False
+    kept: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+def differences(connection: sqlite3.Connection, version: int) -> list[str]:
+    """How the views differ from those of this release, one phrase each; empty if a start would change none of them.
+
+    `version` is the database's schema version.
+    """
+    present, wanted = _present(connection), _wanted(connection)
+    found = [f"view {name} is missing" for name in wanted if name not in present]
+    found += [
+        f"view {name} is not as this release makes it"
+        for name, sql in wanted.items()
+        if name in present and present[name] != sql
+    ]
+    found += [f"view {name} is of another release" for name in _ours(present, version) if name not in wanted]
+    return found
+
+
+def without_place(connection: sqlite3.Connection) -> list[str]:
+    """The names of views that cannot be made since tables or indexes have them."""
+    return sorted(_all_names() - _wanted(connection).keys())
+
+
+@contextmanager
+def made_anew(connection: sqlite3.Connection, version: int) -> Iterator[Made]:
+    """Drop our views, and make those of this release when the body has ended; in the caller's transaction.
+
+    So the steps in the body find none whose text depends on the release. `version` is the schema's before them.
+
+    Raises:
+        sqlite3.Error: the caller has to roll back.
+    """
+    present = _present(connection)
+    ours = _ours(present, version)
+    made = Made(replaced=bool(ours))
+    triggers = connection.execute(_TRIGGERS).fetchall()  # of users: those of a view go with it
+    for name in ours:
+        connection.execute(f"DROP VIEW {quoted(name)}")
+    for name in present.keys() & _all_names() - ours:
+        made.kept[name] = _rename(connection, name, present[name])
+    yield made
+    for name, sql in _wanted(connection).items():
+        connection.execute(sql)
+        for view, trigger in triggers:
+            if view == name:
+                connection.execute(trigger)
+
+
+def _present(connection: sqlite3.Connection) -> dict[str, str]:
+    """The SQL of each view by its name in lower case, since case makes no other name."""
+    return {name.lower(): sql or "" for name, sql in connection.execute(_VIEWS)}
+
+
+def _all_names() -> set[str]:
+    return {statement.split()[2] for statement in views.statements()}
+
+
+def _wanted(connection: sqlite3.Connection) -> dict[str, str]:
+    """The SQL of each view that this release makes, but for those whose names tables or indexes have."""
+    taken = {name for (name,) in connection.execute(_TAKEN)}
+    return {name: sql for sql in views.statements() if (name := sql.split()[2]) not in taken}
+
+
+def _ours(present: Mapping[str, str], version: int) -> set[str]:
+    marked = {name for name, sql in present.items() if views.mark(name) in sql}
+    if not marked and version in _WITHOUT_MARK:
+        return present.keys() & set(_MADE_WITHOUT_MARK.split())
+    return marked
+
+
+def _rename(connection: sqlite3.Connection, name: str, sql: str) -> str:
+    """SQLite has no statement for that: make it under a name that is free, and drop the old one."""
+    taken = {taken for (taken,) in connection.execute(_NAMES)}
+    names = chain([f"{name}_kept"], (f"{name}_kept_{number}" for number in count(2)))
+    kept = next(name for name in names if name not in taken)
+    connection.execute(_CREATE.sub(lambda _: f"CREATE VIEW {quoted(kept)}", sql, count=1))
+    connection.execute(f"DROP VIEW {quoted(name)}")
+    return kept
