@@ -1,1 +1,0 @@
-"""Framing: the bytes of a body are decoded and become payloads."""

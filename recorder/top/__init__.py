@@ -1,1 +1,0 @@
-"""`sqlite-utils llm-top`: the calls of the last minutes as a table."""
