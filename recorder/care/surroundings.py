@@ -33,14 +33,14 @@ def around(path: Path) -> Surroundings:
         living=tuple(sorted(presence.living(path))),
         spill_files=len(spill.files(folder)),
         spill_bytes=spill.waiting_bytes(folder),
-        rejected_bytes=_size(folder / rejected.FILE_NAME),
+        rejected_bytes=_size_of(folder / rejected.FILE_NAME),
         salvaged=tuple(sorted(file.name for file in path.parent.glob(f"{path.name}.*{salvage.SUFFIX}"))),
         backups=len(made),
         last_backup=made[0].made_at if made else None,
     )
 
 
-def _size(file: Path) -> int:
+def _size_of(file: Path) -> int:
     try:
         return file.stat().st_size
     except OSError:

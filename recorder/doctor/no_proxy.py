@@ -17,7 +17,7 @@ _NAMES = ("no_proxy", "NO_PROXY")
 WELL_KNOWN: Final = ("api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com")
 
 
-def look(at: Circumstances) -> Iterator[Check]:
+def look_at_no_proxy(at: Circumstances) -> Iterator[Check]:
     """Look for entries that hit the host, or one of the best known."""
     name = at.first_set(_NAMES)
     if name is None:

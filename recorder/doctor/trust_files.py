@@ -9,7 +9,7 @@ from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
 from llm_metrics_proxy.recorder.doctor.result import Check, fail, warn
 
 
-def look(at: Circumstances) -> Iterator[Check]:
+def look_at_files(at: Circumstances) -> Iterator[Check]:
     """Look at the variables that are set. What a client makes of them is asked of the client."""
     for name in (*REPLACING, ADDING):
         if not (value := at.environment.get(name)):

@@ -16,6 +16,6 @@ _COUNTERS = "SELECT process, name, value, updated_at FROM recorder_counters ORDE
 _EVENTS = "SELECT id, at, process, kind, count, from_at, to_at, detail FROM recorder_events ORDER BY id DESC LIMIT ?"
 
 
-def read(connection: sqlite3.Connection) -> Account:
+def read_account(connection: sqlite3.Connection) -> Account:
     """The newest of both."""
     return Account(fetched(connection, _COUNTERS, (MOST_COUNTERS,)), fetched(connection, _EVENTS, (MOST_EVENTS,)))

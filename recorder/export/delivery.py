@@ -125,7 +125,7 @@ class Delivery:
 
     def _send_account(self) -> None:
         with _opened(self._path) as connection:
-            told = account.read(connection)
+            told = account.read_account(connection)
         with self._reconnecting():
             self._to.send_account(told)
         self._account_due = time.monotonic() + ACCOUNT_SECONDS

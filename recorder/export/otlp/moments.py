@@ -11,7 +11,7 @@ _NS_PER_MS: Final = 1_000_000
 _LAST: Final = 2**63  # receivers keep moments as signed numbers
 
 
-def of(timestamp: object) -> int | None:
+def moment_of(timestamp: object) -> int | None:
     """The moment of a column `timestamp`; None if it is none."""
     if not isinstance(timestamp, str):
         return None
@@ -25,7 +25,7 @@ def of(timestamp: object) -> int | None:
     return ns if 0 <= ns < _LAST else None
 
 
-def after(start: int, ms: object) -> int | None:
+def moment_after(start: int, ms: object) -> int | None:
     """The moment so many milliseconds later; None if that is unknown or impossible."""
     length = values.real(ms)
     if length is None or not 0 <= length * _NS_PER_MS < _LAST - start:

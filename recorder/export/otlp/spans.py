@@ -35,12 +35,12 @@ def of(row: Row, resource: Resource, scope: InstrumentationScope) -> ReadableSpa
     Raises:
         Unacceptable: nobody can say when the call was.
     """
-    start = moments.of(row[_AT])
+    start = moments.moment_of(row[_AT])
     if start is None:
         message = "its timestamp is no moment"
         raise Unacceptable(message)
     context, parent = ids.contexts(row[_EVENT_ID], row[_TRACE], row[_PARENT])
-    end = moments.after(start, row[_MS])
+    end = moments.moment_after(start, row[_MS])
     return ReadableSpan(
         name=_name(row),
         context=context,
@@ -64,7 +64,7 @@ def _name(row: Row) -> str:
 
 def _events(row: Row, start: int) -> Iterator[Event]:
     for index, name in _EVENTS:
-        if (at := moments.after(start, row[index])) is not None:
+        if (at := moments.moment_after(start, row[index])) is not None:
             yield Event(name, timestamp=at)
 
 

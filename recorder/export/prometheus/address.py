@@ -33,7 +33,7 @@ class Address(NamedTuple):
             return False
 
 
-def parse(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """The address that somebody wrote.
 
     Raises:

@@ -31,7 +31,7 @@ def serve(path: Path, text: str, *, tell: Callable[[str], None], warn: Callable[
         CannotServe: the address is none, or in use, or another process serves this database already.
         DatabaseRefused: there is no database of the present version; one that is replaced later is waited for.
     """
-    wanted = addresses.parse(text)
+    wanted = addresses.parse_address(text)
     path = path.resolve()  # what belongs to it stands beside the real file
     with reader(path, look=identity.version_of):
         pass

@@ -515,12 +515,12 @@ def test_what_steers_a_terminal_is_shown_as_an_escape(tmp_path: Path) -> None:
 def test_no_proxy_is_judged_as_clients_do(
     entries: str, host: str | None, level: str, left: str | None, tmp_path: Path
 ) -> None:
-    (check,) = no_proxy.look(at(tmp_path, {"NO_PROXY": entries}, host=host))
+    (check,) = no_proxy.look_at_no_proxy(at(tmp_path, {"NO_PROXY": entries}, host=host))
     assert (check.level, check.fix) == (level, left)
 
 
 def test_the_lower_case_of_no_proxy_wins(tmp_path: Path) -> None:
-    (check,) = no_proxy.look(at(tmp_path, {"NO_PROXY": "x", "no_proxy": HOST}, host=HOST))
+    (check,) = no_proxy.look_at_no_proxy(at(tmp_path, {"NO_PROXY": "x", "no_proxy": HOST}, host=HOST))
     assert check.what.startswith("no_proxy has the entry")
     assert check.fix == "unset no_proxy; unset NO_PROXY"
 
@@ -528,7 +528,7 @@ def test_the_lower_case_of_no_proxy_wins(tmp_path: Path) -> None:
 def test_variables_that_name_no_certificates_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").touch()
     env = {"SSL_CERT_FILE": str(tmp_path / "gone.pem"), "CURL_CA_BUNDLE": str(tmp_path / "empty.pem")}
-    found = {check.name: check for check in trust_files.look(at(tmp_path, env))}
+    found = {check.name: check for check in trust_files.look_at_files(at(tmp_path, env))}
     assert levels(found) == {"SSL_CERT_FILE": "fail", "CURL_CA_BUNDLE": "fail"}
     assert "cannot be read (No such file" in found["SSL_CERT_FILE"].what
     assert found["CURL_CA_BUNDLE"].fix == sh_line("CURL_CA_BUNDLE", str(tmp_path / "ca.pem"))

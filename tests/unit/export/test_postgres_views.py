@@ -134,7 +134,7 @@ def both(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         rows = outbox.rows(sqlite, 0, 2**62)
         destination.send(Batch(rows, Position(len(rows), 0)))
         for _ in range(2):
-            destination.send_account(account.read(sqlite))
+            destination.send_account(account.read_account(sqlite))
         sqlite.row_factory = sqlite3.Row
         yield Both(sqlite, connection)
 
