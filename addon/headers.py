@@ -4,6 +4,7 @@ No other header is kept, and none is kept as a whole.
 """
 
 import base64
+import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC
@@ -228,3 +229,37 @@ def _until(value: str, date: str) -> int | None:
         return integer(max(0.0, round((then.astimezone(UTC) - now.astimezone(UTC)).total_seconds() * 1000.0)))
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+LABEL_HEADER = "x-llm-origin"
+"""Set by a client to name itself; it never leaves the proxy."""
+
+
+def origin_of(proxy_user: str | None, label: str | None, headers: Headers, client: str | None) -> str | None:
+    """Return the origin of a request.
+
+    In this order: the user of the proxy's URL, the header `x-llm-origin`, the header `Origin`, the first product of
+    `User-Agent`, the client's address.
+    """
+    product = (headers.get("user-agent") or "").split(maxsplit=1)
+    return (
+        text(proxy_user)
+        or text((label or "").strip())
+        or text(headers.get("origin"))
+        or text(product[0] if product else None)
+        or client
+    )
+
+
+def host_asked_for(address: str, server_name: str | None) -> str:
+    """Return the host name of a request: the address that was asked for, unless it is a number and TLS has a name."""
+    return server_name or address if _is_number(address) else address
+
+
+@lru_cache(maxsize=1024)
+def _is_number(address: str) -> bool:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True

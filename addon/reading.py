@@ -5,10 +5,9 @@ It keeps of the bodies only what the columns need, and the request's body until 
 
 from collections.abc import Callable, Iterable
 
+from llm_metrics_proxy.addon.framing import Event
 from llm_metrics_proxy.addon.framing.abridging import Abridged
-from llm_metrics_proxy.addon.framing.body import Body
-from llm_metrics_proxy.addon.framing.framing import Event
-from llm_metrics_proxy.addon.framing.framings import framing_of
+from llm_metrics_proxy.addon.framing.body import Body, framing_of
 from llm_metrics_proxy.addon.framing.json_framing import Ignored, Whole
 from llm_metrics_proxy.addon.headers import Headers, error_type, response_columns, server_timing
 from llm_metrics_proxy.addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause

@@ -7,10 +7,9 @@ b"" in the middle, cuts the client's stream without a word.
 from collections.abc import Callable
 from contextlib import suppress
 
-from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.exchange import LONG_PIECE, MOST_PIECES, Exchange, Notes
 from llm_metrics_proxy.addon.include_usage import UsageFilter
 from llm_metrics_proxy.addon.inflight import Clock, InFlight
-from llm_metrics_proxy.addon.notes import LONG_PIECE, MOST_PIECES, Notes
 
 
 def observing(calls: InFlight, exchange: Exchange, notes: Notes, now: Clock) -> Callable[[bytes], bytes]:

@@ -3,10 +3,107 @@
 Moments are nanoseconds of one monotonic clock, given by the caller; columns are milliseconds from the first of them.
 """
 
-from llm_metrics_proxy.addon.gaps import Gaps
+from collections import Counter
+from itertools import repeat
+from math import ceil, expm1, log, log1p
+from operator import mul, sub
+
 from llm_metrics_proxy.addon.headers import Columns
 from llm_metrics_proxy.addon.providers.format import Output
 from llm_metrics_proxy.addon.providers.usage import Tokens
+
+_KEPT = 1_000
+_WIDTH = log(1.02)
+_MS = 1e6
+
+
+class Gaps:
+    """Moments go in as nanoseconds of one clock, gaps come out as milliseconds. Events of one moment have no gap."""
+
+    __slots__ = ("_buckets", "_count", "_first", "_gaps", "_last", "_max", "_moments")
+
+    def __init__(self) -> None:
+        self._moments: list[int] = []  # not looked at yet
+        self._gaps: list[int] = []
+        self._buckets: Counter[int] | None = None  # until there are too many gaps to keep
+        self._max = -1
+        self._count = 0
+        self._first: int | None = None
+        self._last: int | None = None
+
+    def add(self, at: int) -> None:
+        """Note an event."""
+        self._moments.append(at)
+        if len(self._moments) > _KEPT:
+            self._settle()
+
+    def add_all(self, moments: list[int]) -> None:
+        """Note events, in their order."""
+        self._moments += moments
+        if len(self._moments) > _KEPT:
+            self._settle()
+
+    @property
+    def events(self) -> int:
+        """How many there were."""
+        return self._count + len(self._moments)
+
+    @property
+    def first(self) -> int | None:
+        """When the first one was."""
+        self._settle()
+        return self._first
+
+    @property
+    def last(self) -> int | None:
+        """When the last one was."""
+        self._settle()
+        return self._last
+
+    @property
+    def max_ms(self) -> float | None:
+        """The longest gap; None without gaps."""
+        self._settle()
+        longest = max(max(self._gaps, default=-1), self._max)
+        return longest / _MS if longest >= 0 else None
+
+    def percentile(self, share: float) -> float | None:
+        """Return the gap in milliseconds that `share` (0 to 1) of all gaps do not exceed; None without gaps."""
+        self._settle()
+        if self._buckets is None:
+            gaps = self._gaps
+            gaps.sort()  # their order says nothing; the next share finds them sorted
+            return gaps[max(ceil(share * len(gaps)), 1) - 1] / _MS if gaps else None
+        buckets = self._into_buckets()
+        rank = ceil(share * buckets.total())
+        for bucket in sorted(buckets):
+            rank -= buckets[bucket]
+            if rank <= 0:
+                return min(expm1((bucket + 0.5) * _WIDTH), self._max) / _MS
+        return None
+
+    def _settle(self) -> None:
+        """Turn the moments into gaps."""
+        moments = self._moments
+        if not moments:
+            return
+        if self._last is None:
+            self._first = self._last = moments[0]
+        self._gaps += [gap for gap in map(sub, moments, [self._last, *moments]) if gap > 0]
+        self._last = moments[-1]
+        self._count += len(moments)
+        moments.clear()
+        if len(self._gaps) > _KEPT:
+            self._into_buckets()
+
+    def _into_buckets(self) -> Counter[int]:
+        if self._buckets is None:
+            self._buckets = Counter()
+        self._max = max(self._max, max(self._gaps, default=-1))
+        self._buckets.update(map(int, map(mul, map(log1p, self._gaps), repeat(1 / _WIDTH))))
+        self._gaps.clear()
+        return self._buckets
+
 
 _SHORTEST_WINDOW_NS = 10_000_000
 _FEWEST = 2

@@ -15,8 +15,7 @@ import msgspec
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures.integrity import IMPOSSIBLE
 from llm_metrics_proxy.recorder.figures.metrics import Metrics, metrics_of
-from llm_metrics_proxy.recorder.figures.periods import BEGINNING, END
-from llm_metrics_proxy.recorder.figures.rollup_query import sums_between
+from llm_metrics_proxy.recorder.figures.rollup_query import BEGINNING, END, sums_between
 from llm_metrics_proxy.recorder.store.timestamps import bound
 
 _COLUMNS = CompletionRequest.__struct_fields__

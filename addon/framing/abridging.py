@@ -6,8 +6,8 @@ hold it no longer than one piece does, and do not stay in memory.
 
 from typing import cast, override
 
+from llm_metrics_proxy.addon.framing import Payload
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge
-from llm_metrics_proxy.addon.framing.framing import Payload
 from llm_metrics_proxy.addon.framing.json_framing import Whole
 from llm_metrics_proxy.addon.privacy.quotation import QUOTABLE, quotable
 

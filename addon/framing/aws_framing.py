@@ -8,8 +8,8 @@ https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html
 import zlib
 from typing import override
 
+from llm_metrics_proxy.addon.framing import Framing, Payload
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable, Unreadable
-from llm_metrics_proxy.addon.framing.framing import Framing, Payload
 
 EXCEPTION = b"exception "
 """Begins the event name of a message that reports an error: "exception throttlingException"."""

@@ -5,8 +5,10 @@ Whatever is wrong with the bytes ends the reading, never the counting: `fault` t
 
 from collections.abc import Iterator
 
+from llm_metrics_proxy.addon.framing import MOST_PAYLOADS, Event, Framing, Payload, ServerSentEvents
+from llm_metrics_proxy.addon.framing.aws_framing import EventStream
 from llm_metrics_proxy.addon.framing.decoding import Decoder, TooLarge, Undecodable, Unreadable, decoder_for
-from llm_metrics_proxy.addon.framing.framing import MOST_PAYLOADS, Event, Framing, Payload
+from llm_metrics_proxy.addon.framing.json_framing import Ignored, Lines, Whole
 
 
 class Body:
@@ -68,3 +70,29 @@ class Body:
         """Return the payloads that the end of the body completes."""
         framing, self._framing = self._framing, None
         return framing.finish() if framing is not None else []
+
+
+_BY_CONTENT_TYPE: tuple[tuple[str, type[Framing]], ...] = (
+    ("text/event-stream", ServerSentEvents),
+    ("application/vnd.amazon.eventstream", EventStream),
+    ("ndjson", Lines),
+    ("jsonl", Lines),
+    ("application/stream+json", Lines),
+    ("audio/", Ignored),
+    ("image/", Ignored),
+)
+
+
+def framing_of(content_type: str, json_stream: type[Framing] | None, *, streams: bool) -> Framing:
+    """Return a new framing for a Content-Type header.
+
+    `streams`: a stream was asked for, and no error came. Then a stream that says only JSON has the framing
+    `json_stream`, and one that says nothing of use is taken for server-sent events.
+    """
+    content_type = content_type.lower()
+    for name, framing in _BY_CONTENT_TYPE:
+        if name in content_type:
+            return framing()
+    if not streams:
+        return Whole()
+    return (json_stream or (Whole if "json" in content_type else ServerSentEvents))()

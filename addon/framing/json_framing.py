@@ -6,8 +6,8 @@ The contract is that of framing.py.
 import re
 from typing import cast, override
 
+from llm_metrics_proxy.addon.framing import MOST_PAYLOADS, Framing, Payload
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge
-from llm_metrics_proxy.addon.framing.framing import MOST_PAYLOADS, Framing, Payload
 
 
 class Whole(Framing):

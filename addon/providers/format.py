@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from llm_metrics_proxy.addon.framing.framing import Framing
+from llm_metrics_proxy.addon.framing import Framing
 from llm_metrics_proxy.addon.providers.errors import ProviderError, error_from
 from llm_metrics_proxy.addon.providers.usage import Usage, UsageReader, merge
 from llm_metrics_proxy.addon.providers.values import integer, number, text

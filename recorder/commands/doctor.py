@@ -14,10 +14,8 @@ from llm_metrics_proxy.recorder.client_setup import proxy_url
 from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME
 from llm_metrics_proxy.recorder.commands.check import SOMETHING_FOUND
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from llm_metrics_proxy.recorder.doctor import proxy_variables
-from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor import Check, Circumstances, proxy_variables
 from llm_metrics_proxy.recorder.doctor.examination import examine
-from llm_metrics_proxy.recorder.doctor.result import Check
 from llm_metrics_proxy.recorder.store.database import get_db_path
 
 _MARKS = {"ok": "ok", "warn": "warn", "fail": "FAIL", "untried": "-"}

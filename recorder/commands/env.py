@@ -10,7 +10,7 @@ from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bund
 from llm_metrics_proxy.recorder.client_setup.variables import LINES, compose_block, variables
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
 from llm_metrics_proxy.recorder.commands.doctor import ca_option
-from llm_metrics_proxy.recorder.doctor.circumstances import is_loopback
+from llm_metrics_proxy.recorder.doctor import is_loopback
 from llm_metrics_proxy.recorder.errors import NoAuthority
 
 

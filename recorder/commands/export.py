@@ -14,7 +14,7 @@ import click
 
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export import sole, telling
+from llm_metrics_proxy.recorder.export import alone, telling
 from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.store import cursors
 from llm_metrics_proxy.recorder.store.background import open_background
@@ -22,7 +22,7 @@ from llm_metrics_proxy.recorder.store.database import get_db_path
 from llm_metrics_proxy.recorder.store.slices import Slices
 
 if TYPE_CHECKING:
-    from llm_metrics_proxy.recorder.export.destination import Destination
+    from llm_metrics_proxy.recorder.export import Destination
 
 _NICENESS: Final = 10  # the proxy and its clients come first
 _RATE: Final = 12_000  # rows a second: half of what a PostgreSQL on the same two cores takes
@@ -100,7 +100,7 @@ def postgres(*, dsn: str, host_id: str) -> "Destination":
     Tables and views are made there if they are missing. Each row is there once, however often this is run; a cost that
     comes later is brought later.
     """
-    made: Destination = with_extra("llm_metrics_proxy.recorder.export.postgres.destination").Postgres(dsn, host_id)
+    made: Destination = with_extra("llm_metrics_proxy.recorder.export.postgres").Postgres(dsn, host_id)
     return made
 
 
@@ -122,9 +122,7 @@ def otlp(*, endpoint: str, protocol: str, host_id: str) -> "Destination":
     too. Each call becomes a span, a child of the caller's own where it sent a traceparent. After an outage a span may
     come twice, with the same ids.
     """
-    made: Destination = with_extra("llm_metrics_proxy.recorder.export.otlp.destination").Otlp(
-        endpoint, protocol, host_id
-    )
+    made: Destination = with_extra("llm_metrics_proxy.recorder.export.otlp").Otlp(endpoint, protocol, host_id)
     return made
 
 
@@ -138,8 +136,8 @@ def forget(name: str, db: str | None) -> None:
     NAME is what `llm-metrics status` calls it. If it is started again it begins with the first row.
     """
     path = get_db_path(db).resolve()
-    with closing(open_background(path)) as connection, sole.alone(path, name) as alone:
-        if not alone:
+    with closing(open_background(path)) as connection, alone(path, name) as is_alone:
+        if not is_alone:
             raise ExportFailed(what=f"The export to {name} runs", cure="end it first")
         with Slices(connection, path).hold():
             known = cursors.forget(connection, name)

@@ -35,6 +35,6 @@ def llm_report(*, path: Path, output: str, days: int, force: bool) -> None:
     One HTML file that needs no network and no script: what they cost, how fast they began, why they failed; over time,
     by model, by origin, and against the days before. It only reads, also while the proxy runs.
     """
-    from llm_metrics_proxy.recorder.report import run  # noqa: PLC0415 - see above
+    from llm_metrics_proxy.recorder import report  # noqa: PLC0415 - see above
 
-    run.run(path, output, days, force=force)
+    report.run(path, output, days, force=force)

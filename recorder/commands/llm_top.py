@@ -10,7 +10,7 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, json_option, 
 from llm_metrics_proxy.recorder.commands.to_stdout import telling_why_not
 
 if TYPE_CHECKING:
-    from llm_metrics_proxy.recorder.top.top import By
+    from llm_metrics_proxy.recorder.top import By
 
 _SHORTEST, _LONGEST = 0.1, 86_400  # seconds between two tables
 _MOST_MINUTES = 100 * 366 * 24 * 60
@@ -63,7 +63,7 @@ def llm_top(*, path: Path, minutes: int, by: "By", watch: float | None, as_json:
     For each model: requests, errors, the time to the first token (TTFT), tokens per second (median), tokens, cost, and
     when the last call was. What is not known is a dash. It only reads, also while the proxy runs.
     """
-    from llm_metrics_proxy.recorder.top import run as top_run  # noqa: PLC0415 - see above
+    from llm_metrics_proxy.recorder.top import watch as top_run  # noqa: PLC0415 - see above
 
     window = timedelta(minutes=minutes)
     if watch is None:

@@ -13,8 +13,8 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_opti
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.database import get_db_path
 from llm_metrics_proxy.recorder.store.duration import parse_duration
+from llm_metrics_proxy.recorder.upkeep import prune as rebuilding
 from llm_metrics_proxy.recorder.upkeep import prune as retention
-from llm_metrics_proxy.recorder.upkeep import vacuum as rebuilding
 
 _STAYS = (
     "The file does not shrink, since it was made by version 1; the space is used again. With --vacuum, and nothing "

@@ -28,6 +28,6 @@ def serve(address: str, db: str | None) -> None:
     for each database.
     """
     path = get_db_path(db)
-    run = with_extra("llm_metrics_proxy.recorder.export.prometheus.run")
+    run = with_extra("llm_metrics_proxy.recorder.export.prometheus")
     say = partial(click.echo, err=True)
     run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

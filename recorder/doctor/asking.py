@@ -18,7 +18,7 @@ import msgspec
 from llm_metrics_proxy.recorder.client_setup import signature
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH
 from llm_metrics_proxy.recorder.client_setup.variables import NODE_SWITCH
-from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
+from llm_metrics_proxy.recorder.doctor import HTTPS_VARIABLES, Circumstances
 
 URL: Final = f"https://{STATUS_HOST}{STATUS_PATH}"
 PYTHON_CLIENTS: Final = ("urllib", "requests", "httpx", "httpx2", "boto3")

@@ -8,11 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 from llm_metrics_proxy.recorder.client_setup.variables import ADDING, NODE_SWITCH, sh_line
-from llm_metrics_proxy.recorder.doctor import asking
+from llm_metrics_proxy.recorder.doctor import HTTPS_VARIABLES, Check, Circumstances, asking, fail, ok, untried, warn
 from llm_metrics_proxy.recorder.doctor.asking import Asked
-from llm_metrics_proxy.recorder.doctor.circumstances import HTTPS_VARIABLES, Circumstances
 from llm_metrics_proxy.recorder.doctor.port import Found
-from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, untried, warn
 
 _VERIFYING = re.compile(r"certificate verify failed: ([^()\[\]/']+)")
 _LONGEST = 160  # characters of what a client says

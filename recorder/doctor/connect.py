@@ -10,10 +10,8 @@ from contextlib import closing
 
 import certifi
 
-from llm_metrics_proxy.recorder.doctor import speaking
-from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor import Check, Circumstances, fail, ok, speaking, untried, warn
 from llm_metrics_proxy.recorder.doctor.port import Found
-from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, untried, warn
 
 _NAME = "CONNECT"
 _OK = 200

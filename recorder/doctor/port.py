@@ -1,14 +1,47 @@
 """Who answers at the proxy's address. What it says counts, not its status: anybody can say 200."""
 
+import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from llm_metrics_proxy.recorder.client_setup import signature
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH, Signature
-from llm_metrics_proxy.recorder.doctor import listener, speaking
-from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances, is_loopback
-from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok
+from llm_metrics_proxy.recorder.doctor import Check, Circumstances, fail, is_loopback, ok, speaking
 from llm_metrics_proxy.recorder.doctor.speaking import Answer
+
+_LISTENING = "0A"  # TCP_LISTEN, as /proc/net/tcp has it
+_ADDRESS, _STATE, _INODE = 1, 3, 9
+
+
+def process_at(port: int) -> str | None:
+    """Return the name and number of the process, or None where that cannot be known."""
+    with suppress(OSError, ValueError):
+        inodes = {f"socket:[{inode}]" for table in ("tcp", "tcp6") for inode in _inodes(table, port)}
+        for process in Path("/proc").iterdir() if inodes else ():
+            if process.name.isdigit() and _holds(process, inodes):
+                return f"{(process / 'comm').read_text().strip()}, process {process.name}"
+    return None
+
+
+def _inodes(table: str, port: int) -> Iterator[str]:
+    with suppress(FileNotFoundError):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[_STATE] == _LISTENING and int(fields[_ADDRESS].rpartition(":")[2], 16) == port:
+                yield fields[_INODE]
+
+
+def _holds(process: Path, sockets: set[str]) -> bool:
+    with suppress(OSError):  # another user's, or gone
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                if os.readlink(descriptor) in sockets:  # noqa: PTH115 - these are no paths
+                    return True
+    return False
+
 
 STATUS_URL: Final = f"http://{STATUS_HOST}{STATUS_PATH}"
 _CERTIFICATE_URL = "http://mitm.it/cert/pem"  # mitmproxy answers it by itself
@@ -77,5 +110,5 @@ def _stranger(at: Circumstances, answer: Answer) -> Check:
 
 
 def _who(at: Circumstances) -> str:
-    owner = listener.process_at(at.proxy.port) if is_loopback(at.proxy.host) else None
+    owner = process_at(at.proxy.port) if is_loopback(at.proxy.host) else None
     return f" ({owner})" if owner else ""

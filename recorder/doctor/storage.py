@@ -8,9 +8,8 @@ from contextlib import closing, suppress
 from llm_metrics_proxy.recorder.care import status as status_report
 from llm_metrics_proxy.recorder.care.status import Status
 from llm_metrics_proxy.recorder.client_setup.signature import fingerprint
-from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
+from llm_metrics_proxy.recorder.doctor import Check, Circumstances, fail, ok, untried, warn
 from llm_metrics_proxy.recorder.doctor.port import Found
-from llm_metrics_proxy.recorder.doctor.result import Check, fail, ok, untried, warn
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
 from llm_metrics_proxy.recorder.store import database, identity, presence, spill_folder
 from llm_metrics_proxy.recorder.writing import spill

@@ -2,10 +2,35 @@
 
 import sqlite3
 from collections.abc import Iterator
+from importlib import metadata
+from typing import Final
 
-from llm_metrics_proxy.recorder.doctor import mitmproxy_defects
-from llm_metrics_proxy.recorder.doctor.result import Check, ok, untried, warn
+from llm_metrics_proxy.recorder.doctor import Check, ok, untried, warn
 from llm_metrics_proxy.recorder.store import sqlite_defects
+
+type Version = tuple[int, ...]
+
+# Since which version it can be lived with, and what it does before.
+DEFECTS: Final[tuple[tuple[Version, str], ...]] = (
+    (
+        (12, 2, 1),
+        "calls that say nothing for ten minutes are cut, and no option changes that (tcp_timeout came with 12.2.1)",
+    ),
+)
+
+
+def installed() -> str | None:
+    """Return the version that is installed beside this program."""
+    try:
+        return metadata.version("mitmproxy")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def defects_of(version: str) -> list[str]:
+    """Return what is known to be wrong with a version."""
+    numbers = tuple(int(part) if part.isdigit() else 0 for part in version.split(".")[:3])
+    return [what for fixed, what in DEFECTS if numbers < fixed]
 
 
 def look() -> Iterator[Check]:
@@ -13,12 +38,12 @@ def look() -> Iterator[Check]:
     yield _check(
         "SQLite", sqlite3.sqlite_version, sqlite_defects.defects(), "a Python with a newer SQLite has none of it"
     )
-    version = mitmproxy_defects.installed()
+    version = installed()
     if version is None:
         yield untried("mitmproxy", "It is not installed beside this program.")
     else:
         fix = "pip install --upgrade mitmproxy"
-        yield _check("mitmproxy", version, mitmproxy_defects.defects_of(version), fix)
+        yield _check("mitmproxy", version, defects_of(version), fix)
 
 
 def _check(name: str, version: str, defects: list[str], fix: str) -> Check:

@@ -16,8 +16,7 @@ from typing import Final
 import msgspec
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
-from llm_metrics_proxy.recorder.export import account, outbox
-from llm_metrics_proxy.recorder.export.destination import Batch, Destination, Position, Row, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export import Batch, Destination, Position, Row, Unacceptable, Unavailable, outbox
 from llm_metrics_proxy.recorder.store import cursors, database, identity, presence
 from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
 from llm_metrics_proxy.recorder.store.background import open_background
@@ -125,7 +124,7 @@ class Delivery:
 
     def _send_account(self) -> None:
         with _opened(self._path) as connection:
-            told = account.read_account(connection)
+            told = outbox.read_account(connection)
         with self._reconnecting():
             self._to.send_account(told)
         self._account_due = time.monotonic() + ACCOUNT_SECONDS

@@ -21,9 +21,8 @@ from tenacity import (
 )
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed, RecorderError
+from llm_metrics_proxy.recorder.export import Destination, Unavailable, alone
 from llm_metrics_proxy.recorder.export.delivery import Delivery
-from llm_metrics_proxy.recorder.export.destination import Destination, Unavailable
-from llm_metrics_proxy.recorder.export.sole import alone
 from llm_metrics_proxy.recorder.store.reader import reader
 
 POLL_SECONDS: Final = 1.0

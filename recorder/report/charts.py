@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from llm_metrics_proxy.recorder.report import scale
+from llm_metrics_proxy.recorder.report import words
 from llm_metrics_proxy.recorder.report.content import Period
 
 _TOP, _RIGHT, _BOTTOM, _LEFT = 16, 12, 24, 66  # pixels around what is drawn
@@ -75,7 +75,7 @@ class _Plot:
             y = _text(self.y(mark))
             SubElement(self.svg, "path", {"class": "grid", "d": f"M{_LEFT} {y}H{size.width - _RIGHT}"})
             self.text(_LEFT - 6, self.y(mark) + 4, frame.unit(mark), anchor="end")
-        for at, label in scale.moments(period.start, period.end, most=(size.width - _LEFT) // _LABEL_EVERY):
+        for at, label in words.moments(period.start, period.end, most=(size.width - _LEFT) // _LABEL_EVERY):
             x = self.x(at)
             SubElement(self.svg, "path", {"class": "tick", "d": f"M{_text(x)} {self.base}v4"})
             self.text(x, self.base + 16, label, anchor="middle" if x < size.width - 2 * _RIGHT else "end")
@@ -104,7 +104,7 @@ class _Plot:
 def bars(found: Sequence[Bar], *, frame: Frame, whole: bool = False) -> str:
     """Bars over time."""
     highest = max((sum(value for _, value in bar.values) for bar in found), default=0)
-    plot = _Plot(frame, scale.marks(highest, whole=whole))
+    plot = _Plot(frame, words.marks(highest, whole=whole))
     for bar in found:
         left, right = plot.x(bar.start), plot.x(bar.end)
         has_room = right - left >= _SUM_WIDTH
@@ -126,7 +126,7 @@ def bars(found: Sequence[Bar], *, frame: Frame, whole: bool = False) -> str:
 def lines(found: Sequence[Point], *, frame: Frame, kind: str, marks: Sequence[float] | None = None) -> str:
     """A line over time, and a band above it; neither goes on over times of which nothing is known."""
     highest = max((value for point in found for value in (point.low, point.high) if value is not None), default=0)
-    plot = _Plot(frame, marks or scale.marks(highest))
+    plot = _Plot(frame, marks or words.marks(highest))
     for run in _runs(found):
         middles = [plot.x(point.start + (point.end - point.start) / 2) for point in run]
         low = [(x, plot.y(point.low or 0)) for x, point in zip(middles, run, strict=True)]

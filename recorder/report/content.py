@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.figures.figures import SUMS, Figures, Sums, most_requests_first
+from llm_metrics_proxy.recorder.figures import SUMS, Figures, Sums, most_requests_first
 from llm_metrics_proxy.recorder.figures.percentile import Number
 from llm_metrics_proxy.recorder.store import timestamps
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
-from llm_metrics_proxy.recorder.figures.figures import Figures
+from llm_metrics_proxy.recorder.figures import Figures
 from llm_metrics_proxy.recorder.figures.quantities import count, dollars, many, milliseconds, share
 from llm_metrics_proxy.recorder.report import charts, words
 from llm_metrics_proxy.recorder.report.charts import Bar, Point

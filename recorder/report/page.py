@@ -6,12 +6,11 @@ from typing import Final, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from llm_metrics_proxy.recorder.figures.figures import Figures
+from llm_metrics_proxy.recorder.figures import Figures
 from llm_metrics_proxy.recorder.figures.quantities import count, dollars, milliseconds, rate, share
 from llm_metrics_proxy.recorder.report import drawn, words
 from llm_metrics_proxy.recorder.report.content import Content
-from llm_metrics_proxy.recorder.report.tiles import tiles
-from llm_metrics_proxy.recorder.report.trend import Trend, trend
+from llm_metrics_proxy.recorder.report.tiles import Trend, tiles, trend
 
 GENERATOR: Final = "llm-report"
 

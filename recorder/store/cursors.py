@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.export.destination import Position
+from llm_metrics_proxy.recorder.export import Position
 from llm_metrics_proxy.recorder.store import timestamps, watermarks
 
 ACTIVE_FOR: Final = timedelta(days=7)  # after an exporter last reached its destination, rows are kept for it

@@ -11,8 +11,7 @@ from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from llm_metrics_proxy.recorder.top import table
-from llm_metrics_proxy.recorder.top.top import Top
+from llm_metrics_proxy.recorder.top import Top, table
 
 _LINES_BELOW = 3  # the table: a blank one, what happened, when it was drawn
 

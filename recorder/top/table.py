@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from llm_metrics_proxy.recorder.figures.figures import Figures
+from llm_metrics_proxy.recorder.figures import Figures
 from llm_metrics_proxy.recorder.figures.quantities import (
     NAMELESS,
     UNKNOWN,
@@ -25,7 +25,7 @@ from llm_metrics_proxy.recorder.figures.quantities import (
     share,
 )
 from llm_metrics_proxy.recorder.printable import printable
-from llm_metrics_proxy.recorder.top.top import Top
+from llm_metrics_proxy.recorder.top import Top
 
 _GAP = 2  # cells between two columns
 _NARROWEST_NAME = 12  # cells

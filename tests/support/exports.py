@@ -13,8 +13,7 @@ import pytest
 
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
-from llm_metrics_proxy.recorder.export import outbox, run
-from llm_metrics_proxy.recorder.export.destination import Batch, Row
+from llm_metrics_proxy.recorder.export import Batch, Row, outbox, run
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from llm_metrics_proxy.recorder.export.destination import Account, Batch, Position, Row
+from llm_metrics_proxy.recorder.export import Account, Batch, Position, Row
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
 
 

@@ -1,5 +1,7 @@
 """Where to send to: checked before anything is sent, and shown without what may be secret."""
 
+import os
+from ipaddress import ip_address
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -64,3 +66,20 @@ def read(text: str, protocol: str) -> Endpoint:
         what = "The endpoint of grpc is a host and a port alone"
         raise ExportFailed(what=what, cure=f"{cure}, and credentials in OTEL_EXPORTER_OTLP_HEADERS")
     return Endpoint(parts, port)
+
+
+_OF_GRPC: Final = ("grpc_proxy", "https_proxy", "http_proxy")  # the first of them is the one that grpc uses
+
+
+def is_here(proxy: str) -> bool:
+    """Whether the URL of a proxy leads to this machine."""
+    try:
+        host = urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback or ip_address(host).is_unspecified
+    except ValueError:  # a name
+        return False
+
+
+def grpc_has_one_elsewhere() -> bool:
+    """Whether grpc may use the proxy of the environment."""
+    return not is_here(next(filter(None, map(os.environ.get, _OF_GRPC)), ""))

@@ -14,7 +14,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-from llm_metrics_proxy.recorder.export.otlp import failure, proxies
+from llm_metrics_proxy.recorder.export.otlp import endpoint, failure
 from llm_metrics_proxy.recorder.export.otlp.endpoint import Endpoint
 from llm_metrics_proxy.recorder.export.otlp.failure import Failure
 from llm_metrics_proxy.recorder.export.otlp.sender import POINTS_AT_ONCE, Exporting, Note, seconds
@@ -38,7 +38,7 @@ def sender(to: Endpoint) -> Exporting:
         "endpoint": to.parts.scheme + "://" + to.address,
         "insecure": not to.secure,
         "retryable_error_codes": _NEVER_AGAIN,
-        "channel_options": (("grpc.enable_http_proxy", int(proxies.grpc_has_one_elsewhere())),),
+        "channel_options": (("grpc.enable_http_proxy", int(endpoint.grpc_has_one_elsewhere())),),
     }
     spans = _Spans(note, timeout=seconds("TRACES"), **how)
     metrics = _Metrics(note, timeout=seconds("METRICS"), max_export_batch_size=POINTS_AT_ONCE, **how)

@@ -18,7 +18,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from requests import exceptions
 
-from llm_metrics_proxy.recorder.export.otlp import failure, proxies
+from llm_metrics_proxy.recorder.export.otlp import endpoint, failure
 from llm_metrics_proxy.recorder.export.otlp.endpoint import Endpoint
 from llm_metrics_proxy.recorder.export.otlp.failure import Failure
 from llm_metrics_proxy.recorder.export.otlp.sender import POINTS_AT_ONCE, Exporting, Note, seconds
@@ -74,7 +74,7 @@ class _Session(requests.Session):
     ) -> Any:  # noqa: ANN401
         settings = super().merge_environment_settings(url, proxies_, stream, verify, cert)
         found: MutableMapping[str, str] = settings["proxies"]
-        settings["proxies"] = {scheme: one for scheme, one in found.items() if not proxies.is_here(one)}
+        settings["proxies"] = {scheme: one for scheme, one in found.items() if not endpoint.is_here(one)}
         if self.verify is not True:  # OTEL_EXPORTER_OTLP_CERTIFICATE, over which requests sets REQUESTS_CA_BUNDLE
             settings["verify"] = self.verify
         return settings

@@ -4,17 +4,79 @@ Spans are made as the finished objects that the SDK's exporters take. A tracer c
 start and end each by its own clock and ids, check every attribute a second time, and take three times as long.
 """
 
+import hashlib
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from llm_metrics_proxy.recorder.export.destination import Row, Unacceptable
-from llm_metrics_proxy.recorder.export.otlp import attributes, ids, moments, names, values
+from llm_metrics_proxy.recorder.export import Row, Unacceptable
+from llm_metrics_proxy.recorder.export.otlp import attributes, names
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
+
+_TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
+_SPAN_ID: Final = re.compile(r"[0-9a-f]{16}")
+_SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
+
+
+def contexts(event_id: object, trace_id: object, parent_span_id: object) -> tuple[SpanContext, SpanContext | None]:
+    """The span's own context, and that of its parent.
+
+    The span's id is the random half of the event_id. Without a parent the trace has the event_id itself for its id.
+    """
+    own = _identity(event_id)
+    in_trace, below = _number(_TRACE_ID, trace_id), _number(_SPAN_ID, parent_span_id)
+    span_id = int(own[16:], 16)
+    if not in_trace or not below:
+        return SpanContext(int(own, 16), span_id, is_remote=False, trace_flags=_SAMPLED), None
+    parent = SpanContext(in_trace, below, is_remote=True, trace_flags=_SAMPLED)
+    return SpanContext(in_trace, span_id, is_remote=False, trace_flags=_SAMPLED), parent
+
+
+def _identity(event_id: object) -> str:
+    """32 hex digits, neither half of which is all zeros."""
+    if isinstance(event_id, str) and _number(_TRACE_ID, event_id) and _number(_SPAN_ID, event_id[16:]):
+        return event_id
+    return hashlib.sha256(repr(event_id).encode(errors="replace")).hexdigest()[:32]
+
+
+def _number(form: re.Pattern[str], text: object) -> int:
+    """The number that the text writes; 0, which is no id, if it writes none."""
+    return int(text, 16) if isinstance(text, str) and form.fullmatch(text) else 0
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_NS_PER_MS: Final = 1_000_000
+_LAST: Final = 2**63  # receivers keep moments as signed numbers
+
+
+def moment_of(timestamp: object) -> int | None:
+    """The moment of a column `timestamp`; None if it is none."""
+    if not isinstance(timestamp, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(timestamp)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    ns = (moment - _EPOCH) // _MICROSECOND * 1_000
+    return ns if 0 <= ns < _LAST else None
+
+
+def moment_after(start: int, ms: object) -> int | None:
+    """The moment so many milliseconds later; None if that is unknown or impossible."""
+    length = attributes.real(ms)
+    if length is None or not 0 <= length * _NS_PER_MS < _LAST - start:
+        return None
+    return start + round(length * _NS_PER_MS)
+
 
 _AT, _MS, _EVENT_ID = COLUMN["timestamp"], COLUMN["response_time_ms"], COLUMN["event_id"]
 _TRACE, _PARENT = COLUMN["trace_id"], COLUMN["parent_span_id"]
@@ -35,12 +97,12 @@ def of(row: Row, resource: Resource, scope: InstrumentationScope) -> ReadableSpa
     Raises:
         Unacceptable: nobody can say when the call was.
     """
-    start = moments.moment_of(row[_AT])
+    start = moment_of(row[_AT])
     if start is None:
         message = "its timestamp is no moment"
         raise Unacceptable(message)
-    context, parent = ids.contexts(row[_EVENT_ID], row[_TRACE], row[_PARENT])
-    end = moments.moment_after(start, row[_MS])
+    context, parent = contexts(row[_EVENT_ID], row[_TRACE], row[_PARENT])
+    end = moment_after(start, row[_MS])
     return ReadableSpan(
         name=_name(row),
         context=context,
@@ -57,16 +119,16 @@ def of(row: Row, resource: Resource, scope: InstrumentationScope) -> ReadableSpa
 
 
 def _name(row: Row) -> str:
-    operation = values.text(row[_OPERATION]) or _NO_OPERATION
-    model = values.text(row[_MODEL])
+    operation = attributes.text(row[_OPERATION]) or _NO_OPERATION
+    model = attributes.text(row[_MODEL])
     return f"{operation} {model}" if model else operation
 
 
 def _events(row: Row, start: int) -> Iterator[Event]:
     for index, name in _EVENTS:
-        if (at := moments.moment_after(start, row[index])) is not None:
+        if (at := moment_after(start, row[index])) is not None:
             yield Event(name, timestamp=at)
 
 
 def _status(row: Row) -> Status:
-    return Status(StatusCode.ERROR, values.text(row[_MESSAGE])) if attributes.failed(row) else _UNSET
+    return Status(StatusCode.ERROR, attributes.text(row[_MESSAGE])) if attributes.failed(row) else _UNSET

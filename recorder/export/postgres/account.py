@@ -2,7 +2,7 @@
 
 from psycopg import Cursor
 
-from llm_metrics_proxy.recorder.export.destination import Account
+from llm_metrics_proxy.recorder.export import Account
 from llm_metrics_proxy.recorder.export.postgres import values
 
 _COUNT = """

@@ -12,7 +12,7 @@ from typing import Final
 import psycopg
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export.destination import Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export import Unacceptable, Unavailable
 from llm_metrics_proxy.recorder.printable import printable
 
 _LONGEST = 300  # characters of what the server says

@@ -13,7 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from llm_metrics_proxy.recorder.export.destination import Row, Unacceptable
+from llm_metrics_proxy.recorder.export import Row, Unacceptable
 from llm_metrics_proxy.recorder.store import timestamps
 
 type Column = Sequence[object]

@@ -8,17 +8,93 @@ back has other rows after the cursor, or another saving, and then what it has sa
 
 import sqlite3
 import time
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from llm_metrics_proxy.recorder.export import outbox
-from llm_metrics_proxy.recorder.export.destination import Position
-from llm_metrics_proxy.recorder.export.prometheus import saved
-from llm_metrics_proxy.recorder.export.prometheus.totals import CALL, COST, Totals
-from llm_metrics_proxy.recorder.export.rows import fetched
+import msgspec
+
+from llm_metrics_proxy.recorder.export import Position, outbox
+from llm_metrics_proxy.recorder.export.outbox import fetched
+from llm_metrics_proxy.recorder.export.prometheus.totals import (
+    CALL,
+    COST,
+    MOST,
+    MOST_GROUPS,
+    MOST_KINDS,
+    RATE_BOUNDS,
+    TIME_BOUNDS,
+    TOKENS,
+    Group,
+    Histogram,
+    Kind,
+    Totals,
+)
 from llm_metrics_proxy.recorder.store import cursors, identity, presence, watermarks
 from llm_metrics_proxy.recorder.store.background import open_background
+
+_FORMAT: Final = 1  # another one cannot be read: whoever changes what is kept, or the bounds, counts from the beginning
+_TIMES, _RATES = len(TIME_BOUNDS) + 1, len(RATE_BOUNDS) + 1
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """Rows up to `row_id` are in the totals, their costs up to `cost_id`; `history_id` was the newest at the start."""
+
+    format: int
+    row_id: int
+    cost_id: int
+    history_id: int
+    labels: dict[str, tuple[str, ...]]
+    groups: list[Group]
+    kinds: list[Kind]
+
+    def totals(self) -> Totals:
+        """What was saved, to go on with: it changes the lists of this."""
+        return Totals(dict(self.labels), self.groups, self.kinds)
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Saved).decode
+
+
+def as_json(totals: Totals, *, row_id: int, cost_id: int, history_id: int) -> str:
+    """The text for the table."""
+    labels = {name: labels.known for name, labels in totals.labels.items()}
+    groups, kinds = list(totals.groups.values()), list(totals.kinds.values())
+    return _encode(Saved(_FORMAT, row_id, cost_id, history_id, labels, groups, kinds)).decode()
+
+
+def from_json(text: str) -> Saved | None:
+    """What `as_json` made; None of anything else."""
+    try:
+        saved = _decode(text)
+    except (msgspec.MsgspecError, UnicodeError):
+        return None
+    return saved if saved.format == _FORMAT and all(_checks(saved)) else None
+
+
+def _checks(saved: Saved) -> Iterator[bool]:
+    yield 0 <= saved.cost_id <= saved.row_id
+    yield saved.history_id >= 0
+    yield all(len(saved.labels.get(name, ())) <= most for name, most in MOST.items())
+    yield len(saved.groups) <= MOST_GROUPS + 1  # with that of the others
+    yield len(saved.kinds) <= MOST_KINDS + 4
+    for group in saved.groups:
+        yield _is_sound(group.first_token, _TIMES)
+        yield _is_sound(group.rate, _RATES)
+        yield len(group.tokens) == len(TOKENS)
+        yield min(group.cost, group.priceless, *group.tokens) >= 0
+    keys = {group.key for group in saved.groups}
+    for kind in saved.kinds:
+        yield _is_sound(kind.duration, _TIMES)
+        yield kind.calls >= 0
+        yield kind.key in keys
+
+
+def _is_sound(histogram: Histogram, counts: int) -> bool:
+    return len(histogram.counts) == counts and min(histogram.counts) >= 0 and histogram.total >= 0
+
 
 NAME: Final = "prometheus"
 HEARTBEAT_SECONDS: Final = 600.0  # rows are kept for those that are heard of
@@ -41,7 +117,7 @@ class Counting:
         self._saved_at = time.monotonic()
         self._begin(None, None)
 
-    def _begin(self, mark: cursors.Mark | None, found: saved.Saved | None) -> None:
+    def _begin(self, mark: cursors.Mark | None, found: Saved | None) -> None:
         """Go on from what was saved, or from nothing."""
         self.totals = found.totals() if found else Totals({}, (), ())
         self.row_id, self.cost_id = (found.row_id, found.cost_id) if found else (0, 0)
@@ -80,7 +156,7 @@ class Counting:
         """
         if not self.row_id or (self.is_saved and time.monotonic() - self._saved_at < HEARTBEAT_SECONDS):
             return
-        text = saved.as_json(self.totals, row_id=self.row_id, cost_id=self.cost_id, history_id=self._history_id)
+        text = as_json(self.totals, row_id=self.row_id, cost_id=self.cost_id, history_id=self._history_id)
         with presence.sharing(self._path), closing(open_background(self._path)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             if not self._look(connection):  # what is in memory was of another database
@@ -101,7 +177,7 @@ class Counting:
         if mark == self._mark and (not self.row_id or self._is_known(connection)):
             return True
         text = cursors.state(connection, NAME)
-        self._begin(mark, saved.from_json(text) if text else None)
+        self._begin(mark, from_json(text) if text else None)
         if self.row_id:
             self._last_row = connection.execute(_ROW, (self.row_id,)).fetchone()
         return False

@@ -9,7 +9,6 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 
 from llm_metrics_proxy.recorder.export.prometheus.facts import Surrounding, Written, seconds
-from llm_metrics_proxy.recorder.export.prometheus.labels import Labels
 from llm_metrics_proxy.recorder.export.prometheus.totals import (
     RATE_BOUNDS,
     TIME_BOUNDS,
@@ -17,6 +16,7 @@ from llm_metrics_proxy.recorder.export.prometheus.totals import (
     Group,
     Histogram,
     Kind,
+    Labels,
     Totals,
 )
 

@@ -11,7 +11,41 @@ from typing import Any, Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.export.prometheus.labels import OTHER, Labels
+from llm_metrics_proxy.recorder.printable import printable
+
+OTHER: Final = "other"
+UNKNOWN: Final = "unknown"
+LONGEST: Final = 100  # characters of a label
+
+
+class Labels:
+    """The values that one label may have, at most so many besides `other`."""
+
+    def __init__(self, most: int, known: Iterable[str] = ()) -> None:
+        """`known` are those that have been given already."""
+        self._most = most
+        self._known = dict.fromkeys(known)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """In the order in which they came."""
+        return tuple(self._known)
+
+    def label(self, text: object) -> str:
+        """The label for a text of a row."""
+        value = _shown(text)
+        if value not in self._known:
+            if len(self._known) >= self._most:
+                return OTHER
+            self._known[value] = None
+        return value
+
+
+def _shown(text: object) -> str:
+    if not isinstance(text, str) or not text:
+        return UNKNOWN
+    return printable(text[:LONGEST])[:LONGEST]
+
 
 TIME_BOUNDS: Final = tuple(10 * 2**n for n in range(16))  # ms: those of OpenTelemetry's conventions, and two more
 RATE_BOUNDS: Final = (1, 2, 5, 10, 20, 35, 50, 75, 100, 150, 200, 300, 500, 1_000)  # tokens a second

@@ -6,10 +6,10 @@ from atheris import FuzzedDataProvider
 
 from llm_metrics_proxy.addon import providers
 from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.framing import ServerSentEvents
 from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.aws_framing import EventStream
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable, decoder_for
-from llm_metrics_proxy.addon.framing.framing import ServerSentEvents
 from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole
 from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
 from llm_metrics_proxy.addon.outcomes import Cause

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner, Result
 
-from llm_metrics_proxy.recorder.care import foreign_rows, importing
+from llm_metrics_proxy.recorder.care import importing
 from llm_metrics_proxy.recorder.commands.importing import import_command
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import ImportFailed
@@ -182,12 +182,12 @@ def test_rows_that_differ_in_their_id_alone_are_different_calls(original: Path, 
 def test_an_identity_made_of_a_row_looks_like_any_other() -> None:
     row = {"id": 1, "timestamp": "2025-08-19T14:03:22", "success": 1, "status_code": 200, "response_time_ms": 1.0,
            "is_streaming": 0}  # fmt: skip
-    event, _ = foreign_rows.event_of(row, source="", zone=BERLIN)
+    event, _ = importing.event_of(row, source="", zone=BERLIN)
     assert len(event.event_id) == 32
     assert event.event_id[12] == "7"
     assert event.event_id[16] in "89ab"
     assert (event.response_time_ms, event.success, event.is_streaming) == (1, True, False)
-    other, _ = foreign_rows.event_of(row, source="another", zone=BERLIN)
+    other, _ = importing.event_of(row, source="another", zone=BERLIN)
     assert other.event_id != event.event_id
 
 
@@ -209,10 +209,10 @@ def test_an_identity_made_of_a_row_looks_like_any_other() -> None:
 def test_a_time_is_converted_or_the_row_is_bad(text: object, moment: str | None) -> None:
     row = {"id": 1, "timestamp": text, "success": 1, "status_code": 200, "response_time_ms": 1, "is_streaming": 0}
     if moment is None:
-        with pytest.raises(foreign_rows.BadRow, match="timestamp is"):
-            foreign_rows.event_of(row, source="", zone=BERLIN)
+        with pytest.raises(importing.BadRow, match="timestamp is"):
+            importing.event_of(row, source="", zone=BERLIN)
     else:
-        assert foreign_rows.event_of(row, source="", zone=BERLIN)[0].timestamp == moment
+        assert importing.event_of(row, source="", zone=BERLIN)[0].timestamp == moment
 
 
 def test_naive_times_are_of_this_machine_unless_said_otherwise(

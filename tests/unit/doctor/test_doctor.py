@@ -30,19 +30,17 @@ from llm_metrics_proxy.recorder.client_setup.proxy_url import parse
 from llm_metrics_proxy.recorder.client_setup.signature import Signature
 from llm_metrics_proxy.recorder.client_setup.variables import sh_line, variables
 from llm_metrics_proxy.recorder.doctor import (
+    Check,
+    Circumstances,
     authority,
-    listener,
-    mitmproxy_defects,
-    no_proxy,
+    ok,
     port,
     proxy_variables,
     speaking,
     storage,
-    trust_files,
+    versions,
 )
-from llm_metrics_proxy.recorder.doctor.circumstances import Circumstances
 from llm_metrics_proxy.recorder.doctor.port import Found
-from llm_metrics_proxy.recorder.doctor.result import Check, ok
 from llm_metrics_proxy.recorder.store import spill_folder
 from tests.support.certificates import Authority
 from tests.support.proxy import clean_environment
@@ -400,8 +398,8 @@ def test_mitmproxy_without_the_addon_is_told_from_other_programs(tmp_path: Path)
 def test_the_process_behind_a_port_is_found_and_nobody_is_invented() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         number = server.getsockname()[1]
-        assert (listener.process_at(number) or "").endswith(f", process {os.getpid()}")
-    assert listener.process_at(number) is None
+        assert (port.process_at(number) or "").endswith(f", process {os.getpid()}")
+    assert port.process_at(number) is None
 
 
 # --- health, for containers
@@ -515,12 +513,12 @@ def test_what_steers_a_terminal_is_shown_as_an_escape(tmp_path: Path) -> None:
 def test_no_proxy_is_judged_as_clients_do(
     entries: str, host: str | None, level: str, left: str | None, tmp_path: Path
 ) -> None:
-    (check,) = no_proxy.look_at_no_proxy(at(tmp_path, {"NO_PROXY": entries}, host=host))
+    (check,) = proxy_variables.look_at_no_proxy(at(tmp_path, {"NO_PROXY": entries}, host=host))
     assert (check.level, check.fix) == (level, left)
 
 
 def test_the_lower_case_of_no_proxy_wins(tmp_path: Path) -> None:
-    (check,) = no_proxy.look_at_no_proxy(at(tmp_path, {"NO_PROXY": "x", "no_proxy": HOST}, host=HOST))
+    (check,) = proxy_variables.look_at_no_proxy(at(tmp_path, {"NO_PROXY": "x", "no_proxy": HOST}, host=HOST))
     assert check.what.startswith("no_proxy has the entry")
     assert check.fix == "unset no_proxy; unset NO_PROXY"
 
@@ -528,7 +526,7 @@ def test_the_lower_case_of_no_proxy_wins(tmp_path: Path) -> None:
 def test_variables_that_name_no_certificates_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty.pem").touch()
     env = {"SSL_CERT_FILE": str(tmp_path / "gone.pem"), "CURL_CA_BUNDLE": str(tmp_path / "empty.pem")}
-    found = {check.name: check for check in trust_files.look_at_files(at(tmp_path, env))}
+    found = {check.name: check for check in authority.look_at_files(at(tmp_path, env))}
     assert levels(found) == {"SSL_CERT_FILE": "fail", "CURL_CA_BUNDLE": "fail"}
     assert "cannot be read (No such file" in found["SSL_CERT_FILE"].what
     assert found["CURL_CA_BUNDLE"].fix == sh_line("CURL_CA_BUNDLE", str(tmp_path / "ca.pem"))
@@ -630,4 +628,4 @@ def test_events_that_were_lost_are_told_by_cause(current_db: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(("version", "count"), [("12.2.0", 1), ("11.1.3", 1), ("12.2.1", 0), ("13.0.0.dev0", 0)])
 def test_mitmproxys_that_cut_long_thoughts_are_known(version: str, count: int) -> None:
-    assert len(mitmproxy_defects.defects_of(version)) == count
+    assert len(versions.defects_of(version)) == count

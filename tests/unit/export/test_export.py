@@ -14,8 +14,7 @@ from llm_metrics_proxy.recorder.care import status
 from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.events import new_event_id
-from llm_metrics_proxy.recorder.export import delivery, outbox
-from llm_metrics_proxy.recorder.export.destination import Batch, Row, Unacceptable
+from llm_metrics_proxy.recorder.export import Batch, Row, Unacceptable, delivery, outbox
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import identity, watermarks

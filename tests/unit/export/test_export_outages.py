@@ -10,8 +10,7 @@ from llm_metrics_proxy.recorder import restore
 from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
-from llm_metrics_proxy.recorder.export import outbox, run
-from llm_metrics_proxy.recorder.export.destination import Batch, Row, Unavailable
+from llm_metrics_proxy.recorder.export import Batch, Row, Unavailable, outbox, run
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import presence

@@ -9,8 +9,7 @@ from click.testing import CliRunner, Result
 from llm_metrics_proxy.recorder.care import status
 from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export import run
-from llm_metrics_proxy.recorder.export.destination import Unavailable
+from llm_metrics_proxy.recorder.export import Unavailable, run
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import cursors, timestamps
 from llm_metrics_proxy.recorder.upkeep import prune

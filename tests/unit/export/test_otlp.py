@@ -14,10 +14,8 @@ import pytest
 
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
-from llm_metrics_proxy.recorder.export import outbox
-from llm_metrics_proxy.recorder.export.destination import Batch, Position, Row, Unacceptable
-from llm_metrics_proxy.recorder.export.otlp import names
-from llm_metrics_proxy.recorder.export.otlp.destination import Otlp
+from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, outbox
+from llm_metrics_proxy.recorder.export.otlp import Otlp, names
 from llm_metrics_proxy.recorder.store.database import open_writer
 from tests.support import otlp_receiver
 from tests.support.otlp_receiver import METRICS, TRACES, Receiver, attributes

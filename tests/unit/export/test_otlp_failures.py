@@ -19,10 +19,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
-from llm_metrics_proxy.recorder.export import outbox
-from llm_metrics_proxy.recorder.export.destination import Batch, Position, Row, Unacceptable, Unavailable
-from llm_metrics_proxy.recorder.export.otlp import proxies, sender
-from llm_metrics_proxy.recorder.export.otlp.destination import Otlp
+from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, Unavailable, outbox
+from llm_metrics_proxy.recorder.export.otlp import Otlp, endpoint, sender
 from tests.support import otlp_receiver
 from tests.support.otlp_receiver import CODE, METRICS, TRACES, Answer, Receiver, Refusal
 from tests.support.scenario import Scenario
@@ -421,7 +419,7 @@ def test_a_name_has_nothing_that_is_secret(endpoint: str, name: str) -> None:
     ],
 )
 def test_a_proxy_on_this_machine_is_known(proxy: str, here: bool) -> None:  # noqa: FBT001 - expected
-    assert proxies.is_here(proxy) is here
+    assert endpoint.is_here(proxy) is here
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])

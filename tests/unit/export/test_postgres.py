@@ -16,10 +16,9 @@ import pytest
 import llm_metrics_proxy.recorder.export.postgres as package
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.export.destination import Batch, Position, Row, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, Unavailable
 from llm_metrics_proxy.recorder.export.outbox import COLUMN, COLUMNS
-from llm_metrics_proxy.recorder.export.postgres import schema
-from llm_metrics_proxy.recorder.export.postgres.destination import Postgres
+from llm_metrics_proxy.recorder.export.postgres import Postgres, schema
 from tests.trials.bench.calls import calls
 from tests.trials.fleet.server import PASSWORD, Server, binaries
 

@@ -14,10 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export import outbox
-from llm_metrics_proxy.recorder.export.destination import Batch, Destination, Position
-from llm_metrics_proxy.recorder.export.postgres import dsn
-from llm_metrics_proxy.recorder.export.postgres.destination import Postgres
+from llm_metrics_proxy.recorder.export import Batch, Destination, Position, outbox
+from llm_metrics_proxy.recorder.export.postgres import Postgres, dsn
 from tests.trials.fleet.server import Server, binaries
 
 pytest_plugins = ["tests.support.postgres_server"]

@@ -17,10 +17,8 @@ import pytest
 from llm_metrics_proxy.migrations import views as sqlite_views
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.export import account, outbox
-from llm_metrics_proxy.recorder.export.destination import Batch, Position
-from llm_metrics_proxy.recorder.export.postgres import views
-from llm_metrics_proxy.recorder.export.postgres.destination import Postgres
+from llm_metrics_proxy.recorder.export import Batch, Position, outbox
+from llm_metrics_proxy.recorder.export.postgres import Postgres, views
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.histogram import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.recorder import Recorder
@@ -134,7 +132,7 @@ def both(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         rows = outbox.rows(sqlite, 0, 2**62)
         destination.send(Batch(rows, Position(len(rows), 0)))
         for _ in range(2):
-            destination.send_account(account.read_account(sqlite))
+            destination.send_account(outbox.read_account(sqlite))
         sqlite.row_factory = sqlite3.Row
         yield Both(sqlite, connection)
 

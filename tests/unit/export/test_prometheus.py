@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.export.prometheus import address, counting, facts, keeper
+from llm_metrics_proxy.recorder.export.prometheus import counting, facts, keeper, server
 from llm_metrics_proxy.recorder.export.prometheus.server import MOST_CLIENTS
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.reader import reader
@@ -385,7 +385,7 @@ def test_what_is_no_address_here_is_told(filled: Path, text: str) -> None:
     ("text", "host", "port"), [("[::1]:9464", "::1", 9464), (":0", "", 0), ("localhost:1", "localhost", 1)]
 )
 def test_addresses_have_a_host_and_a_port(text: str, host: str, port: int) -> None:
-    assert address.parse_address(text) == (host, port)
+    assert server.parse_address(text) == (host, port)
 
 
 def test_a_missing_database_is_told_and_not_made(tmp_path: Path) -> None:

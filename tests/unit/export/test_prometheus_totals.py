@@ -13,10 +13,18 @@ import pytest
 
 from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.export import outbox
-from llm_metrics_proxy.recorder.export.prometheus import counting, facts, families, saved, totals
+from llm_metrics_proxy.recorder.export.prometheus import counting, facts, families, totals
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME, Counting
-from llm_metrics_proxy.recorder.export.prometheus.labels import LONGEST, OTHER, UNKNOWN, Labels
-from llm_metrics_proxy.recorder.export.prometheus.totals import TIME_BOUNDS, TOKENS, Kind, Totals
+from llm_metrics_proxy.recorder.export.prometheus.totals import (
+    LONGEST,
+    OTHER,
+    TIME_BOUNDS,
+    TOKENS,
+    UNKNOWN,
+    Kind,
+    Labels,
+    Totals,
+)
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
 from llm_metrics_proxy.recorder.store import cursors, presence, watermarks
@@ -64,7 +72,7 @@ def calls_of(counter: Counting) -> int:
 
 
 def as_json(counter: Counting) -> str:
-    return saved.as_json(counter.totals, row_id=counter.row_id, cost_id=counter.cost_id, history_id=0)
+    return counting.as_json(counter.totals, row_id=counter.row_id, cost_id=counter.cost_id, history_id=0)
 
 
 @pytest.fixture
@@ -134,7 +142,7 @@ def test_another_saving_in_between_is_gone_on_from(filled: Path) -> None:
     count(filled, second).save()
     first.save()  # of less
     assert calls_of(count(filled, first)) == calls_of(count(filled)) == 600
-    assert saved.from_json(kept(filled)).row_id == 600  # type: ignore[union-attr] # or the test fails
+    assert counting.from_json(kept(filled)).row_id == 600  # type: ignore[union-attr] # or the test fails
 
 
 def test_nothing_is_written_while_nothing_is_new(filled: Path) -> None:
@@ -234,8 +242,8 @@ def test_what_nobody_saved_is_not_gone_on_from(filled: Path, state: str | bytes)
 )
 def test_what_was_changed_by_others_is_not_gone_on_from(filled: Path, old: str, new: str) -> None:
     text = as_json(count(filled))
-    assert saved.from_json(text) is not None
-    found = saved.from_json(text.replace(old, new))
+    assert counting.from_json(text) is not None
+    found = counting.from_json(text.replace(old, new))
     assert found is None or old == '"model":['  # labels that nobody has yet are given again
 
 
@@ -339,8 +347,8 @@ def test_there_are_never_more_series_than_it_says() -> None:
     assert len(found.groups) <= totals.MOST_GROUPS + 1
     assert totals.MOST_SERIES // 2 < series <= totals.MOST_SERIES
     assert len({(sample.name, *sample.labels.items()) for family in metrics for sample in family.samples}) == series
-    text = saved.as_json(found, row_id=1, cost_id=1, history_id=1)
-    assert saved.from_json(text) is not None
+    text = counting.as_json(found, row_id=1, cost_id=1, history_id=1)
+    assert counting.from_json(text) is not None
     assert len(text) < 1 << 20
 
 
@@ -349,7 +357,7 @@ def test_a_call_that_has_become_one_of_the_others_stays_there() -> None:
     row = ("openai", "late", "chat", True, None, False, *[1] * 3, *[1] * 5)
     found.add_calls([("openai", f"m{n}", *row[2:]) for n in range(totals.MOST["model"])])
     found.add_calls([row])
-    again = saved.from_json(saved.as_json(found, row_id=1, cost_id=1, history_id=1))
+    again = counting.from_json(counting.as_json(found, row_id=1, cost_id=1, history_id=1))
     assert again is not None
     resumed = again.totals()
     resumed.add_calls([row])

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from llm_metrics_proxy.addon.framing import Event, Framing, Payload, ServerSentEvents
 from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.aws_framing import EventStream
 from llm_metrics_proxy.addon.framing.body import Body
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable
-from llm_metrics_proxy.addon.framing.framing import Event, Framing, Payload, ServerSentEvents
 from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole
 from tests.support.wire import cut_at
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.gaps import Gaps
+from llm_metrics_proxy.addon.timing import Gaps
 
 _NANOSECONDS = st.integers(min_value=1_000, max_value=10**13)
 _START = 5_000

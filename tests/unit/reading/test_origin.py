@@ -2,7 +2,7 @@
 
 import pytest
 
-from llm_metrics_proxy.addon.origin import host_asked_for, origin_of
+from llm_metrics_proxy.addon.headers import host_asked_for, origin_of
 
 _HEADERS = {"origin": "https://app.example", "user-agent": "OpenAI/Python 3.54.0"}
 

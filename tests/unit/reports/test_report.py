@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.recorder.report import charts, content, page, scale
+from llm_metrics_proxy.recorder.report import charts, content, page, words
 from llm_metrics_proxy.recorder.report.charts import Bar, Frame, Point
 from llm_metrics_proxy.recorder.report.content import Content
 from llm_metrics_proxy.recorder.store import timestamps
@@ -372,7 +372,7 @@ def test_bars_are_as_high_as_their_values_and_stand_on_each_other() -> None:
 
 @given(highest=st.floats(0, 1e15), whole=st.booleans())
 def test_marks_are_round_and_reach_over_everything(highest: float, *, whole: bool) -> None:
-    found = scale.marks(highest, whole=whole)
+    found = words.marks(highest, whole=whole)
     assert found[0] == 0
     assert found[-1] >= highest * (1 - 1e-8)
     assert 2 <= len(found) <= 5
@@ -391,7 +391,7 @@ def test_marks_are_round_and_reach_over_everything(highest: float, *, whole: boo
 )
 def test_moments_are_round_and_not_too_many(start: datetime, length: timedelta, most: int) -> None:
     start = start.replace(tzinfo=UTC)
-    found = list(scale.moments(start, start + length, most=most))
+    found = list(words.moments(start, start + length, most=most))
     assert len(found) <= most + 1
     assert all(start <= at <= start + length for at, _ in found)
     assert all(at.second == at.microsecond == 0 and at.minute % 5 == 0 for at, _ in found)

@@ -14,11 +14,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from llm_metrics_proxy.recorder import top
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.reader import reader
-from llm_metrics_proxy.recorder.top import table, top
+from llm_metrics_proxy.recorder.top import table
 from tests.support.calls import HARMLESS, HOSTILE, any_calls, call, write
 
 SQLITE_UTILS = str(Path(sys.executable).with_name("sqlite-utils"))

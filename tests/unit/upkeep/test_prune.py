@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence, slices, timestamps
 from llm_metrics_proxy.recorder.store.database import open_writer
-from llm_metrics_proxy.recorder.upkeep import prune, vacuum
+from llm_metrics_proxy.recorder.upkeep import prune
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -313,11 +313,11 @@ def test_it_is_rebuilt_on_request_and_shrinks_from_then_on(upgraded: Path, tmp_p
 def test_it_is_not_rebuilt_while_somebody_has_it_open(
     upgraded: Path, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vacuum, "_PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(prune, "_PATIENCE_SECONDS", 0.1)
     with closing(sqlite3.connect(upgraded)) as reader:
         reader.execute("SELECT count(*) FROM completion_requests").fetchall()
         with pytest.raises(DatabaseRefused, match="while another process has it open"):
-            vacuum.vacuum(upgraded)
+            prune.vacuum(upgraded)
     recorder = Recorder(upgraded)
     recorder.open()
     recorder.start()
@@ -327,16 +327,16 @@ def test_it_is_not_rebuilt_while_somebody_has_it_open(
         while ask(upgraded, "SELECT count(*) FROM completion_requests") != [(3,)]:
             assert time.monotonic() < ends
         with pytest.raises(DatabaseRefused, match="is open in"):
-            vacuum.vacuum(upgraded)
+            prune.vacuum(upgraded)
     finally:
         recorder.close()
     assert ask(upgraded, "PRAGMA auto_vacuum") == [(0,)]
 
 
 def test_it_is_not_rebuilt_without_space(upgraded: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vacuum, "SPACE_FACTOR", 1e15)
+    monkeypatch.setattr(prune, "SPACE_FACTOR", 1e15)
     with pytest.raises(DatabaseRefused, match=r"free, and rebuilding .* needs"):
-        vacuum.vacuum(upgraded)
+        prune.vacuum(upgraded)
 
 
 def test_the_command_asks_backs_up_and_says_what_it_did(filled: Path, tmp_path: Path) -> None:

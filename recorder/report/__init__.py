@@ -1,11 +1,18 @@
-"""The report as a file: whole or not at all, and never in the place of something that is no report."""
+"""`llm-report` as its options say."""
 
 import os
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
+import click
+
 from llm_metrics_proxy.recorder.errors import ReportFailed
+from llm_metrics_proxy.recorder.figures.quantities import many
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.report import content, page
 from llm_metrics_proxy.recorder.report.page import GENERATOR
+from llm_metrics_proxy.recorder.store.reader import reader
 
 _MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 _MARK_WITHIN = 1000  # bytes from the start
@@ -69,3 +76,27 @@ def _is_report(path: Path) -> bool:
 
 def _failed(path: Path, error: OSError) -> ReportFailed:
     return ReportFailed(what=f"{path} cannot be written ({error.strerror})", cure="name another file")
+
+
+STDOUT = "-"
+
+
+def run(database: Path, target: str, days: int, *, force: bool) -> None:
+    """Write a report of the last `days` times 24 hours to the file `target`, or to stdout if that is `-`.
+
+    Raises:
+        DatabaseRefused: there is nothing to report of.
+        ReportFailed: it could not be written.
+    """
+    path = Path(target)
+    if target != STDOUT:
+        check(path, database, force=force)
+    with reader(database) as connection:
+        found = content.collect(connection, content.period(days, datetime.now(UTC)))
+    text = page.render(found, database.name)
+    if target == STDOUT:
+        click.echo(text)
+        return
+    write(path, text)
+    calls = found.total.requests if found.total else 0
+    click.echo(f"{printable(target)}: {many(calls, 'call')}, {len(text.encode()) / 1000:,.0f} kB")

@@ -6,7 +6,7 @@ from typing import Final, Literal, get_args
 
 import msgspec
 
-from llm_metrics_proxy.recorder.figures.figures import SUMS, Figures, Sums, most_requests_first
+from llm_metrics_proxy.recorder.figures import SUMS, Figures, Sums, most_requests_first
 from llm_metrics_proxy.recorder.store import timestamps
 
 type By = Literal["model", "origin", "provider"]

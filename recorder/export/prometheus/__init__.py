@@ -9,12 +9,12 @@ from types import FrameType
 from typing import Final
 
 from llm_metrics_proxy.recorder.errors import CannotServe
-from llm_metrics_proxy.recorder.export.prometheus import address as addresses
+from llm_metrics_proxy.recorder.export import alone
+from llm_metrics_proxy.recorder.export.prometheus import server as addresses
 from llm_metrics_proxy.recorder.export.prometheus.app import App
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME
 from llm_metrics_proxy.recorder.export.prometheus.keeper import Keeper
 from llm_metrics_proxy.recorder.export.prometheus.server import Server
-from llm_metrics_proxy.recorder.export.sole import alone
 from llm_metrics_proxy.recorder.store import identity
 from llm_metrics_proxy.recorder.store.reader import reader
 

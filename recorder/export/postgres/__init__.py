@@ -10,8 +10,7 @@ from typing import Final
 import psycopg
 from psycopg import Connection
 
-from llm_metrics_proxy.recorder.export import outbox
-from llm_metrics_proxy.recorder.export.destination import Account, Batch, Position, Row
+from llm_metrics_proxy.recorder.export import Account, Batch, Position, Row, outbox
 from llm_metrics_proxy.recorder.export.postgres import account as accounts
 from llm_metrics_proxy.recorder.export.postgres import dsn as dsns
 from llm_metrics_proxy.recorder.export.postgres import failures, schema, values

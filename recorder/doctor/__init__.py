@@ -4,12 +4,15 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
+
+import msgspec
 
 from llm_metrics_proxy.recorder.client_setup import proxy_url
 from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of
-from llm_metrics_proxy.recorder.client_setup.proxy_url import ProxyUrl
+from llm_metrics_proxy.recorder.client_setup.proxy_url import ProxyUrl, without_password
 from llm_metrics_proxy.recorder.errors import BadProxyUrl
+from llm_metrics_proxy.recorder.printable import printable
 
 HTTPS_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY")  # curl, Python and Node all take the first that is set
 _MIB = 1 << 20
@@ -69,3 +72,40 @@ def is_loopback(host: str) -> bool:
 
 def _same_machine(host: str) -> str:
     return "127.0.0.1" if host.lower() == "localhost" else host.lower()
+
+
+type Level = Literal["ok", "warn", "fail", "untried"]
+
+
+class Check(msgspec.Struct, frozen=True):
+    """The names are keys of the JSON document of `llm-metrics doctor`. `untried`: nothing is known, good or bad."""
+
+    name: str
+    level: Level
+    what: str
+    fix: str | None = None
+
+
+def ok(name: str, what: str) -> Check:
+    """It is as it should be."""
+    return Check(name, "ok", _safe(what))
+
+
+def warn(name: str, what: str, fix: str) -> Check:
+    """It may be meant so, or cost something later."""
+    return Check(name, "warn", _safe(what), _safe(fix))
+
+
+def fail(name: str, what: str, fix: str) -> Check:
+    """Rows are missed because of it."""
+    return Check(name, "fail", _safe(what), _safe(fix))
+
+
+def untried(name: str, what: str) -> Check:
+    """It could not be tried."""
+    return Check(name, "untried", _safe(what))
+
+
+def _safe(text: str) -> str:
+    """Other programs' words may steer a terminal, and URLs of proxies hold passwords."""
+    return printable(without_password(text))

@@ -1,7 +1,13 @@
 """What an exporter brings rows to, and how that may fail."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from llm_metrics_proxy.recorder.errors import ExportFailed, RecorderError
+from llm_metrics_proxy.recorder.store import presence
 
 type Row = tuple[
     object, ...
@@ -72,3 +78,22 @@ class Destination(Protocol):
 
     def close(self) -> None:
         """Let go of everything."""
+
+
+@contextmanager
+def alone(path: Path, name: str) -> Iterator[bool]:
+    """Whether this is the only exporter of that name, for as long as this lasts.
+
+    Raises:
+        ExportFailed: the folder beside the database, where that is kept, cannot be used.
+    """
+    with ExitStack() as stack:
+        try:
+            digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+            only_one = stack.enter_context(presence.alone(path, f"export-{digest}"))
+        except OSError as error:
+            what = f"The folder of {path} cannot be written ({error.strerror})"
+            raise ExportFailed(what=what, cure="run this as the user of the proxy") from error
+        yield only_one
+    with suppress(RecorderError):
+        presence.check(path)  # which leaves no empty folder behind

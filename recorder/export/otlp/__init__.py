@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export.destination import Account, Batch, Position, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export import Account, Batch, Position, Unacceptable, Unavailable
 from llm_metrics_proxy.recorder.export.otlp import endpoint as endpoints
 from llm_metrics_proxy.recorder.export.otlp import spans
 from llm_metrics_proxy.recorder.export.otlp.failure import Failure, Verdict
