@@ -9,10 +9,10 @@ import sqlite3
 import click
 from sqlite_utils import hookimpl
 
+from llm_metrics_proxy.recorder import percentile
 from llm_metrics_proxy.recorder.commands import ago
 from llm_metrics_proxy.recorder.commands.llm_report import llm_report
 from llm_metrics_proxy.recorder.commands.llm_top import llm_top
-from llm_metrics_proxy.recorder.figures import percentile
 
 
 @hookimpl

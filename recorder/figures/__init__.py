@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
-from llm_metrics_proxy.recorder.figures.percentile import Number, nearest_rank
+from llm_metrics_proxy.recorder.percentile import Number, nearest_rank
 
 # What a SELECT has to have as its last columns, over columns named as in completion_requests.
 # The values of the percentiles come as JSON: twice as fast as rows of them. (SQLite writes it with 15 digits.) BETWEEN

@@ -1,14 +1,14 @@
 """What `CompletionRequestsDAO.get_metrics` answers, and how it is put together from `Sums`. No SQL here.
 
 Unknown stays None: a sum, a mean or a percentile over no known value is None, never 0. Counts, sums and costs are
-exact; percentiles are by nearest rank, within `recorder.figures.histogram.RELATIVE_ERROR` (3.125 %).
+exact; percentiles are by nearest rank, within `recorder.percentile.RELATIVE_ERROR` (3.125 %).
 """
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from llm_metrics_proxy.recorder.figures.histogram import SHARES, percentiles
 from llm_metrics_proxy.recorder.figures.sums import DIMENSIONS, KEYS, MEASURES, SUMS, Sums
+from llm_metrics_proxy.recorder.percentile import SHARES, percentiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from llm_metrics_proxy.recorder.figures.histogram import SHARES, percentiles
 from llm_metrics_proxy.recorder.figures.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.percentile import SHARES, percentiles
 from llm_metrics_proxy.recorder.store import database, timestamps, watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from llm_metrics_proxy.recorder.figures.histogram import bucket_of
+from llm_metrics_proxy.recorder.percentile import bucket_of
 
 DIMENSIONS: Final = ("model", "origin", "provider")
 KEYS: Final = {  # what calls are told apart by, and each as SQL of a row

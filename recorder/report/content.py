@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from llm_metrics_proxy.recorder.figures import SUMS, Figures, Sums, most_requests_first
-from llm_metrics_proxy.recorder.figures.percentile import Number
+from llm_metrics_proxy.recorder.percentile import Number
 from llm_metrics_proxy.recorder.store import timestamps
 
 CHARTED_MODELS: Final = 6  # have a panel and a colour, the others are one together

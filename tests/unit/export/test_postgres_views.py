@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.export import Batch, Position, outbox
 from llm_metrics_proxy.recorder.export.postgres import Postgres, views
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.figures.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.counters import Gap

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.recorder.figures.histogram import RELATIVE_ERROR, bucket_of, middle, percentiles
+from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR, bucket_of, middle, percentiles
 
 SHARES = (0.5, 0.95, 0.99)
 

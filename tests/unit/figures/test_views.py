@@ -17,7 +17,7 @@ from llm_metrics_proxy.migrations import views
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.figures.histogram import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.counters import Gap
 from llm_metrics_proxy.recorder.store.ledger import Ledger

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlite_utils import Database
 
+from llm_metrics_proxy.recorder import percentile
 from llm_metrics_proxy.recorder.commands import ago
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.figures import percentile
 from llm_metrics_proxy.recorder.store.database import open_writer
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -241,7 +241,7 @@ def test_no_other_command_pays_for_what_ours_need() -> None:
         "llm_metrics_proxy.recorder.commands.to_stdout",
         "llm_metrics_proxy.recorder.errors",
         "llm_metrics_proxy.recorder.figures",
-        "llm_metrics_proxy.recorder.figures.percentile",
+        "llm_metrics_proxy.recorder.percentile",
         "llm_metrics_proxy.recorder.printable",
         "llm_metrics_proxy.recorder.store",
         "llm_metrics_proxy.recorder.store.duration",
