@@ -1,4 +1,4 @@
-"""What is known of connections that requests share: where a tunnel leads, and who has waited for a provider's.
+"""Connections that requests share: the tunnels of clients, and the providers' connections that were waited for.
 
 Both are forgotten when the connection ends. No mitmproxy here: connections are known by their ids.
 """

@@ -1,7 +1,8 @@
 """One request in flight: it is told what passes and when, and at its end makes one row.
 
-What passes is only noted, and read later, many pieces at a time. The taps are called between mitmproxy's own steps,
-which leave nothing of ours in the processor's caches: there, a step of ours takes several times as long as in a loop.
+Bytes are only noted as they pass, and read later, many pieces at a time. The taps are called between mitmproxy's own
+steps, which leave nothing of ours in the processor's caches: there, a step of ours takes several times as long as in a
+loop.
 
 An exchange does no I/O, reads no clock and knows no mitmproxy: `at` is always nanoseconds of one monotonic clock.
 """

@@ -1,6 +1,6 @@
-"""The few headers that columns name, as tables: column, header names in order of preference, how to read the value.
+"""Headers that columns name, as tables: column, header names in order of preference, how to read the value.
 
-No other header is kept, and none is kept as a whole.
+No other header is kept, and none is kept as a whole. The origin of a request is told from headers too.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""The calls in flight: which exchange or session belongs to which flow, and what becomes of them.
+"""The calls in flight: which exchange or session belongs to which flow, and its end.
 
 Rows and counts go to the recorder from here. Faults of ours end here: they cost numbers, never the traffic.
 

@@ -1,4 +1,4 @@
-"""What `mitmdump -s addon/main.py` loads.
+"""The script for `mitmdump -s addon/main.py`.
 
 Nothing else belongs here: mitmproxy watches this file and loads the addon anew when it changes.
 """

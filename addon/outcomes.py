@@ -1,4 +1,7 @@
-"""How an exchange ended, seen from the transport, in the words of the column `error_type`."""
+"""Ends of exchanges, seen from the transport, in the words of the column `error_type`.
+
+And the row of a call that ended before it became a request, since its provider could not be reached.
+"""
 
 import enum
 

@@ -1,4 +1,4 @@
-"""What the bytes of one exchange say: they are counted, decoded, framed and read, and at the end make one row.
+"""The reading of one exchange: its bytes are counted, decoded, framed and parsed, and at the end make one row.
 
 It keeps of the bodies only what the columns need, and the request's body until it is complete and read.
 """

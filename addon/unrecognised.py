@@ -1,6 +1,6 @@
 """Traffic of LLM providers that no format understood: counted by host and path, so that coverage is visible.
 
-What is known and not recorded on purpose (model lists, token counting, files, batches, ...) is no gap in coverage.
+Paths that are known and deliberately not recorded (model lists, token counting, files, batches, ...) are not counted.
 """
 
 import re

@@ -1,8 +1,14 @@
-"""Percentiles by nearest rank, and the SQL functions that answer them.
+"""Percentiles by nearest rank: exact ones of values, close ones of counts in buckets, and the SQL functions.
 
 The p-th percentile of n values is the one at place ceil(p / 100 * n) of their order, the first for p = 0: always a
 value that occurs, never one between two. SQLite from 3.51 on may have functions of these names that interpolate; on a
 connection that `register` was called for, ours stand in their place.
+
+Counts of values fall into buckets whose width grows with the value. Each power of two is divided into `PER_OCTAVE`
+equal parts, so a bucket's middle is at most 1/32 = 3.125 % from every value in it (`RELATIVE_ERROR`). Counts of the
+same bucket can be added over any periods, which percentiles cannot. Values below 1/16 are in the first bucket, those of
+2^24 (4.7 hours in ms) and more in the last. The layout is that of HdrHistogram, with four significant bits instead of
+decimal digits.
 """
 
 import logging

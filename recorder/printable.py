@@ -1,4 +1,4 @@
-"""Text that clients chose, made safe to show: it may hold what steers a terminal."""
+"""Text that clients chose, made safe to show on a terminal."""
 
 
 def printable(text: str) -> str:

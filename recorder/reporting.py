@@ -1,7 +1,7 @@
-"""The recorder's log lines: from its thread, seldom, and never the end of anything.
+"""The recorder's log lines: from its thread, seldom, and never a reason for it to end.
 
-Lines hold sentences and numbers, never what is in an event. A sentence says what to do wherever somebody can do
-something, and has its values as `%(name)s`, so that log lines in JSON have them as fields. `event` is its name there.
+Lines hold sentences and numbers, never the content of an event. A sentence names the cure if there is one, and has its
+values as `%(name)s`, so that log lines in JSON have them as fields. `event` is its name there.
 """
 
 import logging

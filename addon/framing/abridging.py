@@ -1,4 +1,4 @@
-"""A request's body as far as columns need it: of a long one, every long string of its JSON is cut while it passes.
+"""Abridging of a request's body to what columns need: every long string of its JSON is cut while it passes.
 
 Read at its end, five megabytes would hold the event loop for as long as all their messages take. Piece by piece they
 hold it no longer than one piece does, and do not stay in memory.

@@ -1,7 +1,7 @@
 """The framing of AWS event streams (`application/vnd.amazon.eventstream`), as Bedrock sends them.
 
 A message is: total length and headers' length (4 bytes each, big-endian), CRC-32 of these 8 bytes, headers, payload,
-CRC-32 of all before it. The contract is that of framing.py.
+CRC-32 of all before it. The contract is that of `Framing`.
 https://docs.aws.amazon.com/transcribe/latest/dg/event-stream.html
 """
 

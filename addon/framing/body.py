@@ -1,6 +1,7 @@
-"""One direction of an exchange: bytes as they pass are counted, decoded and framed.
+"""One direction of an exchange: bytes are counted, decoded and framed as they pass.
 
-Whatever is wrong with the bytes ends the reading, never the counting: `fault` then names the counter.
+The framing follows from the content type or, where that says no more than JSON, from the wire format. A fault in the
+bytes ends the reading, never the counting: `fault` then names the counter.
 """
 
 from collections.abc import Iterator

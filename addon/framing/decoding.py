@@ -1,9 +1,9 @@
-"""Content decoding: what Content-Encoding did to a body is undone piece by piece, for reading only.
+"""Content decoding: Content-Encoding is undone piece by piece, for reading only.
 
-A decoder is fed the bytes as they pass and gives back what they stand for. What it gives is bounded in two ways: a
-piece of output is at most a few MiB, so that a zip bomb never stands in memory at once, and the whole may not exceed
-`LIMIT` plus `MAX_RATIO` times what came in. `Undecodable` says that the bytes are not what the header promises,
-`TooLarge` that the bound was passed. No I/O, no clock.
+A decoder is fed the bytes as they pass and gives back what they stand for. Its output is bounded in two ways: a piece
+is at most a few MiB, so that a zip bomb never stands in memory at once, and the whole may not exceed `LIMIT` plus
+`MAX_RATIO` times the input. `Undecodable` says that the bytes are not what the header promises, `TooLarge` that the
+bound was passed. No I/O, no clock.
 """
 
 import zlib

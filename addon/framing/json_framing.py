@@ -1,6 +1,6 @@
 """Framings of JSON: the whole body, one value a line, or the items of one array that is streamed; and of no JSON.
 
-The contract is that of framing.py.
+The contract is that of `Framing`.
 """
 
 import re

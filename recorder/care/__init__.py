@@ -1,1 +1,1 @@
-"""Care: how the recording goes, what is wrong with a database, and how foreign rows get in."""
+"""Care: status of the recording, checks of a database, import of other databases' rows, and the health of a proxy."""

@@ -1,8 +1,10 @@
-"""Read the calls of another database into ours: the original llm-metrics-proxy's, or one of ours of any version.
+"""Import of the calls of another database: the original llm-metrics-proxy's, or one of ours of any version.
 
 The source is only ever read, also while its program runs. Rows go in slice by slice, while recorders write. A second
-run finds the events that are there already, so whatever ended the first one, it can be run again. Only calls are read
-in: counters and gaps tell of the recorders of the other file.
+run finds the events that are there already, so whatever ended the first one, it can be run again. Only calls are
+imported: counters and gaps are about the recorders of the other file. The original wrote naive local times. An
+`event_id` that a row lacks is made from the row itself and from where it stood, so that the same row is the same event
+however often it is read.
 """
 
 import hashlib

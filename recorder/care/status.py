@@ -1,8 +1,8 @@
-"""How the recording goes, asked of the database by another process: `collect` reads it, the other two show it.
+"""Status of the recording, read by another process: `collect` reads it, `as_text` and `as_json` show it.
 
-Reads nothing that grows with the number of calls: indexes give the ends of the table, and a count only comes from
-counting while that is quick. All figures are of one moment. Texts in the database were chosen by clients, so what
-could steer a terminal is printed as an escape.
+Reads nothing that grows with the number of calls: indexes give the ends of the table, and rows are counted only while
+that is quick. All figures are of one moment. Texts in the database were chosen by clients, so control characters are
+printed as escapes.
 """
 
 import json

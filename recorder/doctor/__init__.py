@@ -1,4 +1,9 @@
-"""What the checks are about: whose environment, which proxy, which host, whose files."""
+"""Doctor: checks of everything between a program and the database, each result with its cure.
+
+Nothing is claimed that was not tried: installed clients are really run, and a check that could not run says so. This
+module has the circumstances that checks look at (environment, proxy, host, files) and the `Check` that they return;
+examination.py runs all of them.
+"""
 
 import ipaddress
 from collections.abc import Mapping

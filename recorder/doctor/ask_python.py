@@ -1,4 +1,4 @@
-"""Run by the interpreter of a user's programs, on its standard input: which clients are there, and do they work?
+"""A script for the interpreter of a user's programs, on its standard input: finds the installed clients and tries them.
 
 It takes the address to ask for and the names of clients, and prints a JSON array. It stands alone, and keeps to what
 Python 3.8 knows. Nothing here says how to find the proxy, or what to trust: that is what is to be found out.

@@ -1,9 +1,10 @@
-"""Clients, really run: each asks for the addon's signature over TLS.
+"""Trials of clients: each is really run, and asks for the addon's signature over TLS.
 
-Once as the environment has it and, where that does not get there, once more with the way to the proxy shown to it: so
-the two questions, which way it goes and whom it trusts, are answered apart.
+A client runs once as the environment has it and, if that does not reach the proxy, once more with the proxy's address
+given to it. So its way to the proxy and its trust in the CA are judged apart.
 
-Nothing leaves for the internet but the look-up of a name that does not exist, by clients that go around the proxy.
+The only thing that leaves for the internet is the look-up of a name that does not exist, by clients that go around the
+proxy.
 """
 
 import shutil

@@ -1,4 +1,7 @@
-"""The proxy's CA: whether its file is there, is the one that the proxy signs with, and is still valid."""
+"""Checks of the proxy's CA: its file is there, is the one that the proxy signs with, and is valid.
+
+And of the files that certificate variables name: each is there, and holds what it has to.
+"""
 
 import ssl
 import time

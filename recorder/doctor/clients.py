@@ -1,4 +1,4 @@
-"""Whether clients go through the proxy and trust its CA, each as it decides that itself."""
+"""Checks of the installed clients: each goes through the proxy and trusts its CA, by its own rules."""
 
 import re
 import shutil

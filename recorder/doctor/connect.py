@@ -1,6 +1,6 @@
-"""Whether the proxy reaches an LLM host, and whether it reads what goes there or only passes it on.
+"""Check of the way to an LLM host: the proxy reaches it, and reads the traffic instead of passing it on unread.
 
-Who signed the certificate tells: the proxy's CA where it opens the connection, the host's own where it does not.
+The signer of the certificate tells: the proxy's CA where it opens the connection, the host's own where it does not.
 """
 
 import html

@@ -1,4 +1,4 @@
-"""All checks, in the order in which a call passes what they look at."""
+"""All checks, in the order in which a call passes the things that they check."""
 
 from collections.abc import Iterator
 

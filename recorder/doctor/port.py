@@ -1,4 +1,8 @@
-"""Who answers at the proxy's address. What it says counts, not its status: anybody can say 200."""
+"""Check of the proxy's address: the program that answers there is ours.
+
+Its words count, not its status: any program can say 200. On Linux the process that listens is named: a user's own to
+everybody, others' to root.
+"""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,8 @@
-"""Whether the environment sends calls to the proxy: which of the many spellings is set, and who reads it."""
+"""Checks of the environment: a variable sends calls to the proxy, and NO_PROXY does not lead them around it.
+
+Variables have many spellings, and not every client reads each. For NO_PROXY Python's own function is asked, entry by
+entry. Other clients have rules of their own for stars, which only some know.
+"""
 
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase

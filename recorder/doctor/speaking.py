@@ -1,4 +1,4 @@
-"""Words with a proxy: one request in, a bounded answer out."""
+"""One request to a proxy, and its bounded answer."""
 
 import http.client
 import re

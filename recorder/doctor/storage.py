@@ -1,4 +1,4 @@
-"""Whether rows can be written, and whether they are: the database, its disk, its recorders and their counters."""
+"""Checks of the storage: rows can be written, and are. The database, its disk, its recorders and their counters."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""Versions with known defects, of what is installed beside this program. A proxy elsewhere may have others."""
+"""Checks of installed versions for defects that matter to the recording. A proxy elsewhere may have other versions."""
 
 import sqlite3
 from collections.abc import Iterator

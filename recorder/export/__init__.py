@@ -1,4 +1,9 @@
-"""What an exporter brings rows to, and how that may fail."""
+"""Export of rows beyond this machine: the database is the outbox, and each exporter is a process of its own.
+
+This module has the protocol of a `Destination`, and the lock that keeps two exporters from serving the same one.
+outbox.py reads the rows, delivery.py sends a batch, run.py is the loop. Each kind of destination is a package: otlp,
+postgres, prometheus.
+"""
 
 import hashlib
 from collections.abc import Iterator, Sequence

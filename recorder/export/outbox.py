@@ -1,4 +1,8 @@
-"""What is to be sent: rows above an id, and rows that changed after they were sent."""
+"""Rows to send: those above an id, and those that changed after they were sent.
+
+And the recorders' account of themselves: their counters and events, a few rows that are all sent each time. Rows come
+as they are stored, or, where a text is no UTF-8, with U+FFFD in it.
+"""
 
 import hashlib
 import sqlite3

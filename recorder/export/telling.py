@@ -1,4 +1,4 @@
-"""What an export says while it runs, on stderr: a bar for a person, lines for a log."""
+"""Progress of an export on stderr: a bar for a person, lines for a log."""
 
 import sys
 import time

@@ -1,6 +1,7 @@
-"""The figures of a set of calls, from one pass over them in SQL: what `llm-top` and `llm-report` tell of each model.
+"""Figures of sets of calls, from one pass over the rows in SQL: the numbers of `llm-top` and `llm-report`.
 
-Unknown stays None: a sum or a percentile over no known value is None, never 0.
+Unknown stays None: a sum or a percentile over no known value is None, never 0. Percentiles are exact. The other modules
+here are for long periods: the roll-up, and `CompletionRequestsDAO.get_metrics`, which reads it.
 """
 
 import json

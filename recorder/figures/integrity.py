@@ -1,4 +1,4 @@
-"""What can never be true of a row of `completion_requests`: a phrase, and the SQL that counts the rows.
+"""Statements about rows of `completion_requests` that can never be true: a phrase, and the SQL that counts such rows.
 
 Each statement returns (number of rows, lowest id). Comparisons with NULL are not true, so unknown values pass.
 """

@@ -1,4 +1,4 @@
-"""What `CompletionRequestsDAO.get_metrics` answers, and how it is put together from `Sums`. No SQL here.
+"""The answer of `CompletionRequestsDAO.get_metrics`, put together from `Sums`. No SQL here.
 
 Unknown stays None: a sum, a mean or a percentile over no known value is None, never 0. Counts, sums and costs are
 exact; percentiles are by nearest rank, within `recorder.percentile.RELATIVE_ERROR` (3.125 %).

@@ -1,8 +1,8 @@
-"""The roll-up: what calls add up to by hour, day and month, quick to ask, and there after their rows were pruned.
+"""The roll-up: sums and times of calls by hour, day and month, quick to read, and kept after their rows were pruned.
 
 Rows are added in the order of their ids, up to the watermark 'rollup', which moves in the same transaction. So each row
-is in it once, whoever wrote it and however often that was tried; a reader adds what is above the watermark from the
-rows themselves, and is exact at any moment. A cost that comes later goes into both by rollup_costs.py.
+is in it once, however many recorders there are and however often they try; a reader adds what is above the watermark
+from the rows themselves, and is exact at any moment. A cost that comes later goes into both (recorder/prices).
 """
 
 import sqlite3

@@ -1,7 +1,7 @@
-"""Whether the roll-up says what the rows say, for every day whose rows are all there, and how such a day is recounted.
+"""Comparison of the roll-up with the rows, for every day that still has all of its rows, and the recount of such a day.
 
-The rows of a day are all there if nothing of that day, or of a later one, was pruned. What is compared is everything:
-the number of calls of each key, each sum, each bucket. Sums of fractions may differ by what doubles cannot hold.
+A day has all of its rows if nothing of that day, or of a later one, was pruned. Everything is compared: the number of
+calls of each key, each sum, each bucket. Sums of fractions may differ by what doubles cannot hold.
 """
 
 import math

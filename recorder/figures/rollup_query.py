@@ -1,4 +1,7 @@
-"""What calls of a period add up to: from the roll-up as far as it goes, the rest from the rows, all of one moment."""
+"""Sums of the calls of a period: from the roll-up as far as it goes, the rest from the rows, all of one moment.
+
+A period is covered by whole months, days and hours of the roll-up; what is left at its ends is read from the rows.
+"""
 
 import sqlite3
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""What calls add up to, in memory: sums by hour and key, and times counted in buckets by hour and dimension.
+"""Sums of calls in memory: numbers by hour and key, and times counted in buckets by hour and dimension.
 
-The roll-up is made of these, and `CompletionRequestsDAO.get_metrics` is. In keys '' stands for NULL, as in the roll-up.
+The roll-up and `CompletionRequestsDAO.get_metrics` are made of these. In keys '' stands for NULL, as in the roll-up.
 """
 
 import sqlite3

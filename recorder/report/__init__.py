@@ -1,4 +1,8 @@
-"""`llm-report` as its options say."""
+"""`sqlite-utils llm-report`: the figures of some days as one HTML page that needs no other file, made to be mailed.
+
+This module runs the command and writes the file: whole or not at all, and never over a file that is no report.
+content.py reads the figures, charts.py and drawn.py draw them, page.py fills `page.html`.
+"""
 
 import os
 from contextlib import suppress

@@ -1,6 +1,6 @@
-"""The charts, as SVG elements that stand in the page. Colours and fonts are the page's: here are only classes.
+"""Charts as SVG elements of the page. Colours and fonts are the page's: here are only classes.
 
-What is not known is a gap, never 0. Texts are escaped by ElementTree. A pointer that rests on a chart sees the numbers.
+An unknown value is a gap, never 0. Texts are escaped by ElementTree. A pointer that rests on a chart shows the numbers.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,7 @@
-"""What a report tells, read from the database in one pass.
+"""The content of a report, read from the database in one pass.
 
 The calls of the period and of the one before it are copied into a temporary table of this connection, which holds no
-lock and keeps no WAL of a recorder from being cut; all else is asked of that. Unknown is None, never 0.
+lock and keeps no recorder's WAL from being cut; all queries go to that table. Unknown is None, never 0.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""Which charts a report has, and what each shows of the content."""
+"""The charts of a report, each with the part of the content that it shows."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The page: `page.html` with the content in its place. The template escapes all texts."""
+"""The page: `page.html` filled with the content. The template escapes all texts."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The figures in large letters at the top of a report."""
+"""The figures in large letters at the top of a report, each with its change since the period before."""
 
 from collections.abc import Callable
 from typing import NamedTuple

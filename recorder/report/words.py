@@ -1,4 +1,7 @@
-"""How a report writes names, moments and marks of an axis. Names were chosen by clients and may hold anything."""
+"""Texts of a report: names, moments, and the marks of an axis. Names were chosen by clients and may hold anything.
+
+Marks stand at round numbers, whole counts, and round moments of the clock (UTC).
+"""
 
 import math
 from collections.abc import Iterator

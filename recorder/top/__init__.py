@@ -1,4 +1,7 @@
-"""What the calls of the last minutes looked like, by model, origin or provider. No output here; see top_table.py."""
+"""`sqlite-utils llm-top`: figures of the calls of the last minutes, by model, origin or provider.
+
+This module reads them; table.py draws them, display.py puts the table on a screen, watch.py does so again and again.
+"""
 
 import sqlite3
 from datetime import UTC, datetime, timedelta

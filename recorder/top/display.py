@@ -1,4 +1,4 @@
-"""Where `llm-top --watch` shows its tables: on the whole terminal, or as lines where no terminal is."""
+"""The screen of `llm-top --watch`: the whole terminal, or lines where there is no terminal."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Signals noted instead of obeyed at once, for a program that draws on a terminal and has to leave it as it was.
+"""Signals are noted instead of obeyed at once, for a program that draws on a terminal and has to leave it as it was.
 
 A signal ends a wait, never a statement or a half-drawn screen. For the main thread, as Python's signals are.
 """

@@ -1,6 +1,6 @@
-"""`llm-top`'s table: as much of a `Top` as there is room for.
+"""The table of `llm-top`: as many columns and lines of a `Top` as fit.
 
-Names were chosen by clients: what could steer a terminal is shown as an escape, and nothing is taken for markup.
+Names were chosen by clients: control characters are shown as escapes, and nothing is taken for markup.
 """
 
 from collections.abc import Callable, Sequence

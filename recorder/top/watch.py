@@ -1,7 +1,7 @@
-"""`llm-top --watch`: the table again and again, until Ctrl-C, whatever happens to the terminal or to the database.
+"""`llm-top` as its options say: once, or with `--watch` again and again until Ctrl-C, whatever happens meanwhile.
 
-The database is opened anew for each table: so one that was moved away, replaced, locked or deleted meanwhile is told
-and waited for, none is created, and no reader keeps a recorder's WAL from being cut.
+The database is opened anew for each table. So a file that is moved away, replaced, locked or deleted is reported and
+waited for, no file is created, and no reader keeps a recorder's WAL from being cut.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What the recorder does about its database once a day: a verified backup, and the deletion of what is too old.
+"""Daily maintenance by the recorder: a verified backup, and the deletion of old rows.
 
 A thread of its own, with connections of its own, so that neither holds up what is written. Of several recorders that
 share a database one does it; a lock in the spill folder says which.

@@ -1,9 +1,10 @@
-"""Retention: delete what is older than a moment, in slices, while recorders write.
+"""Retention, in slices while recorders write, and vacuum, which rebuilds the whole file.
 
 Calls go first, once they are in the roll-up, which stays. Then the recorder's own rows about that time; the counters
-of recorders that are long gone are added up under one name. Then the file gives back its free pages, if it was made to
-(`auto_vacuum=INCREMENTAL`, which files of version 1 lack: there the space is used again by later rows, and vacuum.py
-can rebuild the file once).
+of recorders that are long gone are added up under one name. Then the file gives back its free pages, if it was made
+with `auto_vacuum=INCREMENTAL`. Files of version 1 lack that: there later rows use the space again. Vacuum is for them:
+SQLite changes `auto_vacuum` only while it rebuilds the file, which takes seconds for each GB and needs the file alone,
+so it happens only when a person asks for it.
 """
 
 import os

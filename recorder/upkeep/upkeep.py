@@ -1,8 +1,8 @@
-"""`python -m recorder.upkeep.upkeep DATABASE [PRICES]`: started when calls wait for a cost or the roll-up.
+"""`python -m llm_metrics_proxy.recorder.upkeep.upkeep DATABASE [PRICES]`: prices the calls that wait and adds them up.
 
-A process of its own, since what it imports takes 30 MB. It says nothing but why it failed, in one sentence on stderr,
-and ends by itself after a while even if there is more to do: the next one goes on where it was. Whatever needs a CPU
-has the lowest priority, but for the thread that writes: one that waits for a CPU while it holds the lock would make the
+A process of its own, since what it imports takes 30 MB. It only reports why it failed, in one sentence on stderr, and
+ends by itself after a while even if there is more to do: the next one goes on where it was. Work that needs a CPU has
+the lowest priority, except in the thread that writes: one that waits for a CPU while it holds the lock would make the
 recorder wait.
 """
 

@@ -1,7 +1,7 @@
-"""Looks every 45 seconds whether calls wait for their cost or for the roll-up, and then runs upkeep.py.
+"""A look every 45 seconds for calls that wait for their cost or for the roll-up; if there are any, upkeep.py is run.
 
 A process of its own, since the list of prices takes 30 MB and the arithmetic would hold up the proxy. Of several
-recorders that share a database one runs it. If it fails, that is said, and it is tried again with growing pauses.
+recorders that share a database one runs it. A failure is logged, and it is tried again with growing pauses.
 """
 
 import os

@@ -1,6 +1,8 @@
-"""Which column becomes which attribute of a span; an attribute that would be NULL is left out.
+"""The table of columns and the span attributes they become; an attribute that would be NULL is left out.
 
-`llm_metrics.*` are the columns under their own names; docs/columns.md says what each means.
+`llm_metrics.*` are the columns under their own names; docs/columns.md says what each means. SQLite keeps any value in
+any column, and texts come from clients and servers: they may hold what protobuf refuses (lone surrogates), what
+databases behind receivers refuse (NUL), and megabytes. A value that is not of its column's kind becomes None.
 """
 
 import math

@@ -1,4 +1,9 @@
-"""Where to send to: checked before anything is sent, and shown without what may be secret."""
+"""The address of a receiver: checked before anything is sent, and shown without its secrets.
+
+Telemetry goes through the environment's proxy only if that is on another machine. On the exporter's machine HTTPS_PROXY
+is likely to be the proxy whose calls it exports: the telemetry would load it, and wait for it when it is down. A proxy
+elsewhere is the way out of the network and is used, except for NO_PROXY, as all programs do.
+"""
 
 import os
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""What came of a request, and what follows from it: data for HTTP's status codes and for those of grpc.
+"""Failed requests and their consequences, as data: HTTP's status codes and those of grpc.
 
 The OTLP specification names the codes after which a request may be repeated. We repeat after each 5xx but 501: the rows
 wait in the database anyway, and an error inside a receiver is more often its store than a row. Nothing that a server

@@ -1,4 +1,4 @@
-"""Names of the conventions for generative AI, which still change: here alone they stand.
+"""Names of the conventions for generative AI. They still change, and stand only here.
 
 They are those that `opentelemetry-util-genai` 1.3b0 writes. The conventions' repository has since renamed the metrics
 (`gen_ai.client.inference.*`), which that package does not do yet. What no convention names is ours, `llm_metrics.*`.

@@ -1,7 +1,7 @@
-"""OTLP by grpc: the SDK's exporters, on a stub that notes what came of each request.
+"""OTLP by grpc: the SDK's exporters, on a stub that notes the result of each request.
 
-The exporters repeat requests by themselves for as long as they may take, and log what came of them. A call that the
-environment's proxy would take goes through it as grpc does, unless the proxy is on this machine (proxies.py).
+The exporters repeat requests by themselves for as long as they may take, and log the results. A call that the
+environment's proxy would take goes through it as grpc does, unless the proxy is on this machine (endpoint.py).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""OTLP by HTTP: the SDK's exporters, on a session that notes what came of each request.
+"""OTLP by HTTP: the SDK's exporters, on a session that notes the result of each request.
 
 The exporters repeat requests by themselves for as long as they may take, and take a redirect for a success: so whatever
 is not 2xx reaches them as an exception of ours, after which they give up at once.

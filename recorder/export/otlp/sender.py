@@ -1,4 +1,4 @@
-"""What over_http.py and over_grpc.py have in common: one request at a time, and a `Failure` if it did not succeed."""
+"""The part that over_http.py and over_grpc.py share: one request at a time, and a `Failure` if it did not succeed."""
 
 import logging
 import os

@@ -1,7 +1,9 @@
-"""A call as a span.
+"""Spans: one for each call, as the finished objects that the SDK's exporters take.
 
-Spans are made as the finished objects that the SDK's exporters take. A tracer could make them as well, but it would
-start and end each by its own clock and ids, check every attribute a second time, and take three times as long.
+A tracer could make them as well, but it would start and end each by its own clock and ids, check every attribute a
+second time, and take three times as long. A row that is sent twice is the same span, and a child of its caller's span
+if the caller named it. Ids are texts in the database, and those of the caller came in a header: only what W3C's trace
+context allows is one. Moments are nanoseconds since 1970.
 """
 
 import hashlib

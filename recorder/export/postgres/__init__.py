@@ -1,8 +1,22 @@
-"""PostgreSQL as a destination: each row is there once, whatever was interrupted.
+"""Export to PostgreSQL, from version 14 on, encoded in UTF8: rows of any number of sidecars, each row once.
 
-A batch is copied into a temporary table and inserted from there; what is there already is updated if it differs. The
-same transaction moves the source's cursor on the server: after an outage that says what has arrived, and an exporter
-goes on from there. A server that knows no cursor is filled from the beginning.
+A batch is copied into a temporary table and inserted from there; a row that is there already is updated if it differs.
+The same transaction moves the source's cursor on the server: after an outage the cursor says what has arrived, and an
+exporter goes on from there. A server that knows no cursor is filled from the beginning. dsn.py parses the address,
+values.py converts rows, failures.py classifies errors, schema.py makes the tables of steps/ and the views of views/,
+account.py brings the recorders' counters and events.
+
+What an exporter's role needs: CONNECT and TEMPORARY on the database; CREATE on the schema until the tables are there or
+are to be brought to a newer version, so an admin may do that alone, by one export. After that:
+
+    GRANT USAGE ON SCHEMA public TO exporter;
+    GRANT SELECT ON llm_metrics_schema TO exporter;
+    GRANT SELECT, INSERT, UPDATE ON completion_requests, llm_metrics_sources, recorder_counters, recorder_events
+        TO exporter;
+    GRANT EXECUTE ON FUNCTION llm_metrics_make_partitions TO exporter;
+
+The function makes a month's partition with its owner's rights. Nobody needs DELETE. Through PgBouncer an exporter needs
+a pool of sessions, since it keeps a temporary table.
 """
 
 from typing import Final

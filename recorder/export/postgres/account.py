@@ -1,4 +1,4 @@
-"""What the recorders say of themselves: rows that are there unchanged cost no more than a look."""
+"""The recorders' counters and events on the server: rows that are there unchanged cost no more than a look."""
 
 from psycopg import Cursor
 

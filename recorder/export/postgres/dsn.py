@@ -1,4 +1,4 @@
-"""Where a DSN leads: a name that may be shown, and what is added for connecting. Nothing here speaks to a server."""
+"""The DSN of a server: a name that may be shown, and the parameters that are added. Nothing here opens a connection."""
 
 import os
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
-"""What an error of PostgreSQL means for an export: later, not these rows, or not before somebody does something.
+"""PostgreSQL's errors, classified for an export: try later, leave these rows out, or stop until somebody acts.
 
 By SQLSTATE, so in each language; only a connection that was refused has none, and is known by its English words: in
-other languages it is tried again, and says why.
+other languages it is tried again, and the message says why.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""What a row of SQLite becomes in PostgreSQL, column by column.
+"""Conversion of rows of SQLite for PostgreSQL, column by column.
 
 SQLite lets any value stand in any column, PostgreSQL does not. A value of another type becomes what can be made of it
 without guessing, else NULL: a number with a fraction is rounded for a column of whole numbers, a blob is read as UTF-8

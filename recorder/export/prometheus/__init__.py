@@ -1,4 +1,9 @@
-"""The life of `llm-metrics serve`: from the first look at the database to the last saving of the totals."""
+"""`llm-metrics serve --prometheus`, from the first look at the database to the last saving of the totals.
+
+keeper.py is the one thread that reads the database; counting.py adds rows to the totals (totals.py) and saves them;
+facts.py reads the recorders' and exporters' state; families.py gives everything Prometheus' names; server.py and app.py
+answer requests.
+"""
 
 import os
 import signal

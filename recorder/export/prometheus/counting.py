@@ -1,9 +1,9 @@
-"""Which rows are in the totals, and which come next.
+"""Progress of the totals: the rows they have, the rows that come next, and their place in the table `exporters`.
 
 Rows are added up to a cursor, their costs up to another one, which waits for the recorder to have them priced. Both are
-saved with the totals in one transaction, so each row counts once, whenever this is killed. What is in memory may be
-newer than what was saved; before anything is added it is seen to belong to the database still: a backup that was put
-back has other rows after the cursor, or another saving, and then what it has saved itself is gone on from.
+saved with the totals in one transaction, so each row counts once, whenever this is killed. Totals in memory may be
+newer than the saved ones. Before anything is added they are checked to belong to the database still: a backup that was
+put back has other rows after the cursor, or another saving, and then counting goes on from what that saved.
 """
 
 import sqlite3

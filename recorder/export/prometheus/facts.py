@@ -1,4 +1,4 @@
-"""How the recorder, the database and the exporters do: what the database says, and what stands around it."""
+"""State of the recorders, the database and the exporters: read from the database, and from the files around it."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""Totals and facts as Prometheus' families of metrics, with the names and the units that it is used to."""
+"""Families of metrics for Prometheus, made of totals and facts, with the names and units that it is used to."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import accumulate

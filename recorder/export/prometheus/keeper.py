@@ -1,7 +1,7 @@
-"""The one thread that reads the database: it keeps the totals up to date and answers who asks for the figures.
+"""The one thread that reads the database: it keeps the totals up to date and answers requests for the figures.
 
-The database is opened anew each time: so one that was moved away, replaced, restored or deleted meanwhile is noticed,
-none is created, and no reader keeps a recorder's WAL from being cut.
+The database is opened anew each time. So a file that is moved away, replaced, restored or deleted is noticed, no file
+is created, and no reader keeps a recorder's WAL from being cut.
 """
 
 import sqlite3

@@ -1,7 +1,8 @@
-"""The HTTP server: a thread for each client, so that a slow one blocks nobody.
+"""The HTTP server and its ADDRESS: a thread for each client, so that a slow one blocks nobody.
 
 There are never more than `MOST_CLIENTS` at once: the one that has been there longest has to leave for a new one, and
-none may be silent for long. Nothing is logged.
+none may be silent for long. Nothing is logged. ADDRESS is written as `127.0.0.1:9464`, `[::1]:9464`, `localhost:9464`,
+or `:9464` for all addresses.
 """
 
 import io

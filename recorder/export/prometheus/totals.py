@@ -1,8 +1,10 @@
-"""Totals of all calls, which only grow.
+"""Totals of all calls, which only grow, by a few labels that are safe to show.
 
-Rows are added one by one in the order of their ids, so that whoever adds them anew, in whatever pieces, gets the very
-same numbers: a sum of floats that came out lower by its last bit would be a reset to Prometheus. What is no finite
-number from 0 on is an unknown value.
+Rows are added one by one in the order of their ids, so that adding them again, in whatever pieces, gives the very same
+numbers: a sum of floats that came out lower by its last bit would be a reset to Prometheus. A value that is no finite
+number from 0 on is unknown. The first values of a label keep their names; once there are enough, every new one is
+`other` for good, so no call ever moves from one series to another. Times are counted in histograms with Prometheus'
+bounds; a percentile over them is Prometheus' own estimate, coarser than those of recorder/percentile.py.
 """
 
 from bisect import bisect_left
