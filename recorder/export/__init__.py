@@ -34,7 +34,7 @@ class Batch(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What recorders say of themselves: rows of `recorder_counters` and `recorder_events`, as account.py reads them."""
+    """What recorders say of themselves: rows of `recorder_counters` and `recorder_events`, as outbox.py reads them."""
 
     counters: Sequence[Row]
     events: Sequence[Row]

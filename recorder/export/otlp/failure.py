@@ -22,7 +22,7 @@ class Verdict(Enum):
     FATAL = auto()  # not before somebody does something about it
 
 
-class Failure(Exception):  # noqa: N818 - caught where it is thrown, and turned into what destination.py has
+class Failure(Exception):  # noqa: N818 - caught where it is thrown, and turned into what `Destination` raises
     """A request that did not succeed; `str` says what the receiver does, without secrets: "is busy (HTTP 503)"."""
 
     def __init__(self, verdict: Verdict, reason: str, cure: str = "", wait: float = 0.0) -> None:
