@@ -8,8 +8,8 @@ from pathlib import Path
 
 from demo import comparison
 from demo.calls import CALLS, answer, asked_model
+from tests.support.provider.server import Upstream
 from tests.support.proxy import ADDON, ROOT, Proxy, client_environment
-from tests.support.upstream import Upstream
 
 
 def main() -> int:

@@ -3,8 +3,8 @@
 import json
 from dataclasses import dataclass
 
-from tests.support import anthropic_answers, openai_answers
-from tests.support.scenario import Request, Scenario
+from tests.support.provider import anthropic_answers, openai_answers
+from tests.support.provider.scenario import Request, Scenario
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from demo.calls import Call
-from tests.support.scenario import Served
+from tests.support.provider.scenario import Served
 
 TOLERANCE_MS = 25  # for a busy machine; on an idle one it is two or three
 TRUTH = "truth.csv"

@@ -19,8 +19,8 @@ from llm_metrics_proxy.recorder.backup import retention
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.support import rig as rigs
-from tests.support.scenario import Scenario
-from tests.support.upstream import Upstream
+from tests.support.provider.scenario import Scenario
+from tests.support.provider.server import Upstream
 
 # The same examples in every run of CI: a new one is found where somebody looks at it.
 settings.register_profile("ci", derandomize=True)

@@ -6,7 +6,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.support import openai_answers
+from tests.support.provider import openai_answers
 from tests.support.rig import Rig, eventually, question, started
 
 _COUNT = "SELECT count(*) FROM completion_requests"

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.support import anthropic_answers, openai_answers
+from tests.support.provider import anthropic_answers, openai_answers
+from tests.support.provider.scenario import End, Scenario
 from tests.support.rig import ANTHROPIC, CHAT, MESSAGES, OPENAI, Rig, eventually, question, started
-from tests.support.scenario import End, Scenario
 
 STREAM = question(stream=True)
 OUTCOME = ("success", "status_code", "error_type", "is_streaming", "model")

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import openai
 import pytest
 
-from tests.support import openai_answers
+from tests.support.exchanges import CODINGS, encoded
+from tests.support.provider import openai_answers
+from tests.support.provider.scenario import Framing, Request, Scenario, Step
 from tests.support.rig import CHAT, JSON, OPENAI, Rig, at_once, question, started
-from tests.support.scenario import Framing, Request, Scenario, Step
-from tests.support.wire import CODINGS, encoded
 
 _SSE = ("content-type", "text/event-stream; charset=utf-8")
 _ANSWER = openai_answers.stream("gpt-5.5", role_ms=0, content_ms=5, gap_ms=5, pieces=4)

@@ -13,9 +13,9 @@ from pathlib import Path
 import brotli
 import pytest
 
-from tests.support import openai_answers
+from tests.support.provider import openai_answers
+from tests.support.provider.scenario import Framing, Scenario, Step
 from tests.support.rig import CHAT, JSON, OPENAI, Headers, Rig, at_once, hang_up, question, started
-from tests.support.scenario import Framing, Scenario, Step
 
 NOBODY = "files.example.org"
 BINARY = os.urandom(5_000_000)

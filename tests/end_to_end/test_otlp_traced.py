@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support import otlp_receiver
-from tests.support.otlp_receiver import attributes
+from tests.support.exporting import otlp_receiver
+from tests.support.exporting.otlp_receiver import attributes
 from tests.support.rig import Rig
 from tests.trials.receivers import traced
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import anthropic_answers, openai_answers
+from tests.support.provider import anthropic_answers, openai_answers
+from tests.support.provider.scenario import Request, Scenario
 from tests.support.proxy import ADDON, ROOT, clean_environment
 from tests.support.rig import JSON, Rig, at_once, eventually, question, started
-from tests.support.scenario import Request, Scenario
 
 PROGRAM = """
 import json, urllib.request

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.recorder.store import presence
-from tests.support import openai_answers
+from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, clean_environment
 from tests.support.rig import Rig, eventually, question, started
 

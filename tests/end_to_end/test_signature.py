@@ -10,10 +10,10 @@ import pytest
 
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH, fingerprint, read
 from llm_metrics_proxy.recorder.store import presence
-from tests.support import openai_answers
 from tests.support.certificates import Authority
+from tests.support.ends.connection import HTTP1, HTTP2, connect
+from tests.support.provider import openai_answers
 from tests.support.rig import ANTHROPIC, CHAT, MESSAGES, Reply, Rig, question, started
-from tests.support.wire_ends import HTTP1, HTTP2, connect
 
 USER = "team:secret"
 WAYS = pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])

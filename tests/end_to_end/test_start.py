@@ -15,7 +15,7 @@ from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of
 from llm_metrics_proxy.recorder.writing import spill
-from tests.support import openai_answers
+from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, clean_environment
 from tests.support.rig import PATIENCE, eventually, question, started
 

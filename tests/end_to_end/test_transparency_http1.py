@@ -13,9 +13,9 @@ from functools import partial
 
 import pytest
 
+from tests.support.ends.connection import End
+from tests.support.ends.two_proxies import NOBODY, Side, Sides, both
 from tests.support.rig import ANTHROPIC, OPENAI, eventually, question
-from tests.support.side_by_side import NOBODY, Side, Sides, both
-from tests.support.wire_ends import End
 
 HEAD_END = b"\r\n\r\n"
 LLM = (OPENAI, "/v1/chat/completions")

@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from h2 import events
 
-from tests.support.http2_ends import Http2End
+from tests.support.ends.connection import HTTP1, HTTP2
+from tests.support.ends.http2 import Http2End
+from tests.support.ends.two_proxies import Side, Sides, both
 from tests.support.rig import ANTHROPIC, OPENAI, eventually, question
-from tests.support.side_by_side import Side, Sides, both
-from tests.support.wire_ends import HTTP1, HTTP2
 
 ASKED = question(stream=True)
 CHAT = (OPENAI, "/v1/chat/completions")

@@ -11,9 +11,9 @@ import pytest
 import trustme
 from h2 import events
 
-from tests.support.http2_ends import Http2End
-from tests.support.side_by_side import NOBODY, Side, started
-from tests.support.wire_ends import HTTP1, HTTP2, End, connect, tunnel
+from tests.support.ends.connection import HTTP1, HTTP2, End, connect, tunnel
+from tests.support.ends.http2 import Http2End
+from tests.support.ends.two_proxies import NOBODY, Side, started
 
 MEGABYTES_50 = 50_000_000
 

@@ -8,9 +8,9 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessage
 
+from tests.support.ends.connection import End
+from tests.support.ends.two_proxies import Side, Sides, both
 from tests.support.rig import OPENAI, eventually
-from tests.support.side_by_side import Side, Sides, both
-from tests.support.wire_ends import End
 
 HEAD_END = b"\r\n\r\n"
 UPGRADE = (

@@ -4,8 +4,8 @@ import http.client
 
 import pytest
 
+from tests.support.provider.scenario import End, Scenario
 from tests.support.rig import Rig, at_once
-from tests.support.scenario import End, Scenario
 
 _UPGRADE = (
     ("connection", "Upgrade"),

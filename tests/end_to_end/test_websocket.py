@@ -15,11 +15,11 @@ from wsproto import ConnectionType
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping, Pong, Request, TextMessage
 from wsproto.extensions import PerMessageDeflate
 
+from tests.support.ends.websocket import Peer, Sockets
+from tests.support.provider.scenario import Scenario
+from tests.support.provider.server import Upstream
 from tests.support.proxy import Proxy
 from tests.support.rig import OPENAI, PATIENCE, Rig, eventually
-from tests.support.scenario import Scenario
-from tests.support.sockets import Peer, Sockets
-from tests.support.upstream import Upstream
 
 RESPONSES = "/v1/responses"
 GEMINI = ("generativelanguage.googleapis.com", "/ws/a.v1beta.GenerativeService.BidiGenerateContent")

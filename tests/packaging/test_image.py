@@ -26,11 +26,12 @@ from typing import Any
 
 import pytest
 
-from tests.support import container, openai_answers
+from tests.support import container
 from tests.support.container import APP, Container, Image, Network
+from tests.support.provider import openai_answers
+from tests.support.provider.server import Upstream
 from tests.support.proxy import ROOT
 from tests.support.rig import CHAT, OPENAI, PATIENCE, eventually, question
-from tests.support.upstream import Upstream
 
 PORT = 8080  # within a container
 BALANCER_PORT = 8090

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.support.provider.scenario import Framing, Request, Scenario, Served, Step
+from tests.support.provider.server import Upstream
 from tests.support.proxy import Proxy
-from tests.support.scenario import Framing, Request, Scenario, Served, Step
-from tests.support.upstream import Upstream
 
 type Row = dict[str, Any]
 type Headers = Iterable[tuple[str, str]]

@@ -16,9 +16,9 @@ from tests.trials.bench.commands import Close, Open, Report, Run
 from tests.trials.bench.load import LoadClient
 from tests.trials.bench.measure import Figures, must_be_whole, rows_of, warm_up
 from tests.trials.bench.process import cpu_seconds
+from tests.trials.bench.provider import Upstream
 from tests.trials.bench.systems import OURS, SYSTEMS, Running, started
 from tests.trials.bench.traffic import Answer
-from tests.trials.bench.upstream import Upstream
 
 _OURS = next(system for system in SYSTEMS if system.name == OURS)
 

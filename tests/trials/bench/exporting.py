@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from tests.support.exporting.postgres_server import Server
 from tests.support.proxy import clean_environment
 from tests.trials.bench.load import LoadClient
 from tests.trials.bench.measure import measured, warm_up
+from tests.trials.bench.provider import Upstream
 from tests.trials.bench.systems import OURS, SYSTEMS, Running, started
-from tests.trials.bench.upstream import Upstream
 from tests.trials.bench.workloads import WORKLOADS
-from tests.trials.fleet.server import Server
 
 _COMMAND = (
     sys.executable,

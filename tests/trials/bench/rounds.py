@@ -22,8 +22,8 @@ from tests.trials.bench.capacity import Carried
 from tests.trials.bench.litellm import LiteLLM
 from tests.trials.bench.load import BenchFailedError, LoadClient
 from tests.trials.bench.measure import Figures, measured, must_be_whole, rows_of, warm_up
+from tests.trials.bench.provider import Upstream
 from tests.trials.bench.systems import DIRECT, LITELLM, OURS, Running, System, started
-from tests.trials.bench.upstream import Upstream
 from tests.trials.bench.workloads import Workload
 
 type Tell = Callable[[str], None]

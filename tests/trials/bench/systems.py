@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.proxy import ADDON, Proxy
 from tests.trials.bench.commands import Target
-from tests.trials.bench.upstream import Upstream
+from tests.trials.bench.provider import Upstream
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _LATENESS = _SCRIPTS / "lateness.py"

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.printable import printable
+from tests.support.provider.scenario import Served
 from tests.support.proxy import clean_environment
 from tests.support.rig import Rig, Row, eventually
-from tests.support.scenario import Served
+from tests.trials.clients.answers import Case, Provider
 from tests.trials.clients.client import Client
-from tests.trials.clients.provider import Case, Provider
 
 PROGRAM_SECONDS = 60
 _ROW_SECONDS = 5.0

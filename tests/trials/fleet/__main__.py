@@ -14,15 +14,15 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.exporting.postgres_server import Server
 from tests.support.proxy import Proxy
-from tests.trials.fleet.server import Server
+from tests.support.traffic.calls import Call
+from tests.support.traffic.client import trusting
+from tests.support.traffic.users import Traffic
 from tests.trials.fleet.sidecar import Sidecar
 from tests.trials.fleet.trouble import Trouble
 from tests.trials.fleet.verdict import promises
-from tests.trials.soak.calls import Call
-from tests.trials.soak.client import trusting
 from tests.trials.soak.provider import Provider
-from tests.trials.soak.traffic import Traffic
 from tests.trials.soak.verdict import Promise
 
 

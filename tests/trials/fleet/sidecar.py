@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.support.proxy import Proxy, clean_environment
-from tests.trials.soak.traffic import Traffic
+from tests.support.traffic.users import Traffic
 
 _COMMAND = (sys.executable, "-c", "from llm_metrics_proxy.recorder.commands.cli import main; main()")
 

@@ -6,7 +6,7 @@ import signal
 from collections import Counter
 from collections.abc import Sequence
 
-from tests.trials.fleet.server import Server
+from tests.support.exporting.postgres_server import Server
 from tests.trials.fleet.sidecar import Sidecar
 
 _MOST_BETWEEN = 4.0  # seconds between two troubles

@@ -15,15 +15,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.backup import backup
+from tests.support.process_watch import Watched
 from tests.support.proxy import Proxy
+from tests.support.traffic.client import trusting
 from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.ordinary import NAMED
 from tests.trials.hostile.provider import Provider
 from tests.trials.hostile.traffic import Traffic
 from tests.trials.hostile.verdict import promises, secrets
-from tests.trials.soak.client import trusting
 from tests.trials.soak.verdict import Promise
-from tests.trials.soak.watch import Watched
 
 _PLAIN = Path(__file__).parent / "scripts" / "plain.py"
 _WARM_UP = 0.02  # of the exchanges pass before memory counts

@@ -4,9 +4,9 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from tests.support.traffic.http1 import has_body
 from tests.trials.hostile import bodies, transports
 from tests.trials.hostile.exchange import Exchange, Framing
-from tests.trials.hostile.wire import has_body
 
 KINDS: Final[dict[Callable[[random.Random], Exchange], float]] = {
     bodies.odd_json: 16,

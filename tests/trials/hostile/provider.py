@@ -9,9 +9,9 @@ from typing import Self
 
 import trustme
 
+from tests.support.traffic.http1 import LONGEST_HEAD, chunk, has_body, head, read_body, read_head
 from tests.trials.hostile.exchange import Ends, Exchange, Framing
 from tests.trials.hostile.ordinary import TLS_HOSTS
-from tests.trials.hostile.wire import LONGEST_HEAD, chunk, has_body, head, read_body, read_head
 
 NUMBER = "x-hostile-number"
 _FORBIDDEN = ("proxy-authorization", "x-llm-origin")

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.support.traffic.http1 import LONGEST_HEAD, chunk, has_body, head, read_body, read_head
 from tests.trials.hostile.exchange import Ends, Exchange
 from tests.trials.hostile.kinds import drawn
 from tests.trials.hostile.plants import PASSWORD
 from tests.trials.hostile.provider import NUMBER
-from tests.trials.hostile.wire import LONGEST_HEAD, chunk, has_body, head, read_body, read_head
 
 _USERS = 12
 # Of the connections with TLS are used again. The others are not: where a script changes the provider's address,

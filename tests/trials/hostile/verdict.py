@@ -7,10 +7,10 @@ from pathlib import Path
 
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from tests.support.process_watch import Sample, slope
 from tests.trials.hostile import plants
 from tests.trials.hostile.traffic import Traffic
 from tests.trials.soak.verdict import Promise
-from tests.trials.soak.watch import Sample, slope
 
 _LONGEST_TEXT, _LONGEST_JSON = 256, 8192
 _LARGEST = 10**12

@@ -7,8 +7,8 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support import otlp_receiver
-from tests.support.otlp_receiver import Receiver, attributes
+from tests.support.exporting import otlp_receiver
+from tests.support.exporting.otlp_receiver import Receiver, attributes
 from tests.support.rig import Rig, eventually
 from tests.trials.receivers import environments, server, traced
 

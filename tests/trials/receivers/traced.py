@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from llm_metrics_proxy.recorder.export import Batch, Position, outbox
 from llm_metrics_proxy.recorder.export.otlp import Otlp
 from llm_metrics_proxy.recorder.store.database import open_reader
-from tests.support import openai_answers
+from tests.support.provider import openai_answers
 from tests.support.rig import JSON, Rig, Row, question
 
 CLIENT_SPAN = "answer a customer"

@@ -14,14 +14,14 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.process_watch import Watched
 from tests.support.proxy import ADDON, ROOT, Proxy
-from tests.trials.soak.calls import Call
-from tests.trials.soak.client import trusting
+from tests.support.traffic.calls import Call
+from tests.support.traffic.client import trusting
+from tests.support.traffic.users import Traffic
 from tests.trials.soak.provider import Provider
 from tests.trials.soak.report import as_json, percentile, table
-from tests.trials.soak.traffic import Traffic
 from tests.trials.soak.verdict import Promise, Result, promises
-from tests.trials.soak.watch import Watched
 
 _FLOOR = ROOT / "tests" / "trials" / "bench" / "scripts" / "passthrough.py"
 _FIRST_SECONDS = 3.0

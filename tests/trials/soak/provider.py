@@ -11,9 +11,9 @@ from typing import Self
 
 import trustme
 
-from tests.support.scenario import End, Framing, Scenario
-from tests.trials.soak.calls import HOSTS, Call
-from tests.trials.soak.sessions import serve
+from tests.support.provider.scenario import End, Framing, Scenario
+from tests.support.traffic.calls import HOSTS, Call
+from tests.support.traffic.websocket import serve
 
 NUMBER = "x-soak-number"
 _LONGEST_LINE = 1 << 16

@@ -4,8 +4,8 @@ import statistics
 from dataclasses import asdict
 from typing import Any
 
+from tests.support.process_watch import slope
 from tests.trials.soak.verdict import WARM, Promise, Result
-from tests.trials.soak.watch import slope
 
 
 def percentile(values: list[float], share: float) -> float:

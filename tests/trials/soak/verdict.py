@@ -6,9 +6,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.trials.soak.calls import Outcome
-from tests.trials.soak.traffic import Traffic
-from tests.trials.soak.watch import Watched, slope
+from tests.support.process_watch import Watched, slope
+from tests.support.traffic.calls import Outcome
+from tests.support.traffic.users import Traffic
 
 WARM = 0.3  # of the calls pass before the growth counts
 _MOST_SLOPE = 0.5  # MB in 1,000 calls more than the no-op addon

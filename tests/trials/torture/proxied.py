@@ -14,9 +14,9 @@ from threading import Thread
 
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill
+from tests.support.provider.scenario import Framing, Request, Scenario, Step
+from tests.support.provider.server import Upstream
 from tests.support.proxy import Proxy
-from tests.support.scenario import Framing, Request, Scenario, Step
-from tests.support.upstream import Upstream
 from tests.trials.torture.case import Outcome, Stage, expect
 from tests.trials.torture.disks import memory_disk
 from tests.trials.torture.faults import MOVES, full_disk, write_lock

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, Undecodable, decoder_for
 from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
-from tests.support.wire import CODINGS, cut_anyhow, cut_at, encoded
+from tests.support.exchanges import CODINGS, cut_anyhow, cut_at, encoded
 
 _USAGE = b'{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}'
 _REMOVED = b'data: {"id":"c","object":"chat.completion.chunk","choices":[],"usage":%b}\n\n' % _USAGE

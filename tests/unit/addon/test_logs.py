@@ -16,7 +16,7 @@ from llm_metrics_proxy.addon.starting import json_lines
 from llm_metrics_proxy.addon.starting.complaints import Complaints
 from llm_metrics_proxy.recorder.reporting import Reporter, say
 from tests.end_to_end.test_start import MITMDUMP
-from tests.support import openai_answers
+from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, Proxy, clean_environment
 from tests.support.rig import PATIENCE, Rig, eventually, question, started
 

@@ -19,8 +19,19 @@ from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import identity, watermarks
 from llm_metrics_proxy.recorder.store.background import open_background
-from tests.support.exports import ROWS, MakeEvent, add, ask, execute, fill, following, hurry, recording, stored
-from tests.support.shelf import Shelf
+from tests.support.exporting.following import (
+    ROWS,
+    MakeEvent,
+    add,
+    ask,
+    execute,
+    fill,
+    following,
+    hurry,
+    recording,
+    stored,
+)
+from tests.support.exporting.shelf import Shelf
 
 
 @pytest.fixture

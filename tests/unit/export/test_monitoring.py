@@ -20,8 +20,8 @@ from deploy.monitoring import dashboard, queries, rules
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.end_to_end.test_start import free_port
-from tests.support.calls import any_calls, call, write
-from tests.support.prometheus_rig import PROMETHEUS, PROMTOOL, Serving, needs_prometheus, serving
+from tests.support.exporting.metrics_server import PROMETHEUS, PROMTOOL, Serving, needs_prometheus, serving
+from tests.support.recent_calls import any_calls, call, write
 from tests.unit.export.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
 from tests.unit.writing.test_worker import wait_until
 

@@ -17,8 +17,8 @@ from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, t
 from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, outbox
 from llm_metrics_proxy.recorder.export.otlp import Otlp, names
 from llm_metrics_proxy.recorder.store.database import open_writer
-from tests.support import otlp_receiver
-from tests.support.otlp_receiver import METRICS, TRACES, Receiver, attributes
+from tests.support.exporting import otlp_receiver
+from tests.support.exporting.otlp_receiver import METRICS, TRACES, Receiver, attributes
 
 type MakeEvent = Callable[..., CompletionRequest]
 

@@ -21,10 +21,10 @@ from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
 from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, Unavailable, outbox
 from llm_metrics_proxy.recorder.export.otlp import Otlp, endpoint, sender
-from tests.support import otlp_receiver
-from tests.support.otlp_receiver import CODE, METRICS, TRACES, Answer, Receiver, Refusal
-from tests.support.scenario import Scenario
-from tests.support.upstream import Upstream
+from tests.support.exporting import otlp_receiver
+from tests.support.exporting.otlp_receiver import CODE, METRICS, TRACES, Answer, Receiver, Refusal
+from tests.support.provider.scenario import Scenario
+from tests.support.provider.server import Upstream
 
 HERE = Position(0, 0)
 SECRET = "s3cret"

@@ -19,10 +19,10 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, Unavailable
 from llm_metrics_proxy.recorder.export.outbox import COLUMN, COLUMNS
 from llm_metrics_proxy.recorder.export.postgres import Postgres, schema
+from tests.support.exporting.postgres_server import PASSWORD, Server, binaries
 from tests.trials.bench.calls import calls
-from tests.trials.fleet.server import PASSWORD, Server, binaries
 
-pytest_plugins = ["tests.support.postgres_server"]
+pytest_plugins = ["tests.support.exporting.postgres_fixtures"]
 pytestmark = [
     pytest.mark.skipif(
         binaries() is None and not os.environ.get("CI"), reason="needs PostgreSQL: apt install postgresql"

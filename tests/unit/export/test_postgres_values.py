@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.export import Batch, Destination, Position, outbox
 from llm_metrics_proxy.recorder.export.postgres import Postgres, dsn
-from tests.trials.fleet.server import Server, binaries
+from tests.support.exporting.postgres_server import Server, binaries
 
-pytest_plugins = ["tests.support.postgres_server"]
+pytest_plugins = ["tests.support.exporting.postgres_fixtures"]
 needs_server = pytest.mark.skipif(
     binaries() is None and not os.environ.get("CI"), reason="needs PostgreSQL: apt install postgresql"
 )

@@ -26,10 +26,10 @@ from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.counters import Gap
 from llm_metrics_proxy.recorder.store.ledger import Ledger
 from llm_metrics_proxy.recorder.store.timestamps import bound
-from tests.support.calls import call
-from tests.trials.fleet.server import Server, binaries
+from tests.support.exporting.postgres_server import Server, binaries
+from tests.support.recent_calls import call
 
-pytest_plugins = ["tests.support.postgres_server"]
+pytest_plugins = ["tests.support.exporting.postgres_fixtures"]
 pytestmark = [
     pytest.mark.skipif(
         binaries() is None and not os.environ.get("CI"), reason="needs PostgreSQL: apt install postgresql"

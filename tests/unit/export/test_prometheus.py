@@ -24,8 +24,8 @@ from llm_metrics_proxy.recorder.export.prometheus import counting, facts, keeper
 from llm_metrics_proxy.recorder.export.prometheus.server import MOST_CLIENTS
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.reader import reader
-from tests.support.calls import any_calls, write
-from tests.support.prometheus_rig import PROMTOOL, Figures, needs_prometheus, parsed, serving
+from tests.support.exporting.metrics_server import PROMTOOL, Figures, needs_prometheus, parsed, serving
+from tests.support.recent_calls import any_calls, write
 from tests.unit.export.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
 from tests.unit.writing.test_worker import wait_until
 

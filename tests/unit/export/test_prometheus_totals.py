@@ -31,7 +31,7 @@ from llm_metrics_proxy.recorder.store import cursors, presence, watermarks
 from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.reader import reader
 from llm_metrics_proxy.recorder.upkeep import prune
-from tests.support.calls import any_calls, call, write
+from tests.support.recent_calls import any_calls, call, write
 
 DAY = timedelta(days=1)
 HOSTILE = ["\x00", "a\x00b", '"}\n# TYPE x', "\\", "\ud7ff\x1b]0;x\x07", "\u202e", "m" * 3_000_000, "  ", "{}", ""]

@@ -10,8 +10,8 @@ from llm_metrics_proxy.addon.framing import abridging
 from llm_metrics_proxy.addon.framing.abridging import LONG_BODY, LONGEST_STRING, Abridged, Strings
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.privacy.quotation import QUOTABLE, quotable
+from tests.support.exchanges import begun, cut_anyhow, cut_at, route_of
 from tests.support.fixture import FIXTURES, Message
-from tests.support.wire import begun, cut_anyhow, cut_at, route_of
 
 _REQUESTS = sorted(path.parent.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*/request.http"))
 _READ = 65_536  # bytes: how mitmproxy hands on a large body

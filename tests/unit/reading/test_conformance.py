@@ -19,8 +19,8 @@ import pytest
 from llm_metrics_proxy.addon import providers
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.recorder.events import CompletionRequest
+from tests.support.exchanges import CODINGS, MS, begun, cut_anyhow, encoded, events_of, route_of
 from tests.support.fixture import FIXTURES, Message
-from tests.support.wire import CODINGS, MS, begun, cut_anyhow, encoded, events_of, route_of
 
 _CASES = sorted(path.parent.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*/expected.json"))
 _JSON_COLUMNS = ("usage", "server_timing")

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, Decoder, TooLarge, Undecodable, decoder_for
-from tests.support.wire import CODINGS, cut_at, encoded
+from tests.support.exchanges import CODINGS, cut_at, encoded
 
 _MIB = 1024 * 1024
 _HEADERS = sorted({header for header, _ in CODINGS.values()})

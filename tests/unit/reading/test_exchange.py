@@ -14,7 +14,7 @@ from llm_metrics_proxy.addon.reading import Reading
 from llm_metrics_proxy.addon.starting.complaints import Complaints
 from llm_metrics_proxy.addon.taps import observing
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from tests.support.wire import CODINGS, MS, begun, cut_at, encoded, exchange, sse
+from tests.support.exchanges import CODINGS, MS, begun, cut_at, encoded, exchange, sse
 
 _ANTHROPIC = ("api.anthropic.com", "/v1/messages")
 _STREAM = {"content-type": "text/event-stream"}

@@ -14,7 +14,7 @@ from llm_metrics_proxy.addon.framing.aws_framing import EventStream
 from llm_metrics_proxy.addon.framing.body import Body
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable
 from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole
-from tests.support.wire import cut_at
+from tests.support.exchanges import cut_at
 
 _CUTS = st.lists(st.integers(min_value=0), max_size=12)
 _SSE_WORDS = (

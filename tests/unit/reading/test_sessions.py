@@ -19,7 +19,7 @@ from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
 from llm_metrics_proxy.addon.websocket_protocols.session import Session
 from llm_metrics_proxy.recorder.events import CompletionRequest, timestamp_of
-from tests.support.wire import MS
+from tests.support.exchanges import MS
 
 FIXTURES = Path(__file__).parents[2] / "fixtures_ws"
 CASES = sorted(path.relative_to(FIXTURES).with_suffix("").as_posix() for path in FIXTURES.glob("*/*.json"))

@@ -22,7 +22,7 @@ from llm_metrics_proxy.recorder.report.charts import Bar, Frame, Point
 from llm_metrics_proxy.recorder.report.content import Content
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.reader import reader
-from tests.support.calls import HARMLESS, HOSTILE, any_calls, call, write
+from tests.support.recent_calls import HARMLESS, HOSTILE, any_calls, call, write
 from tests.unit.reports.test_top import figures_of
 
 SQLITE_UTILS = str(Path(sys.executable).with_name("sqlite-utils"))

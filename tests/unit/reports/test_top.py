@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.reader import reader
 from llm_metrics_proxy.recorder.top import table
-from tests.support.calls import HARMLESS, HOSTILE, any_calls, call, write
+from tests.support.recent_calls import HARMLESS, HOSTILE, any_calls, call, write
 
 SQLITE_UTILS = str(Path(sys.executable).with_name("sqlite-utils"))
 MINUTE = timedelta(minutes=1)

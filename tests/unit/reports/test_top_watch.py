@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.recorder.recorder import Recorder
-from tests.support.calls import HARMLESS, HOSTILE, call, write
+from tests.support.recent_calls import HARMLESS, HOSTILE, call, write
 from tests.support.terminal import Terminal
 
 SQLITE_UTILS = str(Path(sys.executable).with_name("sqlite-utils"))

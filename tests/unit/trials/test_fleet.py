@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from tests.support.exporting.postgres_server import binaries
 from tests.support.proxy import ROOT
-from tests.trials.fleet.server import binaries
 from tests.trials.fleet.verdict import compared
 
 pytestmark = pytest.mark.skipif(

@@ -14,14 +14,14 @@ import pytest
 
 from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.conftest import MakeEvent
+from tests.support.process_watch import Sample
 from tests.support.proxy import ROOT
+from tests.support.traffic.client import trusting
 from tests.trials.hostile import plants
 from tests.trials.hostile.exchange import Ends
 from tests.trials.hostile.kinds import KINDS, drawn
 from tests.trials.hostile.traffic import Traffic
 from tests.trials.hostile.verdict import promises, secrets
-from tests.trials.soak.client import trusting
-from tests.trials.soak.watch import Sample
 
 STEADY = [Sample(calls, 100.0, 10, 3) for calls in range(0, 20_000, 100)]
 

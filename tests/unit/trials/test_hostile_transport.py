@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.ends.connection import End
+from tests.support.ends.two_proxies import Side, started
+from tests.support.process_watch import Watched
 from tests.support.rig import AT_ONCE, CHAT, OPENAI, PATIENCE, eventually, question
-from tests.support.side_by_side import Side, started
-from tests.support.wire_ends import End
 from tests.trials.hostile.codings import bomb
-from tests.trials.soak.watch import Watched
 
 HEAD_END = b"\r\n\r\n"
 GIGABYTE = 1 << 30

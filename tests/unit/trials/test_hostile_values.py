@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.recorder.printable import printable
+from tests.support.exchanges import CODINGS, encoded
+from tests.support.provider.scenario import Framing, Scenario, Step
 from tests.support.proxy import ROOT
 from tests.support.rig import JSON, Headers, Rig, Row, at_once, eventually, question
-from tests.support.scenario import Framing, Scenario, Step
-from tests.support.wire import CODINGS, encoded
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 HUGE = 2 * 1024 * 1024

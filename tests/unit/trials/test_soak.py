@@ -10,11 +10,11 @@ import pytest
 
 from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.conftest import MakeEvent
+from tests.support.process_watch import Sample, Watched, slope
 from tests.support.proxy import ROOT
-from tests.trials.soak.client import trusting
-from tests.trials.soak.traffic import Traffic
+from tests.support.traffic.client import trusting
+from tests.support.traffic.users import Traffic
 from tests.trials.soak.verdict import Result, promises
-from tests.trials.soak.watch import Sample, Watched, slope
 
 GOOD = (1, 200, None, 19)
 

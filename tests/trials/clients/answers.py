@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import unquote
 
+from tests.support.exchanges import events_of
 from tests.support.fixture import FIXTURES, Message
+from tests.support.provider.scenario import Framing, Request, Scenario, Step
 from tests.support.rig import at_once
-from tests.support.scenario import Framing, Request, Scenario, Step
-from tests.support.wire import events_of
 from tests.trials.clients.client import Call
 
 _GAP_MS = 100  # between two events: longer than a busy machine delays one

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.trials.fleet.server import Server
+from tests.support.exporting.postgres_server import Server
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,7 @@ class Upstream:
     def __init__(self, folder: Path) -> None:
         self.ca = folder / "upstream-ca.pem"
         self.ports = Ports(0, 0)
-        self._command = [sys.executable, "-m", "tests.trials.bench.upstream", str(self.ca)]
+        self._command = [sys.executable, "-m", "tests.trials.bench.provider", str(self.ca)]
         self._environment = clean_environment(folder)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -131,6 +131,6 @@ async def _serve(ca: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m tests.trials.bench.upstream")
+    parser = argparse.ArgumentParser(prog="python -m tests.trials.bench.provider")
     parser.add_argument("ca", type=Path, help="where to write the certificate of its authority")
     asyncio.run(_serve(parser.parse_args().ca))

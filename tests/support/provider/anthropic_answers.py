@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from tests.support.scenario import Scenario, Step
+from tests.support.provider.scenario import Scenario, Step
 
 
 def reasoning(model: str, *, start_ms: float, thinking_ms: float, text_ms: float, gap_ms: float) -> Scenario:

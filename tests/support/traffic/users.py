@@ -6,8 +6,8 @@ import ssl
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
-from tests.trials.soak.calls import Call, Outcome, drawn
-from tests.trials.soak.client import Connection, WrongAnswerError
+from tests.support.traffic.calls import Call, Outcome, drawn
+from tests.support.traffic.client import Connection, WrongAnswerError
 
 USERS = 8
 _KEPT = 0.75  # of the calls go over a connection that is there already, if there is one

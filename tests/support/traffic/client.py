@@ -8,10 +8,10 @@ from typing import Self
 
 from wsproto.events import Request
 
-from tests.support.scenario import End
-from tests.trials.soak.calls import Call
+from tests.support.provider.scenario import End
+from tests.support.traffic.calls import Call
+from tests.support.traffic.websocket import ask
 from tests.trials.soak.provider import NUMBER
-from tests.trials.soak.sessions import ask
 
 _PATIENCE = 30.0
 _LIMIT = 1 << 16

@@ -18,7 +18,7 @@ from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence
 from llm_metrics_proxy.recorder.store.database import open_writer
-from tests.support.shelf import Shelf
+from tests.support.exporting.shelf import Shelf
 
 type MakeEvent = Callable[..., CompletionRequest]
 

@@ -14,8 +14,8 @@ from typing import Final
 import brotli
 import zstandard
 
-from tests.support import anthropic_answers, openai_answers
-from tests.support.scenario import End, Framing, Scenario, Step
+from tests.support.provider import anthropic_answers, openai_answers
+from tests.support.provider.scenario import End, Framing, Scenario, Step
 
 OPENAI: Final = "api.openai.com"
 ANTHROPIC: Final = "api.anthropic.com"

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self, cast, override
 
 from tests.support.certificates import Authority
-from tests.support.scenario import End, Framing, Request, Scenario, Served
+from tests.support.provider.scenario import End, Framing, Request, Scenario, Served
 
 TLS_HANDSHAKE = b"\x16"  # the first byte of a TLS connection
 

@@ -14,7 +14,7 @@ from typing import Self
 
 import psycopg
 
-PASSWORD = "geheim-7"  # noqa: S105 - of a server that is gone with the run
+PASSWORD = "geheim-7"
 _OWN = Path("/usr/lib/postgresql")  # where Debian has them, by version
 _STARTS_WITHIN = 30.0
 _QUICK = {"fsync": "off", "full_page_writes": "off"}

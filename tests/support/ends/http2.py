@@ -8,7 +8,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.settings import SettingCodes
 
-from tests.support.wire_ends import End
+from tests.support.ends.connection import End
 
 type Fields = list[tuple[bytes, bytes]]
 _WINDOW = (1 << 31) - 1

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support.ends.connection import HTTP1, End, Provider, connect
 from tests.support.proxy import ADDON, ROOT, Proxy
 from tests.support.rig import ANTHROPIC, OPENAI, PATIENCE
-from tests.support.wire_ends import HTTP1, End, Provider, connect
 
 FLOOR = ROOT / "tests" / "trials" / "bench" / "scripts" / "passthrough.py"
 NOBODY = "files.example.org"

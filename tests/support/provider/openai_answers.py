@@ -2,7 +2,7 @@
 
 import json
 
-from tests.support.scenario import Framing, Scenario, Step
+from tests.support.provider.scenario import Framing, Scenario, Step
 
 PIECES = ("Tokens", " arrive", " one", " after", " the", " other", ".")
 JSON = (("content-type", "application/json"), ("x-request-id", "req_demo"))

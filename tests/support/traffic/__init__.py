@@ -1,0 +1,1 @@
+"""Mixed calls of many users at once, for trials that run for a while."""
