@@ -25,8 +25,8 @@ from llm_metrics_proxy.addon.include_usage import filter_for, is_asked, with_usa
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.outcomes import Cause, cause_of, unreachable
 from llm_metrics_proxy.addon.providers import match
+from llm_metrics_proxy.addon.providers.format import Route
 from llm_metrics_proxy.addon.providers.hosts import provider_of
-from llm_metrics_proxy.addon.providers.route import Route
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.starting import start
 from llm_metrics_proxy.addon.starting.complaints import Complaints

@@ -14,7 +14,7 @@ import msgspec
 
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, Undecodable, Unreadable, decoder_for
 from llm_metrics_proxy.addon.providers import openai_chat
-from llm_metrics_proxy.addon.providers.route import Route
+from llm_metrics_proxy.addon.providers.format import Route
 
 _ASKED = (openai_chat.CHAT, openai_chat.COMPLETIONS)
 # These report it unasked: asking would change nothing, and taking the chunk out again would. Mistral refuses the field.

@@ -11,8 +11,7 @@ from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, reque
 from llm_metrics_proxy.addon.privacy.masking import MASK, masked
 from llm_metrics_proxy.addon.privacy.quotation import without_quotations
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
-from llm_metrics_proxy.addon.providers.format import Answer, Request
-from llm_metrics_proxy.addon.providers.route import Route
+from llm_metrics_proxy.addon.providers.format import Answer, Request, Route
 from llm_metrics_proxy.addon.providers.usage import Usage, cost_in
 from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.addon.timing import Timing
@@ -92,7 +91,8 @@ class Row:
     def make(self, call: Ending, at: int) -> CompletionRequest:
         """Make the row of a call that ended `at`."""
         opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
-        tokens = route.usage_reader.tokens(answer.usage)
+        consumed = route.usage_reader.read(answer.usage)
+        tokens = consumed.tokens
         cost = cost_in(answer.usage)
         wall = opening.wall + call.timing.start - opening.at
         columns: Columns = {

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.events import Event
-from llm_metrics_proxy.recorder.prices.price_place import place
+from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import presence
@@ -89,10 +89,7 @@ class Recorder:
         """
         backup_interval = _duration("metrics_backup_interval", self._backup_interval)
         retention = _duration("metrics_retention", self._retention)
-        if place(self._prices, self._path) is not None:
-            from llm_metrics_proxy.recorder.prices import price_file  # noqa: PLC0415 - 0.7 MB that most proxies do not need
-
-            price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
+        price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
         try:
             self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
         except RecorderError as error:

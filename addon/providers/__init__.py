@@ -1,4 +1,4 @@
-"""The registry of wire formats, and `match`: which one a request speaks.
+"""The registry of wire formats: `match` tells which one a request speaks, `read_usage` what a stored usage means.
 
 A new provider is one file here, one line in `_FORMATS`, and one folder of fixtures; a new host of a known format is
 one line in `hosts.py`.
@@ -23,9 +23,9 @@ from llm_metrics_proxy.addon.providers import (
     rerank,
     voyage,
 )
-from llm_metrics_proxy.addon.providers.format import WireFormat
+from llm_metrics_proxy.addon.providers.format import LONGEST_PATH, Route, WireFormat, normalised
 from llm_metrics_proxy.addon.providers.hosts import name_of, provider_of
-from llm_metrics_proxy.addon.providers.route import LONGEST_PATH, Route, normalised
+from llm_metrics_proxy.addon.providers.usage import Consumed, Usage
 from llm_metrics_proxy.addon.providers.values import text
 
 # The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
@@ -40,6 +40,8 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/api/chat$", ollama.CHAT, None),
     (r"/api/generate$", ollama.GENERATE, None),
     (r"/api/(?:embed|embeddings)$", ollama.EMBED, None),
+    (r"/openai/chat/completions$", openai_chat.GOOGLE_CHAT, "gcp.gemini"),
+    (r"/endpoints/openapi/chat/completions$", openai_chat.GOOGLE_CHAT, "gcp.vertex_ai"),
     (_DEPLOYMENT + r"/chat/completions$", openai_chat.CHAT, None),
     (r"/agents/completions$", openai_chat.CHAT, "mistral_ai"),
     (r"/v1/chat$", openai_chat.CHAT, None),
@@ -70,6 +72,8 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/multimodalembeddings$", voyage.MULTIMODAL, None),
 )
 
+_READERS = tuple(dict.fromkeys(wire_format.usage_keys for _, wire_format, only in _FORMATS if only is None))
+
 _LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded
 
 _COMPILED = tuple((re.compile(pattern), wire_format, provider) for pattern, wire_format, provider in _FORMATS)
@@ -84,6 +88,18 @@ def match(host: str, port: int, path: str, *, named: bool = False) -> Route[Wire
         return None
     look_up = _match if len(path) <= _LONGEST_REMEMBERED else _match.__wrapped__
     return look_up(host, port, normalised(path), named)
+
+
+def read_usage(usage: Usage, host: str, path: str) -> Consumed:
+    """Read a stored usage as it was read when it was recorded, by the format that is spoken at an address.
+
+    `host` is with port, `path` without query. Where no format is, or it finds nothing, that which finds most reads it.
+    """
+    name, _, port = host.rpartition(":")
+    route = match(name or host, int(port) if port.isdecimal() else 0, path, named=True)
+    if route is not None and (consumed := route.usage_reader.read(usage)).counted:
+        return consumed
+    return max((reader.read(usage) for reader in _READERS), key=lambda consumed: len(consumed.counted))
 
 
 @lru_cache(maxsize=1024)  # clients ask the same few addresses all day

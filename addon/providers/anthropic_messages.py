@@ -11,7 +11,17 @@ import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_READ,
+    CACHE_WRITE,
+    CACHE_WRITE_1H,
+    CACHE_WRITE_5M,
+    INPUT,
+    OUTPUT,
+    REASONING,
+    WEB_SEARCHES,
+)
+from llm_metrics_proxy.addon.providers.usage import Apart, UsageKeys
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -62,11 +72,18 @@ class AnthropicMessages(WireFormat):
 
     has_end = True
     usage_keys = UsageKeys(
-        prompt=(("input_tokens",), ("cache_read_input_tokens",), ("cache_creation_input_tokens",)),
-        completion=(("output_tokens",),),
-        cached=(("cache_read_input_tokens",),),
-        cache_write=(("cache_creation_input_tokens",),),
-        reasoning=(("output_tokens_details", "thinking_tokens"),),
+        {
+            "input_tokens": INPUT,
+            "cache_read_input_tokens": Apart(CACHE_READ, INPUT),
+            "cache_creation_input_tokens": Apart(CACHE_WRITE, INPUT),
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": CACHE_WRITE_5M,
+                "ephemeral_1h_input_tokens": CACHE_WRITE_1H,
+            },
+            "output_tokens": OUTPUT,
+            "output_tokens_details": {"thinking_tokens": REASONING},
+            "server_tool_use": {"web_search_requests": WEB_SEARCHES},
+        }
     )
 
     def request(self, body: bytes) -> Request:

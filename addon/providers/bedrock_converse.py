@@ -13,7 +13,16 @@ from llm_metrics_proxy.addon.framing.aws_framing import EXCEPTION
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_READ,
+    CACHE_WRITE,
+    CACHE_WRITE_1H,
+    CACHE_WRITE_5M,
+    INPUT,
+    OUTPUT,
+    TOTAL,
+)
+from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Listed, UsageKeys
 
 
 class _Config(msgspec.Struct, rename="camel", gc=False):
@@ -46,11 +55,16 @@ class BedrockConverse(WireFormat):
 
     has_end = True
     usage_keys = UsageKeys(
-        prompt=(("inputTokens",), ("cacheReadInputTokens",), ("cacheWriteInputTokens",)),
-        completion=(("outputTokens",),),
-        total=(("totalTokens",),),
-        cached=(("cacheReadInputTokens",),),
-        cache_write=(("cacheWriteInputTokens",),),
+        {
+            "inputTokens": INPUT,
+            "cacheReadInputTokens": Apart(CACHE_READ, INPUT),
+            "cacheWriteInputTokens": Apart(CACHE_WRITE, INPUT),
+            "cacheReadInputTokenCount": Instead(Apart(CACHE_READ, INPUT)),  # Nova by InvokeModel
+            "cacheWriteInputTokenCount": Instead(Apart(CACHE_WRITE, INPUT)),
+            "cacheDetails": Listed("ttl", "inputTokens", {"5m": CACHE_WRITE_5M, "1h": CACHE_WRITE_1H}),
+            "outputTokens": OUTPUT,
+            "totalTokens": TOTAL,
+        }
     )
 
     def __init__(self, *, stream: bool) -> None:

@@ -14,10 +14,11 @@ import msgspec
 
 from llm_metrics_proxy.addon.framing.aws_framing import EXCEPTION
 from llm_metrics_proxy.addon.providers.anthropic_messages import MESSAGES
-from llm_metrics_proxy.addon.providers.bedrock_converse import exception, output_of
+from llm_metrics_proxy.addon.providers.bedrock_converse import CONVERSE, exception, output_of
 from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, CACHE_WRITE, INPUT, OUTPUT, TOTAL
+from llm_metrics_proxy.addon.providers.usage import Apart, FirstOf, UsageKeys
 
 
 class _Config(msgspec.Struct, gc=False):
@@ -82,23 +83,19 @@ class BedrockInvoke(WireFormat):
 
     has_end = True
     usage_keys = FirstOf(
-        (
-            MESSAGES.usage_keys,
-            UsageKeys(
-                prompt=(("inputTokens",), ("cacheReadInputTokenCount",), ("cacheWriteInputTokenCount",)),
-                completion=(("outputTokens",),),
-                total=(("totalTokens",),),
-                cached=(("cacheReadInputTokenCount",),),
-                cache_write=(("cacheWriteInputTokenCount",),),
-            ),
-            UsageKeys(prompt=(("prompt_tokens",),), completion=(("completion_tokens",),), total=(("total_tokens",),)),
-            UsageKeys(prompt=(("prompt_token_count",),), completion=(("generation_token_count",),)),
-            UsageKeys(
-                prompt=(("inputTokenCount",), ("cacheReadInputTokenCount",), ("cacheWriteInputTokenCount",)),
-                completion=(("outputTokenCount",),),
-            ),
-            UsageKeys(prompt=(("inputTextTokenCount",),), completion=(("totalOutputTextTokenCount",),)),
-        )
+        MESSAGES.usage_keys,
+        CONVERSE.usage_keys,  # Nova's words
+        UsageKeys({"prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": TOTAL}),
+        UsageKeys({"prompt_token_count": INPUT, "generation_token_count": OUTPUT}),  # Llama
+        UsageKeys(  # Bedrock's own, of the last chunk
+            {
+                "inputTokenCount": INPUT,
+                "cacheReadInputTokenCount": Apart(CACHE_READ, INPUT),
+                "cacheWriteInputTokenCount": Apart(CACHE_WRITE, INPUT),
+                "outputTokenCount": OUTPUT,
+            }
+        ),
+        UsageKeys({"inputTextTokenCount": INPUT, "totalOutputTextTokenCount": OUTPUT}),  # Titan
     )
 
     def __init__(self, *, stream: bool) -> None:

@@ -14,7 +14,8 @@ import msgspec
 from llm_metrics_proxy.addon.framing.json_framing import Lines
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, INPUT, INPUT_IMAGE, OUTPUT
+from llm_metrics_proxy.addon.providers.usage import UsageKeys
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -66,15 +67,9 @@ class Cohere(WireFormat):
 
     has_end = True
     json_stream = Lines
-    usage_keys = FirstOf(
-        (
-            UsageKeys(
-                prompt=(("tokens", "input_tokens"),),
-                completion=(("tokens", "output_tokens"),),
-                cached=(("cached_tokens",),),
-            ),
-            UsageKeys(prompt=(("billed_units", "input_tokens"),), completion=(("billed_units", "output_tokens"),)),
-        )
+    usage_keys = UsageKeys(
+        {"billed_units": {"input_tokens": INPUT, "image_tokens": INPUT_IMAGE, "output_tokens": OUTPUT}},
+        seen=UsageKeys({"tokens": {"input_tokens": INPUT, "output_tokens": OUTPUT}, "cached_tokens": CACHE_READ}),
     )
 
     def __init__(self, operation: str) -> None:

@@ -7,6 +7,7 @@ Gemini's command line calls /v1internal:generateContent and wraps both sides: {"
 POST .../models/MODEL:embedContent and :batchEmbedContents. https://ai.google.dev/api/embeddings
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +15,31 @@ import msgspec
 from llm_metrics_proxy.addon.framing.json_framing import ArrayItems
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_READ,
+    CACHE_READ_AUDIO,
+    CACHE_READ_IMAGE,
+    CACHE_READ_TEXT,
+    CACHE_READ_VIDEO,
+    INPUT,
+    INPUT_AUDIO,
+    INPUT_AUDIO_TOOL,
+    INPUT_IMAGE,
+    INPUT_IMAGE_TOOL,
+    INPUT_TEXT,
+    INPUT_TEXT_TOOL,
+    INPUT_TOOL,
+    INPUT_VIDEO,
+    INPUT_VIDEO_TOOL,
+    OUTPUT,
+    OUTPUT_AUDIO,
+    OUTPUT_IMAGE,
+    OUTPUT_TEXT,
+    OUTPUT_VIDEO,
+    REASONING,
+    TOTAL,
+)
+from llm_metrics_proxy.addon.providers.usage import Apart, Entry, Listed, UsageKeys
 
 
 class GenerationConfig(msgspec.Struct, gc=False):
@@ -62,6 +87,27 @@ class _Item(msgspec.Struct, rename="camel", gc=False):
     response: "_Item | None" = None
 
 
+INPUT_MODALITIES = {"TEXT": INPUT_TEXT, "AUDIO": INPUT_AUDIO, "IMAGE": INPUT_IMAGE, "VIDEO": INPUT_VIDEO}
+TOOL_MODALITIES = {
+    "TEXT": (INPUT_TEXT, INPUT_TEXT_TOOL),
+    "AUDIO": (INPUT_AUDIO, INPUT_AUDIO_TOOL),
+    "IMAGE": (INPUT_IMAGE, INPUT_IMAGE_TOOL),
+    "VIDEO": (INPUT_VIDEO, INPUT_VIDEO_TOOL),
+}
+CACHED_MODALITIES = {
+    "TEXT": CACHE_READ_TEXT,
+    "AUDIO": CACHE_READ_AUDIO,
+    "IMAGE": CACHE_READ_IMAGE,
+    "VIDEO": CACHE_READ_VIDEO,
+}
+OUTPUT_MODALITIES = {"TEXT": OUTPUT_TEXT, "AUDIO": OUTPUT_AUDIO, "IMAGE": OUTPUT_IMAGE, "VIDEO": OUTPUT_VIDEO}
+
+
+def by_modality(counts: Mapping[str, Entry]) -> Listed:
+    """Return what a list of counts by modality counts; pages of documents are images."""
+    return Listed("modality", "tokenCount", {**counts, "DOCUMENT": counts["IMAGE"]})
+
+
 _REQUEST = msgspec.json.Decoder(_Request)
 _ITEM = msgspec.json.Decoder(_Item)
 _EMBEDDING = msgspec.json.Decoder(_Item)
@@ -72,11 +118,21 @@ class Gemini(WireFormat):
 
     operation = "generate_content"
     usage_keys = UsageKeys(
-        prompt=(("promptTokenCount",), ("toolUsePromptTokenCount",)),
-        completion=(("candidatesTokenCount",), ("thoughtsTokenCount",)),
-        total=(("totalTokenCount",),),
-        cached=(("cachedContentTokenCount",),),
-        reasoning=(("thoughtsTokenCount",),),
+        {
+            "promptTokenCount": INPUT,
+            "promptTokensDetails": by_modality(INPUT_MODALITIES),
+            "toolUsePromptTokenCount": Apart(INPUT_TOOL, INPUT),
+            "toolUsePromptTokensDetails": by_modality(TOOL_MODALITIES),
+            "cachedContentTokenCount": CACHE_READ,
+            "cacheTokensDetails": by_modality(CACHED_MODALITIES),
+            "candidatesTokenCount": OUTPUT,
+            "candidatesTokensDetails": by_modality(OUTPUT_MODALITIES),
+            "responseTokenCount": OUTPUT,  # the Live API's words, here and below
+            "responseTokensDetails": by_modality(OUTPUT_MODALITIES),
+            "thoughtsTokenCount": (REASONING, OUTPUT),
+            "totalTokenCount": TOTAL,
+        },
+        zeros=(OUTPUT,),
     )
     json_stream = ArrayItems
 
@@ -132,7 +188,7 @@ class GeminiEmbeddings(WireFormat):
     """embedContent and batchEmbedContents."""
 
     operation = "embeddings"
-    usage_keys = UsageKeys(prompt=(("promptTokenCount",),), completion=(), total=(("totalTokenCount",),))
+    usage_keys = UsageKeys({"promptTokenCount": INPUT, "totalTokenCount": TOTAL})
 
     def request(self, body: bytes) -> Request:
         """Read a request body, of which no column needs anything."""

@@ -4,6 +4,7 @@ POST .../interactions: `input` as a text or a list; an SSE stream of typed event
 https://ai.google.dev/api/interactions-api
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -11,7 +12,15 @@ import msgspec
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.providers.gemini import (
+    CACHED_MODALITIES,
+    INPUT_MODALITIES,
+    OUTPUT_MODALITIES,
+    TOOL_MODALITIES,
+    by_modality,
+)
+from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, INPUT, INPUT_TOOL, OUTPUT, REASONING, TOTAL
+from llm_metrics_proxy.addon.providers.usage import Apart, Entry, Listed, UsageKeys
 
 
 class _Config(msgspec.Struct, gc=False):
@@ -51,6 +60,11 @@ class _Event(msgspec.Struct, gc=False):
     error: Any = None
 
 
+def _by_modality(counts: Mapping[str, Entry]) -> Listed:
+    named = by_modality(counts).counts
+    return Listed("modality", "tokens", {modality.lower(): entry for modality, entry in named.items()})
+
+
 _REQUEST = msgspec.json.Decoder(_Request)
 _INTERACTION = msgspec.json.Decoder(_Interaction)
 _EVENT = msgspec.json.Decoder(_Event)
@@ -64,11 +78,18 @@ class GeminiInteractions(WireFormat):
 
     has_end = True
     usage_keys = UsageKeys(
-        prompt=(("total_input_tokens",), ("total_tool_use_tokens",)),
-        completion=(("total_output_tokens",), ("total_thought_tokens",)),
-        total=(("total_tokens",),),
-        cached=(("total_cached_tokens",),),
-        reasoning=(("total_thought_tokens",),),
+        {
+            "total_input_tokens": INPUT,
+            "input_tokens_by_modality": _by_modality(INPUT_MODALITIES),
+            "total_tool_use_tokens": Apart(INPUT_TOOL, INPUT),
+            "tool_use_tokens_by_modality": _by_modality(TOOL_MODALITIES),
+            "total_cached_tokens": CACHE_READ,
+            "cached_tokens_by_modality": _by_modality(CACHED_MODALITIES),
+            "total_output_tokens": OUTPUT,
+            "output_tokens_by_modality": _by_modality(OUTPUT_MODALITIES),
+            "total_thought_tokens": (REASONING, OUTPUT),
+            "total_tokens": TOTAL,
+        }
     )
 
     def request(self, body: bytes) -> Request:

@@ -12,6 +12,7 @@ import msgspec
 from llm_metrics_proxy.addon.framing.json_framing import Lines
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.quantities import INPUT, OUTPUT
 from llm_metrics_proxy.addon.providers.usage import UsageKeys
 
 
@@ -63,7 +64,7 @@ class Ollama(WireFormat):
 
     has_end = True
     json_stream = Lines
-    usage_keys = UsageKeys(prompt=(("prompt_eval_count",),), completion=(("eval_count",),))
+    usage_keys = UsageKeys({"prompt_eval_count": INPUT, "eval_count": OUTPUT})
 
     def __init__(self, operation: str) -> None:
         self.operation = operation

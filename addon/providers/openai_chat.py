@@ -12,7 +12,20 @@ import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import UsageKeys, timing_in
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_READ,
+    CACHE_WRITE,
+    CACHE_WRITE_5M,
+    CITATION,
+    INPUT,
+    INPUT_AUDIO,
+    OUTPUT,
+    OUTPUT_AUDIO,
+    REASONING,
+    TOTAL,
+    WEB_SEARCHES,
+)
+from llm_metrics_proxy.addon.providers.usage import Instead, Keys, Quantities, UsageKeys, timing_in
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -61,20 +74,70 @@ _CHUNK = msgspec.json.Decoder(_Chunk)
 _NONE, _ANSWER = Output.NONE, Output.ANSWER  # looking up a member of an enum takes longer than all else about it
 
 
+_USAGE: Keys = {
+    "prompt_tokens": INPUT,
+    "prompt_tokens_details": {
+        "cached_tokens": CACHE_READ,
+        "cache_write_tokens": CACHE_WRITE,
+        "cache_creation_tokens": Instead(CACHE_WRITE),  # LiteLLM
+        "cache_creation_input_tokens": Instead(CACHE_WRITE),  # Qwen, here and below
+        "cache_creation": {"ephemeral_5m_input_tokens": CACHE_WRITE_5M},
+        "audio_tokens": INPUT_AUDIO,
+    },
+    "completion_tokens": OUTPUT,
+    "completion_tokens_details": {"reasoning_tokens": REASONING, "audio_tokens": OUTPUT_AUDIO},
+    "total_tokens": TOTAL,
+    # Other servers' words for the same.
+    "prompt_token_details": {"cached_tokens": Instead(CACHE_READ)},  # Writer
+    "prompt_cache_hit_tokens": Instead(CACHE_READ),  # DeepSeek
+    "cached_tokens": Instead(CACHE_READ),  # Moonshot
+    "cached_prompt_text_tokens": Instead(CACHE_READ),  # xAI
+    "cache_read_input_tokens": Instead(CACHE_READ),  # LiteLLM, Databricks
+    "cache_creation_input_tokens": Instead(CACHE_WRITE),  # LiteLLM
+    "reasoning_tokens": Instead(REASONING),
+    "citation_tokens": CITATION,  # Perplexity, here and below
+    "num_search_queries": WEB_SEARCHES,
+}
+
+
+def _count_reasoning(counts: Quantities) -> None:
+    """Add reasoning to the output where a server counts it apart: xAI and Perplexity, with nothing that says so.
+
+    Then the total is more than its parts, or reasoning more than the output that it would be a part of. Perplexity
+    bills citations beside its output, too.
+    """
+    reasoning, citations = counts.get(REASONING), counts.get(CITATION)
+    if not (reasoning or citations) or OUTPUT not in counts:
+        return
+    output = counts[OUTPUT]
+    if reasoning and (citations is not None or reasoning > output or reasoning == _beside(counts)):
+        counts[OUTPUT] += reasoning
+    counts[OUTPUT] += citations or 0
+
+
+def _beside(counts: Quantities) -> int:
+    """Return how many tokens the total has beside input and output."""
+    beside: int = counts.get(TOTAL, 0) - counts.get(INPUT, 0) - counts.get(OUTPUT, 0)
+    return beside
+
+
+def _count_hidden_reasoning(counts: Quantities) -> None:
+    """Take for reasoning what only the total has: Google counts no thoughts when it speaks OpenAI's format."""
+    _count_reasoning(counts)
+    if INPUT in counts and OUTPUT in counts and (hidden := _beside(counts)) > 0:
+        counts[OUTPUT] += hidden
+        counts[REASONING] = counts.get(REASONING, 0) + hidden
+
+
 class OpenAIChat(WireFormat):
     """Chat completions or, with `prompt`, legacy completions."""
 
-    usage_keys = UsageKeys(
-        prompt=(("prompt_tokens",),),
-        completion=(("completion_tokens",),),
-        total=(("total_tokens",),),
-        cached=(("prompt_tokens_details", "cached_tokens"), ("prompt_cache_hit_tokens",)),
-        cache_write=(("prompt_tokens_details", "cache_write_tokens"),),
-        reasoning=(("completion_tokens_details", "reasoning_tokens"), ("reasoning_tokens",)),
-    )
+    usage_keys = UsageKeys(_USAGE, settle=_count_reasoning)
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, *, usage_keys: UsageKeys | None = None) -> None:
         self.operation = operation
+        if usage_keys is not None:
+            self.usage_keys = usage_keys
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
@@ -170,4 +233,5 @@ def _says(part: object) -> bool:
 
 
 CHAT = OpenAIChat("chat")
+GOOGLE_CHAT = OpenAIChat("chat", usage_keys=UsageKeys(_USAGE, settle=_count_hidden_reasoning))
 COMPLETIONS = OpenAIChat("text_completion")

@@ -10,7 +10,8 @@ import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import INPUT, TOTAL
+from llm_metrics_proxy.addon.providers.usage import Instead, UsageKeys
 from llm_metrics_proxy.addon.providers.values import has_value
 
 
@@ -33,12 +34,9 @@ class OpenAIEmbeddings(WireFormat):
     """Embeddings: no messages, no output tokens."""
 
     operation = "embeddings"
-    usage_keys = FirstOf(
-        (
-            UsageKeys(prompt=(("prompt_tokens",),), completion=(), total=(("total_tokens",),)),
-            UsageKeys(prompt=(("total_tokens",),), completion=(), total=(("total_tokens",),)),  # Voyage
-        )
-    )
+    usage_keys = UsageKeys(
+        {"prompt_tokens": INPUT, "total_tokens": (TOTAL, Instead(INPUT))}
+    )  # Voyage has a total alone
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""

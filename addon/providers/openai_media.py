@@ -5,14 +5,25 @@ are JSON, or forms where a file goes along; answers are JSON, audio, or SSE stre
 https://platform.openai.com/docs/api-reference/images-streaming, .../audio
 """
 
+import re
 from typing import Any
 
 import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.multipart import fields
-from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import (
+    AUDIO_SECONDS,
+    INPUT,
+    INPUT_AUDIO,
+    INPUT_IMAGE,
+    INPUT_TEXT,
+    OUTPUT,
+    OUTPUT_IMAGE,
+    OUTPUT_TEXT,
+    TOTAL,
+)
+from llm_metrics_proxy.addon.providers.usage import Instead, UsageKeys
 from llm_metrics_proxy.addon.providers.values import has_value
 
 
@@ -42,6 +53,9 @@ class _Said(msgspec.Struct, gc=False):
 _REQUEST = msgspec.json.Decoder(_Request)
 _SAID = msgspec.json.Decoder(_Said)
 
+_FIELD_NAME = re.compile(rb'\bname="([^"]*)"')
+_LONGEST_FIELD = 512
+
 # The end of an event's type tells what it is: `transcript.text.delta`, `image_generation.completed`, ...
 _FINAL = (".done", ".completed")
 _WITH_OUTPUT = (".delta", ".segment", ".partial_image", ".completed")
@@ -50,11 +64,19 @@ _WITH_OUTPUT = (".delta", ".segment", ".partial_image", ".completed")
 class OpenAIMedia(WireFormat):
     """Images (`image_generation`), `speech`, or `transcription`."""
 
-    usage_keys = FirstOf(
-        (
-            UsageKeys(prompt=(("input_tokens",),), completion=(("output_tokens",),), total=(("total_tokens",),)),
-            UsageKeys(prompt=(("prompt_tokens",),), completion=(("completion_tokens",),), total=(("total_tokens",),)),
-        )
+    usage_keys = UsageKeys(
+        {
+            "input_tokens": INPUT,
+            "input_tokens_details": {"text_tokens": INPUT_TEXT, "image_tokens": INPUT_IMAGE},
+            "input_token_details": {"text_tokens": INPUT_TEXT, "audio_tokens": INPUT_AUDIO},  # of transcriptions
+            "output_tokens": OUTPUT,
+            "output_tokens_details": {"text_tokens": OUTPUT_TEXT, "image_tokens": OUTPUT_IMAGE},
+            "total_tokens": TOTAL,
+            "seconds": AUDIO_SECONDS,  # of models whose transcriptions are paid by their length
+            # Mistral and other servers use the words of chat completions.
+            "prompt_tokens": Instead(INPUT),
+            "completion_tokens": Instead(OUTPUT),
+        }
     )
 
     def __init__(self, operation: str) -> None:
@@ -63,7 +85,7 @@ class OpenAIMedia(WireFormat):
     def request(self, body: bytes) -> Request:
         """Read a request body, JSON or a form."""
         form = body.startswith(b"--")
-        asked = msgspec.convert(fields(body), _Request) if form else decoded(_REQUEST, body)
+        asked = msgspec.convert(_fields(body), _Request) if form else decoded(_REQUEST, body)
         return request_of(
             model=asked.model,
             stream=asked.stream is True or asked.stream == "true" or asked.stream_format == "sse",
@@ -91,6 +113,19 @@ class OpenAIMedia(WireFormat):
         answer.learn(model=said.model, usage=said.usage)
         if said.error:
             answer.fail({"error": said.error})
+
+
+def _fields(body: bytes) -> dict[str, str]:
+    """Return a multipart form's (RFC 7578) fields that are no files and at most 512 bytes long, name to value."""
+    boundary = body[: body.find(b"\r\n")]
+    found = {}
+    if boundary.startswith(b"--"):
+        for part in body.split(boundary)[1:]:
+            head, separator, value = part.partition(b"\r\n\r\n")
+            name = _FIELD_NAME.search(head)
+            if separator and name and b"filename" not in head and len(value) <= _LONGEST_FIELD:
+                found[name.group(1).decode(errors="replace")] = value.removesuffix(b"\r\n").decode(errors="replace")
+    return found
 
 
 def _number(value: object) -> float | None:

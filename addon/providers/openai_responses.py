@@ -12,7 +12,26 @@ import msgspec
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import (
+    AUDIO_SECONDS,
+    CACHE_READ,
+    CACHE_READ_AUDIO,
+    CACHE_READ_IMAGE,
+    CACHE_READ_TEXT,
+    CACHE_WRITE,
+    INPUT,
+    INPUT_AUDIO,
+    INPUT_IMAGE,
+    INPUT_MESSAGES,
+    INPUT_TEXT,
+    OUTPUT,
+    OUTPUT_AUDIO,
+    OUTPUT_TEXT,
+    REASONING,
+    TOTAL,
+    WEB_SEARCHES,
+)
+from llm_metrics_proxy.addon.providers.usage import Instead, UsageKeys
 from llm_metrics_proxy.addon.providers.values import text
 
 
@@ -56,12 +75,38 @@ class OpenAIResponses(WireFormat):
 
     has_end = True
     usage_keys = UsageKeys(
-        prompt=(("input_tokens",),),
-        completion=(("output_tokens",),),
-        total=(("total_tokens",),),
-        cached=(("input_tokens_details", "cached_tokens"), ("input_token_details", "cached_tokens")),
-        cache_write=(("input_tokens_details", "cache_write_tokens"),),
-        reasoning=(("output_tokens_details", "reasoning_tokens"), ("output_token_details", "reasoning_tokens")),
+        {
+            "input_tokens": INPUT,
+            "input_tokens_details": {
+                "cached_tokens": CACHE_READ,
+                "cache_write_tokens": CACHE_WRITE,
+                "cache_read_input_tokens": Instead(CACHE_READ),  # Perplexity, here and below
+                "cache_creation_input_tokens": Instead(CACHE_WRITE),
+            },
+            "output_tokens": OUTPUT,
+            "output_tokens_details": {"reasoning_tokens": REASONING},
+            "total_tokens": TOTAL,
+            "tool_calls_details": {"search_web": {"invocation": WEB_SEARCHES}},
+            # Realtime's words
+            "input_token_details": {
+                "text_tokens": INPUT_TEXT,
+                "audio_tokens": INPUT_AUDIO,
+                "image_tokens": INPUT_IMAGE,
+                "cached_tokens": CACHE_READ,
+                "cached_tokens_details": {
+                    "text_tokens": CACHE_READ_TEXT,
+                    "audio_tokens": CACHE_READ_AUDIO,
+                    "image_tokens": CACHE_READ_IMAGE,
+                },
+            },
+            "output_token_details": {
+                "text_tokens": OUTPUT_TEXT,
+                "audio_tokens": OUTPUT_AUDIO,
+                "reasoning_tokens": REASONING,
+            },
+            "billable_audio_seconds": AUDIO_SECONDS,  # xAI, here and below
+            "input_text_messages": INPUT_MESSAGES,
+        }
     )
 
     def request(self, body: bytes) -> Request:

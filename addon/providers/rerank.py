@@ -10,7 +10,8 @@ import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import INPUT, RERANK_SEARCHES, TOTAL
+from llm_metrics_proxy.addon.providers.usage import Instead, UsageKeys
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -33,12 +34,13 @@ class Rerank(WireFormat):
     """Rerank: no messages, no output tokens."""
 
     operation = "rerank"
-    usage_keys = FirstOf(
-        (
-            UsageKeys(prompt=(("prompt_tokens",),), completion=(), total=(("total_tokens",),)),
-            UsageKeys(prompt=(("total_tokens",),), completion=(), total=(("total_tokens",),)),
-            UsageKeys(prompt=(("tokens", "input_tokens"),), completion=()),
-        )
+    usage_keys = UsageKeys(
+        {
+            "prompt_tokens": INPUT,
+            "total_tokens": (TOTAL, Instead(INPUT)),
+            "tokens": {"input_tokens": Instead(INPUT)},
+            "billed_units": {"search_units": RERANK_SEARCHES},
+        }
     )
 
     def request(self, body: bytes) -> Request:

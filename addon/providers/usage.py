@@ -1,21 +1,34 @@
-"""Token usage: every provider's own numbers are kept as reported, and brought to one meaning by a table of keys.
+"""Token usage: a provider's own numbers are kept as reported, and counted as quantities of one meaning.
 
-The meaning (design of the columns): prompt tokens include cache reads and writes, completion tokens include
-reasoning. Usage in streams is cumulative, so the last non-null value of each key wins and nothing is added up
-over events.
+Every wire format declares in its own file which of its keys counts which quantity (`UsageKeys`); the columns and what
+is billed both come from that one reading. Input includes cache reads and writes, output includes reasoning. Usage in
+streams is cumulative, so the last non-null value of each key wins and nothing is added up over events.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_READ,
+    CACHE_WRITE,
+    CITATION,
+    DURATIONS,
+    INPUT,
+    OUTPUT,
+    REASONING,
+    TOTAL,
+)
 from llm_metrics_proxy.addon.providers.values import integer, number
 
 type Usage = dict[str, object]
 type Key = tuple[str, ...]
 """A path into nested objects."""
+type Quantities = dict[str, Any]
+"""Counts by the names of quantities.py, whole numbers but for durations; what is not there is unknown."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -33,62 +46,201 @@ class Tokens(msgspec.Struct, frozen=True):
         return msgspec.structs.asdict(self)
 
 
-_NO_TOKENS = Tokens()
+class Consumed(msgspec.Struct, frozen=True, gc=False):
+    """What a call consumed, as its provider reports it."""
+
+    tokens: Tokens
+    counted: Quantities
+    """Quantities that are not 0, and input and output tokens wherever they are known, even as 0."""
+    sane: bool
+    """Nothing was said that cannot be true, such as a negative count."""
+
+    @property
+    def billed(self) -> Quantities | None:
+        """What is paid for; None if that is not known."""
+        return self.counted if self.counted and self.sane else None
+
+
+_NOTHING = Consumed(Tokens(), {}, sane=True)
 
 
 class UsageReader(Protocol):
-    """Reads the counts of a provider's usage."""
+    """Reads the quantities of a provider's usage."""
 
-    def tokens(self, usage: Usage) -> Tokens:
-        """Read the counts."""
+    def read(self, usage: Usage) -> Consumed:
+        """Read what was consumed."""
         ...
 
 
-@dataclass(frozen=True)
-class UsageKeys:
-    """Where a wire format reports which count.
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """A key that counts `part`, which the provider leaves out of `whole`: it is added, where the whole is known."""
 
-    `prompt` and `completion` are sums over those of their keys that are present, and unknown when the first is
-    missing. The others are the first key that is present.
+    part: str
+    whole: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """A key that counts a quantity only where no other key does: another name, or one that repeats it."""
+
+    entry: "str | Apart"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A key whose value is a list of objects, each with its kind and its count."""
+
+    kind: str
+    count: str
+    counts: "Mapping[str, Entry]"
+
+
+type Entry = str | Apart | Instead | Listed | tuple[Entry, ...] | Keys
+"""What a key counts: a quantity, several at once, or what its nested keys count."""
+type Keys = Mapping[str, Entry]
+
+_LARGEST = 10**12  # as of `integer`
+_MOST_LISTED = 100
+
+
+class UsageKeys:
+    """Where a wire format reports which quantity: `keys` has the shape of the provider's own JSON.
+
+    `settle` corrects what was counted, where a format means different things by the same key. `seen` says what the
+    model saw where it is told apart from what is billed; the columns are then of that. Quantities in `zeros` are 0
+    when they are left out, as protobuf writes them; their columns stay unknown.
     """
 
-    prompt: tuple[Key, ...]
-    completion: tuple[Key, ...]
-    total: tuple[Key, ...] = ()
-    cached: tuple[Key, ...] = ()
-    cache_write: tuple[Key, ...] = ()
-    reasoning: tuple[Key, ...] = ()
+    def __init__(
+        self,
+        keys: Keys,
+        *,
+        settle: Callable[[Quantities], None] | None = None,
+        seen: "UsageKeys | None" = None,
+        zeros: tuple[str, ...] = (),
+    ) -> None:
+        self._keys = keys
+        self._settle = settle
+        self._seen = seen
+        self._zeros = zeros
 
-    def tokens(self, usage: Usage) -> Tokens:
-        """Read the counts; a missing total is prompt plus completion, where both are known."""
+    def read(self, usage: Usage) -> Consumed:
+        """Read what was consumed; a missing total is input plus output, where both are known."""
         if not usage:
-            return _NO_TOKENS
-        prompt, completion = _sum(usage, self.prompt), _sum(usage, self.completion)
-        total = _first(usage, self.total)
-        if total is None and prompt is not None and completion is not None:
-            total = integer(prompt + completion)
-        return Tokens(
-            prompt_tokens=prompt,
-            completion_tokens=completion,
-            total_tokens=total,
-            cached_tokens=_first(usage, self.cached),
-            cache_write_tokens=_first(usage, self.cache_write),
-            reasoning_tokens=_first(usage, self.reasoning),
-        )
+            return _NOTHING
+        counts: Quantities = {}
+        later: _Later = []
+        sane = _count(usage, self._keys, counts, later)
+        if later:
+            _settle_later(later, counts)
+        if self._settle is not None:
+            self._settle(counts)
+        total = counts.pop(TOTAL, None)
+        counted = {name: count for name, count in counts.items() if count or name in _KEPT}
+        if self._zeros and counted:
+            counted = dict.fromkeys(self._zeros, 0) | counted
+        consumed = Consumed(_tokens(counts, total), counted, sane)
+        return consumed if self._seen is None else _seen_apart(consumed, self._seen.read(usage))
 
 
-@dataclass(frozen=True)
 class FirstOf:
     """Several readers for an API whose models report in different ways: the first that finds most counts."""
 
-    readers: tuple[UsageKeys, ...]
+    def __init__(self, *readers: UsageReader) -> None:
+        self.readers = readers
 
-    def tokens(self, usage: Usage) -> Tokens:
-        """Read the counts."""
-        found = [reader.tokens(usage) for reader in self.readers]
-        return max(
-            found, key=lambda tokens: (tokens.prompt_tokens is not None) + (tokens.completion_tokens is not None)
-        )
+    def read(self, usage: Usage) -> Consumed:
+        """Read what was consumed."""
+        found = [reader.read(usage) for reader in self.readers] if usage else [_NOTHING]
+        return min(found, key=lambda one: (one.tokens.prompt_tokens, one.tokens.completion_tokens).count(None))
+
+
+_KEPT = (INPUT, OUTPUT)
+
+type _Later = list[tuple[Apart | Instead, int]]
+
+
+def _count(said: Mapping[str, object], keys: Keys, counts: Quantities, later: _Later) -> bool:
+    """Add up what `said` reports to `counts`; return whether all of what `keys` names can be true.
+
+    What depends on the other counts is put off to `later`.
+    """
+    sane = True
+    for key, value in said.items():
+        entry = keys.get(key)
+        if entry is None or value is None:
+            continue
+        if type(value) is int and 0 <= value <= _LARGEST:
+            if type(entry) is str:
+                counts[entry] = counts.get(entry, 0) + value
+            else:
+                sane = _add(entry, value, counts, later) and sane
+        elif type(value) is dict and type(entry) is dict:
+            sane = _count(value, entry, counts, later) and sane
+        else:
+            sane = _count_other(value, entry, counts, later) and sane
+    return sane
+
+
+def _count_other(value: object, entry: Entry, counts: Quantities, later: _Later) -> bool:
+    """Count what is neither a whole number nor an object: a list, or a number with a point; False for all else."""
+    if isinstance(entry, Listed) and isinstance(value, list):
+        sane = True
+        for part in value[:_MOST_LISTED]:
+            if isinstance(part, dict) and isinstance(kind := part.get(entry.kind), str):
+                sane = _count({kind: part.get(entry.count)}, entry.counts, counts, later) and sane
+        return sane
+    if (whole := integer(value)) is not None:
+        return _add(entry, whole, counts, later)
+    if type(value) is float and entry in DURATIONS and 0 <= value <= _LARGEST:
+        counts[str(entry)] = value
+        return True
+    return isinstance(entry, dict) and not value  # some write an empty list for an object without keys
+
+
+def _add(entry: Entry, count: int, counts: Quantities, later: _Later) -> bool:
+    """Count something by an entry; False if the entry is about more than one number."""
+    if isinstance(entry, str):
+        counts[entry] = counts.get(entry, 0) + count
+    elif isinstance(entry, Apart):
+        counts[entry.part] = counts.get(entry.part, 0) + count
+        later.append((entry, count))
+    elif isinstance(entry, Instead):
+        later.append((entry, count))
+    elif type(entry) is tuple:
+        for one in entry:
+            _add(one, count, counts, later)
+    else:
+        return not count
+    return True
+
+
+def _settle_later(later: _Later, counts: Quantities) -> None:
+    """Count what depends on the other counts: first what only counts where nothing else does, then the wholes."""
+    for put_off, count in later.copy():
+        if isinstance(put_off, Instead):
+            entry = put_off.entry
+            if (entry.part if isinstance(entry, Apart) else entry) not in counts:
+                _add(entry, count, counts, later)
+    for put_off, count in later:
+        if isinstance(put_off, Apart) and put_off.whole in counts:
+            counts[put_off.whole] += count
+
+
+def _tokens(counts: Quantities, total: int | None) -> Tokens:
+    prompt, completion = counts.get(INPUT), counts.get(OUTPUT)
+    if completion is not None and CITATION in counts:
+        completion -= counts[CITATION]
+    if total is None and prompt is not None and completion is not None:
+        total = prompt + completion
+    return Tokens(prompt, completion, total, counts.get(CACHE_READ), counts.get(CACHE_WRITE), counts.get(REASONING))
+
+
+def _seen_apart(billed: Consumed, seen: Consumed) -> Consumed:
+    """Join what is billed with what the model saw; each stands for the other where only one is told."""
+    tokens = billed.tokens if seen.tokens.prompt_tokens is None else seen.tokens
+    return Consumed(tokens, billed.counted or seen.counted, billed.sane and seen.sane)
 
 
 _DEEPEST = 4  # objects within objects; no provider goes beyond three
@@ -119,21 +271,6 @@ def _value_at(usage: Usage, key: Key) -> object:
             return None
         value = value.get(name)
     return value
-
-
-def _first(usage: Usage, keys: tuple[Key, ...]) -> int | None:
-    for key in keys:
-        if (value := integer(_value_at(usage, key))) is not None:
-            return value
-    return None
-
-
-def _sum(usage: Usage, keys: tuple[Key, ...]) -> int | None:
-    if not keys or (total := integer(_value_at(usage, keys[0]))) is None:
-        return None
-    for key in keys[1:]:
-        total += integer(_value_at(usage, key)) or 0
-    return integer(total)
 
 
 # Where a provider states what the call cost: OpenRouter, Perplexity, xAI (whose ticks are 1e-10 dollars). Azure sends

@@ -10,6 +10,7 @@ import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.quantities import INPUT, INPUT_PIXELS, TOTAL
 from llm_metrics_proxy.addon.providers.usage import UsageKeys
 
 
@@ -31,7 +32,7 @@ class MultimodalEmbeddings(WireFormat):
     """Embeddings: no output tokens."""
 
     operation = "embeddings"
-    usage_keys = UsageKeys(prompt=(("total_tokens",),), completion=(), total=(("total_tokens",),))
+    usage_keys = UsageKeys({"total_tokens": (TOTAL, INPUT), "image_pixels": INPUT_PIXELS})
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""

@@ -3,8 +3,8 @@
 import re
 from urllib.parse import parse_qs
 
+from llm_metrics_proxy.addon.providers.format import LONGEST_PATH, Route, normalised
 from llm_metrics_proxy.addon.providers.hosts import name_of, provider_of
-from llm_metrics_proxy.addon.providers.route import LONGEST_PATH, Route, normalised
 from llm_metrics_proxy.addon.providers.usage import UsageReader
 from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.addon.row import Opening

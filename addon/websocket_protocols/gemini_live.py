@@ -13,24 +13,13 @@ import msgspec
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError, error_from
 from llm_metrics_proxy.addon.providers.format import Output, Request, request_of
-from llm_metrics_proxy.addon.providers.gemini import GenerationConfig
-from llm_metrics_proxy.addon.providers.usage import FirstOf, UsageKeys
+from llm_metrics_proxy.addon.providers.gemini import GENERATE, GenerationConfig
 from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols.session import Session, Turn
 from llm_metrics_proxy.recorder.events import CompletionRequest
 
-_PROMPT = (("promptTokenCount",), ("toolUsePromptTokenCount",))
-_TOTAL = (("totalTokenCount",),)
-_CACHED = (("cachedContentTokenCount",),)
-_THOUGHTS = (("thoughtsTokenCount",),)
-
-USAGE = FirstOf(
-    tuple(
-        UsageKeys(prompt=_PROMPT, completion=((output,), *_THOUGHTS), total=_TOTAL, cached=_CACHED, reasoning=_THOUGHTS)
-        for output in ("responseTokenCount", "candidatesTokenCount")  # Gemini's hosts, Vertex AI
-    )
-)
+USAGE = GENERATE.usage_keys
 
 
 class _Setup(msgspec.Struct, gc=False):

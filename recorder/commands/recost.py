@@ -12,13 +12,12 @@ import msgspec
 
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.prices import price_file
-from llm_metrics_proxy.recorder.prices.price_place import DEFAULT_NAME
 from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.database import get_db_path
 
 if TYPE_CHECKING:
-    from llm_metrics_proxy.recorder.prices.recost_report import ModelCosts, Recosted
+    from llm_metrics_proxy.recorder.prices.recost import ModelCosts, Recosted
 
 type _Cells = tuple[str, ...]
 
@@ -104,7 +103,7 @@ def _lines(found: "Recosted", *, dry_run: bool) -> list[str]:
             for one in found.without_price[:_MOST_SHOWN]
         ]
         lines += _more(len(found.without_price))
-        lines.append(f"Write prices of your own into {DEFAULT_NAME} beside the database; README says how.")
+        lines.append(f"Write prices of your own into {price_file.DEFAULT_NAME} beside the database; README says how.")
     return lines
 
 

@@ -1,6 +1,20 @@
-"""What the price of a stored call depends on."""
+"""A stored call, as far as its price depends on it, and what it consumed.
+
+This is the one module outside of the addon that imports any of it: what a provider's usage means is written down once,
+in the file of the wire format. Nothing there does I/O or knows mitmproxy, and no process that proxies imports this.
+"""
+
+from collections.abc import Mapping
 
 import msgspec
+
+from llm_metrics_proxy.addon.providers import read_usage
+from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, CACHE_WRITE, INPUT, OUTPUT
+
+type Consumed = Mapping[str, float]
+"""What is paid for: counts under genai-prices' names of units."""
+
+_WITHOUT_OUTPUT = ("embeddings", "rerank")  # operations whose answers are no tokens
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
@@ -19,20 +33,36 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
 
-    def counts(self) -> tuple[int, int, int, int] | None:
-        """Prompt, completion, and of the prompt what was read from and written to a cache; None if it is not known.
+    def reported(self) -> dict[str, object]:
+        """Return the usage in the provider's own words; empty if there is none, or it cannot be read."""
+        try:
+            usage = msgspec.json.decode(self.usage or "{}")
+        except (ValueError, RecursionError):
+            return {}
+        return usage if isinstance(usage, dict) else {}
 
-        What has no output counts none of it. A part of the prompt that is not reported is none.
+    def consumed(self) -> Consumed | None:
+        """Return what the call consumed; None if that is not known in full, or contradicts itself.
+
+        Of tokens, both input and output have to be known; what has no output consumed none of it.
         """
-        prompt, completion = self.prompt_tokens, self.completion_tokens
-        if self.operation in WITHOUT_OUTPUT:
-            completion = completion or 0
-        cached, written = self.cached_tokens or 0, self.cache_write_tokens or 0
-        if prompt is None or completion is None:
+        counts = self._counts()
+        if INPUT in counts and self.operation in _WITHOUT_OUTPUT:
+            counts.setdefault(OUTPUT, 0)
+        if not counts or (INPUT in counts) != (OUTPUT in counts):
             return None
-        parts = (completion, cached, written, prompt - cached - written)
-        return (prompt, completion, cached, written) if min(parts) >= 0 else None
+        of_caches = counts.get(CACHE_READ, 0) + counts.get(CACHE_WRITE, 0)
+        return counts if min(counts.values()) >= 0 and of_caches <= counts.get(INPUT, 0) else None
 
-
-WITHOUT_OUTPUT = ("embeddings", "rerank")
-"""Operations whose answers are no tokens."""
+    def _counts(self) -> dict[str, float]:
+        if usage := self.reported():
+            read = read_usage(usage, self.host or "", self.endpoint or "")
+            if read.counted:
+                return dict(read.billed or {})
+        columns = {
+            INPUT: self.prompt_tokens,
+            OUTPUT: self.completion_tokens,
+            CACHE_READ: self.cached_tokens,
+            CACHE_WRITE: self.cache_write_tokens,
+        }
+        return {name: count for name, count in columns.items() if count is not None}

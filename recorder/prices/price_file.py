@@ -12,7 +12,6 @@
 The last entry that fits a call counts, so that general ones come first and later ones are exceptions.
 """
 
-import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
@@ -23,9 +22,11 @@ from typing import Final
 import msgspec
 
 from llm_metrics_proxy.recorder.errors import BadPrices
-from llm_metrics_proxy.recorder.prices.price_place import place
+
+DEFAULT_NAME: Final = "prices.toml"
 
 _MILLION: Final = 1_000_000
+_COUNTED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _TABLE: Final = "price"
 _RATES: Final = ("input", "output", "cached", "cache_write")
 _REQUIRED: Final = ("model", "input", "output")
@@ -53,8 +54,11 @@ class OwnPrice(msgspec.Struct, frozen=True):
             and any(fnmatchcase(model.lower(), self.model) for model in models)
         )
 
-    def cost(self, prompt: int, completion: int, cached: int, cache_write: int) -> Decimal:
-        """What that many tokens cost, in US dollars; cache reads and writes are parts of `prompt`."""
+    def cost(self, consumed: Mapping[str, float]) -> Decimal | None:
+        """Return what tokens cost, in US dollars; None if none were counted."""
+        if "input_tokens" not in consumed:
+            return None
+        prompt, completion, cached, cache_write = (Decimal(consumed.get(name, 0)) for name in _COUNTED)
         dollars = (
             self.input * (prompt - cached - cache_write)
             + self.cached * cached
@@ -74,6 +78,17 @@ class OwnPrices:
     def find(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> OwnPrice | None:
         """The last entry that fits, if any does."""
         return next((one for one in reversed(self._entries) if one.fits(models, provider, timestamp)), None)
+
+
+def place(chosen: Path | None, database: Path) -> Path | None:
+    """Return the file that was chosen, there or not; else the one beside the database, if there is one."""
+    if chosen is not None:
+        return chosen
+    try:
+        beside = database.resolve().parent / DEFAULT_NAME
+    except (OSError, ValueError):  # it can be no path, which the start says better
+        return None
+    return beside if beside.is_file() else None
 
 
 def load(chosen: Path | None, database: Path) -> OwnPrices:
@@ -99,6 +114,8 @@ def _read(path: Path, database: Path) -> OwnPrices:
         raise BadPrices(what=what, cure="make it readable, or leave it out") from error
     if len(text) > _LARGEST_FILE:
         raise BadPrices(what=f"{path} has more than {_LARGEST_FILE:,} bytes", cure="give the path of a file of prices")
+    import tomllib  # noqa: PLC0415 - 0.7 MB, and proxies without such a file import this module, too
+
     try:
         document = tomllib.loads(text.decode(), parse_float=Decimal)
     except (ValueError, RecursionError) as error:

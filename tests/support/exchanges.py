@@ -13,8 +13,7 @@ import zstandard
 
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.providers import match
-from llm_metrics_proxy.addon.providers.format import WireFormat
-from llm_metrics_proxy.addon.providers.route import Route
+from llm_metrics_proxy.addon.providers.format import Route, WireFormat
 from llm_metrics_proxy.addon.row import Opening
 
 MS = 1_000_000

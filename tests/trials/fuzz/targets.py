@@ -15,9 +15,8 @@ from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.privacy.quotation import quotable, without_quotations
 from llm_metrics_proxy.addon.providers.decode import Unparsed
-from llm_metrics_proxy.addon.providers.format import Answer, WireFormat
+from llm_metrics_proxy.addon.providers.format import Answer, Route, WireFormat
 from llm_metrics_proxy.addon.providers.hosts import name_of
-from llm_metrics_proxy.addon.providers.route import Route
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
 from llm_metrics_proxy.recorder.events import CompletionRequest

@@ -19,9 +19,8 @@ from msgspec.structs import replace
 from llm_metrics_proxy.recorder.errors import BadPrices
 from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.prices.call import Call
-from llm_metrics_proxy.recorder.prices.list_prices import SOURCE
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
-from llm_metrics_proxy.recorder.prices.pricing import UNKNOWN, Cost, cost_of
+from llm_metrics_proxy.recorder.prices.pricing import SOURCE, UNKNOWN, Cost, cost_of
 from tests.unit.reading.test_conformance import _CASES, _at_once, _Case
 
 NOWHERE = Path("/nonexistent/metrics.db")

@@ -22,9 +22,10 @@ from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import BadPrices, DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup, rollup_check
-from llm_metrics_proxy.recorder.prices import price_file, recost_report
-from llm_metrics_proxy.recorder.prices.list_prices import SOURCE
+from llm_metrics_proxy.recorder.prices import price_file
+from llm_metrics_proxy.recorder.prices import recost as recosting
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
+from llm_metrics_proxy.recorder.prices.pricing import SOURCE
 from llm_metrics_proxy.recorder.prices.recost import Span, recost
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.recorder import Recorder
@@ -122,7 +123,7 @@ def test_a_cost_that_is_not_known_any_more_goes(fill: Fill) -> None:
     done = recost(path, OwnPrices(), Span())
     assert costs(path) == [(None, None)]
     assert_rolled_up(path)
-    assert done.models == (recost_report.ModelCosts("made-up", 1, 1, 0.5, None),)
+    assert done.models == (recosting.ModelCosts("made-up", 1, 1, 0.5, None),)
 
 
 def test_only_the_calls_that_were_asked_for_are_computed(fill: Fill) -> None:
@@ -191,7 +192,7 @@ def test_the_work_is_done_in_many_short_slices(fill: Fill) -> None:
 def test_the_report_is_bounded_however_many_models_there_are(
     fill: Fill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(recost_report, "_MOST_NAMED", 3)
+    monkeypatch.setattr(recosting, "_MOST_NAMED", 3)
     (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "a*"\ninput = 1\noutput = 10\n')
     names = [f"{letter}{number}" for letter in "ab" for number in range(5)]
     path = fill(*[{"model": name, "response_model": None} for name in names])

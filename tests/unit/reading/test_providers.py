@@ -19,7 +19,8 @@ from llm_metrics_proxy.addon.providers.hosts import provider_of
 from llm_metrics_proxy.addon.providers.openai_chat import CHAT, COMPLETIONS
 from llm_metrics_proxy.addon.providers.openai_embeddings import EMBEDDINGS
 from llm_metrics_proxy.addon.providers.openai_responses import RESPONSES
-from llm_metrics_proxy.addon.providers.usage import UsageKeys, merge
+from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, CACHE_WRITE, INPUT, OUTPUT
+from llm_metrics_proxy.addon.providers.usage import Apart, UsageKeys, merge
 
 _FORMATS = [  # named after the file and the variable that hold them
     pytest.param(wire_format, id=f"{module.removeprefix('llm_metrics_proxy.addon.providers.')}.{name}")
@@ -194,7 +195,7 @@ def test_any_json_is_read_or_unparsed(wire_format: WireFormat, value: object, na
     ):
         with suppress(Unparsed):
             read()
-    wire_format.usage_keys.tokens(answer.usage)
+    wire_format.usage_keys.read(answer.usage)
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"nul", b"[" * 5000, b'{"a":' * 5000, b"<html>", b"\x00" * 9])
@@ -279,8 +280,9 @@ def test_the_last_value_that_is_not_null_wins(known: Any, reported: Any, merged:
 def test_counts_are_summed_by_the_table_of_keys(
     usage: dict[str, object], prompt: int | None, total: int | None
 ) -> None:
-    keys = UsageKeys(prompt=(("i",), ("r",), ("w",)), completion=(("o",),))
-    assert (keys.tokens(usage).prompt_tokens, keys.tokens(usage).total_tokens) == (prompt, total)
+    keys = UsageKeys({"i": INPUT, "r": Apart(CACHE_READ, INPUT), "w": Apart(CACHE_WRITE, INPUT), "o": OUTPUT})
+    tokens = keys.read(usage).tokens
+    assert (tokens.prompt_tokens, tokens.total_tokens) == (prompt, total)
 
 
 def test_a_host_with_other_traffic_has_a_name_but_is_not_opened() -> None:
