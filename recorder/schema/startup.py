@@ -3,13 +3,11 @@
 Runs in the caller's thread before any traffic, so that a database that cannot be used ends the start.
 """
 
-import logging
 import sqlite3
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.backup import backup
-from llm_metrics_proxy.recorder.reporting import say
-from llm_metrics_proxy.recorder.schema import location, migrator, table_protection
+from llm_metrics_proxy.recorder.schema import location, migrator
 from llm_metrics_proxy.recorder.store import database, identity
 
 _CHECKED_BYTES = 256 << 20  # larger files are not read through at each start: it would take seconds
@@ -31,9 +29,6 @@ def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float, checked
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
     try:
-        if restored := table_protection.recover(connection):
-            sentence = "A step on %(path)s was killed; put back as it was before: %(tables)s."
-            say(logging.WARNING, "step_undone", sentence, path=path, tables=", ".join(restored))
         identity.version_of(connection, path)
         if path.stat().st_size <= checked_bytes:
             identity.check_pages(connection, path)

@@ -1,9 +1,10 @@
 """Copies of single tables inside the database: `_backup_<table>_v<version>_<YYYYMMDD_HHMMSS_mmm>` (UTC).
 
-For steps that cannot be one transaction, and for repairs whose old values should stay at hand; one transaction rolls
-back exactly without them. `CREATE TABLE ... AS SELECT` would lose keys, constraints and sequences, so the table's own
-SQL is used. How its indexes, triggers and sequence were is kept in the table `_llm_metrics_table_backups`, which is
-there while there are backups. Only a table that is named like one and is listed there is ours; no other is touched.
+For repairs, whose old values should stay at hand; a step of a migration is one transaction and rolls back exactly
+without them. `CREATE TABLE ... AS SELECT` would lose keys, constraints and sequences, so the table's own SQL is used.
+How its indexes, triggers and sequence were is kept in the table `_llm_metrics_table_backups`, for a person who wants
+them back; it is there while there are backups. Only a table that is named like one and is listed there is ours; no
+other is touched.
 """
 
 import json
@@ -29,31 +30,26 @@ _LIST = """
         statements TEXT NOT NULL,
         is_protecting INTEGER NOT NULL
     )
-"""
+"""  # the last column is always 0: a database of release 0.1.0 may have the table already
+_ADD = "INSERT INTO _llm_metrics_table_backups (name, sequence, statements, is_protecting) VALUES (?, ?, ?, 0)"
 _TABLE_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
 _STATEMENTS = """
     SELECT sql FROM sqlite_master WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid
 """
 _COLUMNS = "SELECT name FROM pragma_table_xinfo(?) WHERE hidden = 0"
 _SEQUENCE = "SELECT seq FROM sqlite_sequence WHERE name = ?"
-_LISTED = "SELECT name, is_protecting FROM _llm_metrics_table_backups ORDER BY name"
-_REFERENCES = """
-    SELECT list.name FROM pragma_table_list AS list, pragma_foreign_key_list(list.name) AS key
-    WHERE list.schema = 'main' AND key."table" = ? COLLATE NOCASE
-        AND key.on_delete IN ('CASCADE', 'SET NULL', 'SET DEFAULT')
-"""
+_LISTED = "SELECT name FROM _llm_metrics_table_backups ORDER BY name"
 
 
 class TableBackup(msgspec.Struct, frozen=True):
-    """A copy of `table`; `is_protecting`: it was made for a step, and has to go back if that was killed."""
+    """A copy of `table`, of a database of that schema `version`."""
 
     name: str
     table: str
     version: int
-    is_protecting: bool
 
 
-def save(connection: sqlite3.Connection, table: str, *, version: int, is_protecting: bool = False) -> str:
+def save(connection: sqlite3.Connection, table: str, *, version: int) -> str:
     """Copy `table`, of a database of that schema `version`, and return the copy's name; joins the caller's transaction.
 
     Raises:
@@ -71,36 +67,8 @@ def save(connection: sqlite3.Connection, table: str, *, version: int, is_protect
         _copy_rows(connection, table, name)
         _set_sequence(connection, name, sequence)
         connection.execute(_LIST)
-        row = (name, sequence, json.dumps(statements), is_protecting)
-        connection.execute("INSERT INTO _llm_metrics_table_backups VALUES (?, ?, ?, ?)", row)
+        connection.execute(_ADD, (name, sequence, json.dumps(statements)))
     return name
-
-
-def put_back(connection: sqlite3.Connection, name: str) -> None:
-    """Make the table what it was when the copy `name` was made; joins the caller's transaction. The copy stays.
-
-    Views and foreign keys of other tables mean the table by its name, and go on doing so.
-
-    Raises:
-        RestoreFailed: there is no such copy, or other tables would lose rows since foreign keys are enforced.
-        sqlite3.Error: nothing was changed.
-    """
-    (copy,) = _chosen(connection, name)
-    (enforced,) = connection.execute("PRAGMA foreign_keys").fetchone()
-    if enforced and (other := connection.execute(_REFERENCES, (copy.table,)).fetchone()):
-        what = f"{copy.table} cannot be replaced, since foreign keys would change {other[0]} with it"
-        raise RestoreFailed(what=what, cure="switch PRAGMA foreign_keys off before the transaction")
-    with transaction(connection):
-        connection.execute("PRAGMA defer_foreign_keys=ON")  # until the rows are there again
-        select = "SELECT sequence, statements FROM _llm_metrics_table_backups WHERE name = ?"
-        sequence, statements = connection.execute(select, (name,)).fetchone()
-        create, *rest = json.loads(statements)
-        connection.execute(f"DROP TABLE IF EXISTS {quoted(copy.table)}")
-        connection.execute(create)
-        _copy_rows(connection, name, copy.table)
-        _set_sequence(connection, copy.table, sequence)
-        for statement in rest:  # triggers after the rows, or they would fire
-            connection.execute(statement)
 
 
 def drop(connection: sqlite3.Connection, name: str) -> None:
@@ -122,10 +90,10 @@ def found(connection: sqlite3.Connection) -> list[TableBackup]:
     if connection.execute(_TABLE_SQL, ("_llm_metrics_table_backups",)).fetchone() is None:
         return []
     copies = []
-    for name, is_protecting in connection.execute(_LISTED).fetchall():
+    for (name,) in connection.execute(_LISTED).fetchall():
         match = _NAME.fullmatch(name)
         if match and connection.execute(_TABLE_SQL, (name,)).fetchone():
-            copies.append(TableBackup(name, match["table"], int(match["version"]), bool(is_protecting)))
+            copies.append(TableBackup(name, match["table"], int(match["version"])))
     return copies
 
 
