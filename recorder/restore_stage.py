@@ -18,7 +18,7 @@ from llm_metrics_proxy.recorder.backup.page_copy import copy_pages
 from llm_metrics_proxy.recorder.errors import RestoreFailed
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.store import database, identity
-from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.store.account import account_of_this_process
 
 _MIGRATED = "UPDATE recorder_events SET detail = ? WHERE detail LIKE ?"
 _ROOM = 2  # copies: this one, and the WAL of the live file
@@ -65,7 +65,7 @@ def _prepare(stage: Path, backup: Path) -> None:
         migrator.bring_up_to_date(connection, stage, backup_dir=stage.parent)
         # What the migration backed up goes with the stage; that state is what the backup holds.
         connection.execute(_MIGRATED, (backup.name, f"{stage.parent}%"))
-        ledger_of_this_process(connection).note_event("restore", backup.name)
+        account_of_this_process(connection).note_event("restore", backup.name)
         connection.execute("PRAGMA journal_mode=WAL")
     descriptor = os.open(stage, os.O_RDWR)  # not yet anybody's database
     try:

@@ -27,7 +27,7 @@ from llm_metrics_proxy.recorder.errors import ImportFailed
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import database, identity
-from llm_metrics_proxy.recorder.store.account import Account
+from llm_metrics_proxy.recorder.store.account import GrowingEvent
 from llm_metrics_proxy.recorder.store.slices import Slices
 
 FLAGS = ("success", "is_streaming")
@@ -172,7 +172,7 @@ def import_calls(
             path = startup.prepare(target, backup_dir=backup_dir, lock_seconds=_PATIENCE_SECONDS)
             with closing(database.open_writer(path)) as writer:
                 writer.execute("PRAGMA wal_autocheckpoint=0")
-                run = _Import(reader, writer, Slices(writer, path), Account(writer, "import", str(source)))
+                run = _Import(reader, writer, Slices(writer, path), GrowingEvent(writer, "import", str(source)))
                 return run.run(str(name), zone, progress or (lambda _done, _of: None))
     except sqlite3.Error as error:
         raise ImportFailed(what=f"{source} cannot be read ({error})", cure="give the path of a database") from error
@@ -200,7 +200,7 @@ def _check(connection: sqlite3.Connection, source: Path) -> None:
 
 class _Import:
     def __init__(
-        self, reader: sqlite3.Connection, writer: sqlite3.Connection, slices: Slices, account: Account
+        self, reader: sqlite3.Connection, writer: sqlite3.Connection, slices: Slices, account: GrowingEvent
     ) -> None:
         self._reader = reader
         self._writer = writer

@@ -18,7 +18,7 @@ import msgspec
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
 from llm_metrics_proxy.recorder.export import Batch, Destination, Position, Row, Unacceptable, Unavailable, outbox
 from llm_metrics_proxy.recorder.store import cursors, database, identity, presence
-from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.cursors import Cursor
 from llm_metrics_proxy.recorder.store.slices import Slices
@@ -206,7 +206,7 @@ class Delivery:
         cursors.advance(connection, self._to.name, taken.position, sent=taken.sent, refused=len(taken.refused))
         if taken.refused:
             detail = f"{self._to.name}: {taken.refused[0]}"
-            ledger_of_this_process(connection).note_event(REFUSED, detail, len(taken.refused))
+            account_of_this_process(connection).note_event(REFUSED, detail, len(taken.refused))
 
 
 def _as_they_are(path: Path) -> _Files:

@@ -23,7 +23,7 @@ from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import views
 from llm_metrics_proxy.recorder.schema.migration_plan import check_room
 from llm_metrics_proxy.recorder.store import database, timestamps
-from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, refusal, version_of
 
 _BACKED_UP = "Backed up %(path)s as %(backup)s before its migration."
@@ -140,7 +140,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Pa
     connection.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION}")
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     if saved is not None:
-        ledger_of_this_process(connection).note_event("migrate", str(saved), rows)
+        account_of_this_process(connection).note_event("migrate", str(saved), rows)
     if problems := _problems(connection, rows):
         raise _failure(path, problems[0], saved)
 

@@ -10,13 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.store import database
-from llm_metrics_proxy.recorder.store.ledger import Ledger
+from llm_metrics_proxy.recorder.store.ledger import Account
 
 _LAST = "SELECT detail FROM recorder_events WHERE kind = ? ORDER BY id DESC LIMIT 1"
 _CONTINUE = "UPDATE recorder_events SET count = ?, from_at = ?, to_at = ? WHERE id = ?"
 
 
-class Account:
+class GrowingEvent:
     """What one piece of work did to how many rows, and from when to when those were."""
 
     def __init__(self, connection: sqlite3.Connection, kind: str, detail: str | None = None) -> None:
@@ -37,15 +37,15 @@ class Account:
         self.from_at = min([*moments, self.from_at] if self.from_at else moments)
         self.to_at = max([*moments, self.to_at] if self.to_at else moments)
         if self._id is None:
-            ledger = ledger_of_this_process(self._connection)
-            self._id = ledger.note_event(self._kind, self._detail, self.count, self.from_at, self.to_at)
+            account = account_of_this_process(self._connection)
+            self._id = account.note_event(self._kind, self._detail, self.count, self.from_at, self.to_at)
         else:
             self._connection.execute(_CONTINUE, (self.count, self.from_at, self.to_at, self._id))
 
 
-def ledger_of_this_process(connection: sqlite3.Connection) -> Ledger:
+def account_of_this_process(connection: sqlite3.Connection) -> Account:
     """What a command, or a thread beside the recorder's, writes about itself with."""
-    return Ledger(connection, f"{socket.gethostname()}-{os.getpid()}")
+    return Account(connection, f"{socket.gethostname()}-{os.getpid()}")
 
 
 def last(path: Path, kind: str) -> str | None:

@@ -1,6 +1,6 @@
 """What the recorder writes about itself, in the caller's transaction: counters, gaps, and traffic nobody understood.
 
-The recorder's own tables stand in the same file, so that another process can ask how the recording goes: `Ledger`
+The recorder's own tables stand in the same file, so that another process can ask how the recording goes: `Account`
 writes them, the functions below it read them. Texts in them come from clients; whoever prints them makes them harmless.
 """
 
@@ -86,7 +86,7 @@ class UnrecognisedTraffic(msgspec.Struct, frozen=True):
     top: tuple[UnrecognisedAddress, ...]
 
 
-class Ledger:
+class Account:
     """Writes the recorder's own tables for one process."""
 
     def __init__(self, connection: sqlite3.Connection, process: str) -> None:

@@ -18,7 +18,7 @@ from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
 from llm_metrics_proxy.recorder.store import database, identity, presence, timestamps
-from llm_metrics_proxy.recorder.store.account import ledger_of_this_process
+from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.upkeep import prune
 
 FIRST_LOOK: Final = 60.0  # seconds after the start
@@ -86,7 +86,7 @@ class Maintenance:
         say(logging.INFO, "backed_up", "Backed up %(path)s as %(backup)s.", path=self._path, backup=made)
         backup_retention.apply(self._path, self._backup_dir)
         with closing(database.open_writer(self._path)) as connection:
-            ledger_of_this_process(connection).note_event("backup", str(made))
+            account_of_this_process(connection).note_event("backup", str(made))
 
     def _is_due(self, interval: timedelta) -> bool:
         """Whether the newest backup, or before the first one the database itself, is that old."""

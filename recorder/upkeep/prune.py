@@ -23,7 +23,7 @@ import msgspec
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.store import cursors, database, identity, presence, timestamps, watermarks
-from llm_metrics_proxy.recorder.store.account import Account
+from llm_metrics_proxy.recorder.store.account import GrowingEvent
 from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.slices import HOLD_MS, Slices
 
@@ -149,7 +149,7 @@ class _Pruning:
         self._path = path
         self._slices = slices
         self._needed = _needed(connection)
-        self._account = Account(connection, "prune")
+        self._account = GrowingEvent(connection, "prune")
 
     def run(self, bound: str, progress: Callable[[int], None]) -> Pruned:
         bytes_before = self._path.stat().st_size

@@ -17,7 +17,7 @@ from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.store import database, presence, spill_folder
 from llm_metrics_proxy.recorder.store.database import Files
 from llm_metrics_proxy.recorder.store.durable import sync_folder
-from llm_metrics_proxy.recorder.store.ledger import SALVAGE, Ledger
+from llm_metrics_proxy.recorder.store.ledger import SALVAGE, Account
 
 SUFFIX: Final = ".salvaged"
 
@@ -135,7 +135,7 @@ def _is_saved(path: Path, ours: Files) -> bool:
 
 
 def _note(connection: sqlite3.Connection, ours: Files, process: str) -> None:
-    Ledger(connection, process).note_event(SALVAGE, _name(ours))
+    Account(connection, process).note_event(SALVAGE, _name(ours))
 
 
 def _name(ours: Files) -> str:

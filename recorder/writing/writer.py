@@ -12,7 +12,7 @@ from typing import NamedTuple
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
 from llm_metrics_proxy.recorder.store.counters import Counters, Gap, Tally
-from llm_metrics_proxy.recorder.store.ledger import SALVAGE, Ledger
+from llm_metrics_proxy.recorder.store.account import SALVAGE, Account
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Piece
@@ -56,7 +56,7 @@ class Writer:
 
     def replay(self, piece: Piece) -> list[Rejected]:
         """Write what was kept aside, but for the lines that the database has already; the same otherwise."""
-        if Ledger(self._live.connection(), self._process).replayed_lines(piece.file) >= piece.end:
+        if Account(self._live.connection(), self._process).replayed_lines(piece.file) >= piece.end:
             return []
         return self._transaction([], piece)
 
@@ -66,14 +66,14 @@ class Writer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             self._live.check_schema(connection)
-            ledger = Ledger(connection, self._process)
-            outcome = _insert(connection, ledger, events) if piece is None else _insert_piece(connection, ledger, piece)
+            account = Account(connection, self._process)
+            outcome = _insert(connection, account, events) if piece is None else _insert_piece(connection, account, piece)
             for name, n in outcome.counts.items():
                 values[name] = values.get(name, 0) + n
-            ledger.write_counters(values)
-            ledger.write_gaps(gaps)
+            account.write_counters(values)
+            account.write_gaps(gaps)
             for name in self._live.salvaged:
-                ledger.note_event(SALVAGE, f"kept as {name}")
+                account.note_event(SALVAGE, f"kept as {name}")
             connection.execute("COMMIT")
             self._live.confirm()
         except BaseException as error:  # raised again: no transaction stays open, and no gap is forgotten
@@ -90,7 +90,7 @@ class Writer:
         return outcome.rejected
 
 
-def _insert(connection: sqlite3.Connection, ledger: Ledger, events: Sequence[Event]) -> Outcome:
+def _insert(connection: sqlite3.Connection, account: Account, events: Sequence[Event]) -> Outcome:
     """Insert all events but those that cannot be stored."""
     requests = [event for event in events if isinstance(event, CompletionRequest)]
     counts: Counter[str] = Counter()
@@ -112,24 +112,24 @@ def _insert(connection: sqlite3.Connection, ledger: Ledger, events: Sequence[Eve
     for event in events:
         if isinstance(event, Unrecognised):
             try:
-                ledger.note_unrecognised(event)
+                account.note_unrecognised(event)
                 counts["unrecognised"] += 1
             except _ABOUT_A_ROW as error:
                 rejected.append(Rejected(event, error))
     return Outcome(+counts, rejected)  # without the zeros
 
 
-def _insert_piece(connection: sqlite3.Connection, ledger: Ledger, piece: Piece) -> Outcome:
+def _insert_piece(connection: sqlite3.Connection, account: Account, piece: Piece) -> Outcome:
     """Insert the piece's lines that the database does not have, and note that it has them."""
-    had = ledger.replayed_lines(piece.file)
+    had = account.replayed_lines(piece.file)
     records: list[Record] = [record for record in piece.records[max(0, had - piece.first) :] if record]
     events = [record for record in records if isinstance(record, CompletionRequest | Unrecognised)]
-    outcome = _insert(connection, ledger, events)
+    outcome = _insert(connection, account, events)
     outcome.counts.update({"replayed": len(events)} if events else {})
-    of_file = Ledger(connection, piece.process)
+    of_file = Account(connection, piece.process)
     of_file.write_gaps(record for record in records if isinstance(record, Gap))
     for record in records:
         if isinstance(record, Tally):
             of_file.write_counters(record.values)
-    ledger.note_replay(piece.file, max(had, piece.end))
+    account.note_replay(piece.file, max(had, piece.end))
     return outcome

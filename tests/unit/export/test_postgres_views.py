@@ -24,7 +24,7 @@ from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.counters import Gap
-from llm_metrics_proxy.recorder.store.ledger import Ledger
+from llm_metrics_proxy.recorder.store.ledger import Account
 from llm_metrics_proxy.recorder.store.timestamps import bound
 from tests.support.exporting.postgres_server import Server, binaries
 from tests.support.recent_calls import call
@@ -124,7 +124,7 @@ def both(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         psycopg.connect(postgres.dsn(database), row_factory=psycopg.rows.dict_row) as connection,
     ):
         CompletionRequestsDAO(sqlite).insert_completion_requests(_calls(random.Random(3)))
-        Ledger(sqlite, "process-1").write_gaps(
+        Account(sqlite, "process-1").write_gaps(
             [Gap("queue_full", number, bound(NOW), bound(NOW + timedelta(seconds=1))) for number in (3, 4)]
         )
         rollup.bring_up_to_date(sqlite, path)

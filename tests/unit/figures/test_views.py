@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.counters import Gap
-from llm_metrics_proxy.recorder.store.ledger import Ledger
+from llm_metrics_proxy.recorder.store.ledger import Account
 from llm_metrics_proxy.recorder.store.timestamps import bound
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -255,7 +255,7 @@ def test_a_model_without_any_price_is_named(connection: sqlite3.Connection, make
 
 
 def test_lost_calls_are_listed(connection: sqlite3.Connection) -> None:
-    Ledger(connection, "host-1").write_gaps(
+    Account(connection, "host-1").write_gaps(
         [Gap("queue_full", 3, "2026-01-01T00:00:00.000Z", "2026-01-01T00:00:01.000Z")]
     )
     (row,) = rows(connection, "lost_events")
