@@ -20,8 +20,8 @@ from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import presence
-from llm_metrics_proxy.recorder.store.counters import Counters
-from llm_metrics_proxy.recorder.store.duration import parse_duration
+from llm_metrics_proxy.recorder.store.account import Counters
+from llm_metrics_proxy.recorder.store.timestamps import parse_duration
 from llm_metrics_proxy.recorder.upkeep.maintenance import Maintenance
 from llm_metrics_proxy.recorder.upkeep.upkeep_process import INTERVAL, UpkeepProcess
 from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop, timestamp_of

@@ -1,27 +1,38 @@
 """Putting a backup back: at every moment, also of a kill, the database is the old one or the new one, never a mix.
 
-Everything that can fail is done first, on a copy: see restore_stage.py. The copy then goes through the backup API into
-the live file, as one transaction, while recorders and readers go on; renaming a file into place would leave them with
-the old inode, and the new one with the old WAL. Only where nothing can be written into, because nothing is there or
-what is there is damaged, the copy gets the database's name, and then no recorder may have it open.
+Everything that can fail is done first, on a copy, which is brought up to date and gets the row that says what
+happened. The copy then goes through the backup API into the live file, as one transaction, while recorders and readers
+go on; renaming a file into place would leave them with the old inode, and the new one with the old WAL. Only where
+nothing can be written into, because nothing is there or what is there is damaged, the copy gets the database's name,
+and then no recorder may have it open.
+
+The copy stands in a folder `<database>.restoring-<random>/` (0700) beside the database, on the same file system, which
+is locked (flock) while its process lives. What a killed one left is removed by the next restore.
 """
 
+import fcntl
+import os
+import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
-from contextlib import closing, suppress
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from llm_metrics_proxy.migrations import APPLICATION_ID
-from llm_metrics_proxy.recorder import restore_placing, restore_stage
 from llm_metrics_proxy.recorder.backup import backup as backup_file
-from llm_metrics_proxy.recorder.backup import backups, retention
-from llm_metrics_proxy.recorder.backup.page_copy import Progress, copy_pages
+from llm_metrics_proxy.recorder.backup import backups, places, retention
+from llm_metrics_proxy.recorder.backup.backup import Progress, copy_pages
 from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
+from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.store import database, identity, presence
+from llm_metrics_proxy.recorder.store.account import account_of_this_process
+from llm_metrics_proxy.recorder.store.files import sync_folder
 
 type State = Literal["missing", "empty", "usable", "damaged"]
 
@@ -31,6 +42,9 @@ _SIDE_FILES = ("-wal", "-shm", "-journal")
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ANOTHER = "choose another of `llm-metrics backups`"
+
+_MIGRATED = "UPDATE recorder_events SET detail = ? WHERE detail LIKE ?"
+_ROOM = 2  # copies: this one, and the WAL of the live file
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -80,14 +94,14 @@ def restore(
         if state == "usable":
             safety.append(backup_file.create(path, backup_dir=backup_dir))
 
-    with restore_stage.staged(path, backup) as stage:
+    with _staged(path, backup) as stage:
         if state in ("usable", "empty"):
             _write_into(path, stage, abort_seconds, save, progress)
         elif state == "damaged" or _has_stale_side_files(path):
             with presence.exclusively(path, abort_seconds):
-                set_aside = restore_placing.replace(path, stage)
+                set_aside = _replace(path, stage)
         else:
-            restore_placing.place(path, stage)
+            _place(path, stage)
     _check_result(path, safety)
     with suppress(RecorderError):  # the restore is done
         retention.apply(path, backup_dir, spared=[backup])
@@ -194,3 +208,110 @@ def _check_result(path: Path, safety: list[Path]) -> None:
     except (sqlite3.Error, RecorderError) as error:
         what = f"{path} cannot be read after the restore ({error}){before}"
         raise RestoreFailed(what=what, cure="check the disk, and restore again") from error
+
+
+@contextmanager
+def _staged(path: Path, backup: Path) -> Iterator[Path]:
+    """A database in WAL mode, durable and closed, with the contents of `backup`; it is gone afterwards.
+
+    Raises:
+        RestoreFailed: there is no room for it beside the database at `path`.
+        MigrationFailed, BackupFailed: the backup's schema could not be brought up to date.
+    """
+    prefix = f"{path.name}.restoring-"
+    _sweep(path.parent, prefix)
+    try:
+        places.check_room(path.parent, _ROOM * backup.stat().st_size)
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+    except OSError as error:
+        raise _unprepared(path, error) from error
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stage = folder / path.name
+        try:
+            _prepare(stage, backup)
+        except sqlite3.Error as error:
+            raise identity.refusal(stage, error) from error
+        except OSError as error:
+            raise _unprepared(path, error) from error
+        yield stage
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+def _prepare(stage: Path, backup: Path) -> None:
+    database.create(stage)
+    with closing(backups.connect(backup)) as source, closing(database.connect(stage, timeout=0)) as copy:
+        copy.execute("PRAGMA synchronous=OFF")  # one fsync at the end does
+        copy_pages(source, copy, patience=0)
+    with closing(database.open_for_start(stage, timeout=0)) as connection:
+        connection.execute("PRAGMA journal_mode=DELETE")
+        migrator.bring_up_to_date(connection, stage, backup_dir=stage.parent)
+        # What the migration backed up goes with the stage; that state is what the backup holds.
+        connection.execute(_MIGRATED, (backup.name, f"{stage.parent}%"))
+        account_of_this_process(connection).note_event("restore", backup.name)
+        connection.execute("PRAGMA journal_mode=WAL")
+    descriptor = os.open(stage, os.O_RDWR)  # not yet anybody's database
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unprepared(path: Path, error: OSError) -> RestoreFailed:
+    what = f"The restore cannot be prepared in {path.parent} ({error.strerror})"
+    return RestoreFailed(what=what, cure="free some space, or make the folder writable")
+
+
+def _sweep(parent: Path, prefix: str) -> None:
+    for folder in [one for one in parent.iterdir() if one.name.startswith(prefix)]:
+        with suppress(OSError):  # it belongs to a restore that runs, is another user's, or just went away
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+            finally:
+                os.close(lock)
+
+
+def _place(path: Path, stage: Path) -> None:
+    """Put `stage` at `path`, where nothing stands.
+
+    Raises:
+        RestoreFailed: something stands there now; it is left alone.
+    """
+    try:
+        os.link(stage, path)  # unlike a rename it never replaces anything
+    except OSError as error:
+        what = f"{path} could not be placed ({error.strerror})"
+        raise RestoreFailed(what=what, cure="see what stands there, and try again") from error
+    sync_folder(path.parent)
+
+
+def _replace(path: Path, stage: Path) -> Path:
+    """Put `stage` at `path`, and what stands there, if anything, into `corrupt-<time>/` beside it, which is returned.
+
+    Nobody may have the database open. At no moment is the path empty, which a start would take for a new database: a
+    kill on the way leaves the damaged file there, or the new one.
+
+    Raises:
+        RestoreFailed: it could not be done.
+    """
+    folder = path.with_name(f"corrupt-{datetime.now(UTC):%Y%m%d_%H%M%S_%f}")
+    try:
+        folder.mkdir(mode=0o700)
+        for end in _SIDE_FILES:  # first, since the new file must never stand beside the WAL of another
+            with suppress(FileNotFoundError):
+                Path(f"{path}{end}").rename(folder / f"{path.name}{end}")
+        with suppress(FileNotFoundError):
+            os.link(path, folder / path.name)
+        sync_folder(folder)
+        sync_folder(path.parent)
+        stage.rename(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        what = f"{path} could not be replaced ({error.strerror}); look into {folder}"
+        raise RestoreFailed(what=what, cure="move the files of the damaged database away, and try again") from error
+    return folder

@@ -3,18 +3,25 @@
 Copying the file would be wrong: its newest rows stand in the WAL, and reading it drops this process's locks. SQLite's
 backup API copies one moment, while others read and write. A name that ends in `.backup` is always a whole, verified
 and fsynced copy; what is not yet one is called `.tmp`.
+
+`copy_pages` is SQLite's backup API: one moment of the source, all or nothing in the target, never for ever.
+
+The copy is made in steps, so that somebody can watch it. By themselves steps would start again at every write from
+elsewhere; a read transaction on the source, held through all of them, keeps the one moment that is copied. What the
+target's readers see changes at once, when the last step commits; a copy that ends before leaves the target as it was.
 """
 
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.backup import digest, places
-from llm_metrics_proxy.recorder.backup.page_copy import Progress, copy_pages
+from llm_metrics_proxy.recorder.backup import places
 from llm_metrics_proxy.recorder.errors import BackupFailed
 from llm_metrics_proxy.recorder.store.database import connect
-from llm_metrics_proxy.recorder.store.durable import sync_folder
+from llm_metrics_proxy.recorder.store.files import sync_folder
 
 type Contents = tuple[list[object], list[object], dict[str, int]]
 
@@ -23,6 +30,11 @@ _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, n
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
 _CURE = "free some space, or set metrics_backup_dir to a folder that can be written"
 _SIDE_FILES = ("-journal", "-wal", "-shm")
+
+type Progress = Callable[[int, int], None]  # bytes copied, bytes in all
+_STEP_PAGES = 2048
+_RETRY_SECONDS = 0.02
+_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def create(path: Path, *, backup_dir: Path | None = None, progress: Progress | None = None) -> Path:
@@ -76,14 +88,14 @@ def _copy_into(place: Path, path: Path, progress: Progress | None) -> Path:
             _copy(source, unfinished, progress)
         _verify(unfinished, expected)
         _sync(unfinished)
-        digest.write(unfinished, final, path)
+        places.write_digest(unfinished, final, path)
         unfinished.rename(final)
         sync_folder(place)
     except BaseException:  # raised again: nothing unfinished may stay that could pass for a backup
         for one in (unfinished, *(unfinished.with_name(f"{unfinished.name}{end}") for end in _SIDE_FILES)):
             one.unlink(missing_ok=True)
         if not final.exists():
-            digest.path_of(final).unlink(missing_ok=True)
+            places.digest_path(final).unlink(missing_ok=True)
         raise
     return final
 
@@ -148,3 +160,49 @@ def _sync(backup: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def copy_pages(
+    source: sqlite3.Connection,
+    target: sqlite3.Connection,
+    *,
+    patience: float,
+    progress: Progress | None = None,
+    when_locked: Callable[[], None] | None = None,
+) -> None:
+    """Make `target` what `source` is, joining the read transaction that `source` may be in.
+
+    `when_locked` is called once, when nobody else can write into the target any more and it is still what it was, and
+    `progress` after each step. What they raise ends the copy.
+
+    Raises:
+        TimeoutError: others held the target's lock for `patience` seconds.
+        sqlite3.Error: of either side. In each case the target is what it was.
+    """
+    (page_size,) = source.execute("PRAGMA page_size").fetchone()
+    ends = time.monotonic() + patience
+    waiting = [when_locked] if when_locked else []
+
+    def watch(status: int, remaining: int, total: int) -> None:
+        # Connection.backup() itself would try again for ever.
+        if status in _LOCKED:
+            if time.monotonic() >= ends:
+                raise TimeoutError
+            return
+        while waiting:
+            waiting.pop()()
+        if progress is not None:
+            progress((total - remaining) * page_size, total * page_size)
+
+    joined = source.in_transaction
+    if not joined:
+        source.execute("BEGIN")
+    try:
+        source.execute("SELECT 1 FROM sqlite_master").fetchone()  # a transaction has no moment before its first read
+        (pages,) = source.execute("PRAGMA page_count").fetchone()
+        # At least two steps: the last one commits, and the first has the lock.
+        step = max(1, min(_STEP_PAGES, pages - 1))
+        source.backup(target, pages=step, progress=watch, sleep=_RETRY_SECONDS)
+    finally:
+        if not joined and source.in_transaction:
+            source.execute("ROLLBACK")

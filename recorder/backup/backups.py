@@ -1,7 +1,7 @@
 """The finished backups of a database: finding them, and whether what they hold can still be put back.
 
 Files are ours by their exact names. Beside the database every such name is its own. Elsewhere databases of the same
-file name may share a folder, so the path that each digest records decides (see backup_digest.py): in the second place
+file name may share a folder, so the path that each digest records decides (see places.py): in the second place
 it must be this database's, in a folder that was given it must not be another's.
 """
 
@@ -14,11 +14,10 @@ from typing import Final
 import msgspec
 
 from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder.backup import digest as backup_digest
 from llm_metrics_proxy.recorder.backup import places
 from llm_metrics_proxy.recorder.errors import BackupFailed, RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.store import identity, timestamps
-from llm_metrics_proxy.recorder.store.expected_schema import differences
+from llm_metrics_proxy.recorder.store.identity import differences
 
 _MAGIC: Final = b"SQLite format 3\0"
 _HEADER_BYTES = 100
@@ -99,7 +98,7 @@ def _belongs(backup: Path, path: Path, *, given: bool) -> bool:
         return False
     if backup.parent.resolve() == path.parent / "backups":
         return True
-    digest = backup_digest.read(backup)
+    digest = places.read_digest(backup)
     origin = None if digest is None else digest.origin
     return origin == str(path) or (given and origin is None)
 
@@ -144,14 +143,14 @@ def _schema_version(backup: Path) -> int | None:
 
 
 def _check_digest(backup: Path) -> None:
-    digest = backup_digest.read(backup)
+    digest = places.read_digest(backup)
     if digest is None:
-        file = backup_digest.path_of(backup).name
+        file = places.digest_path(backup).name
         what = f"{backup} has no digest, so nothing shows that it is still what it was"
         raise RestoreFailed(
             what=what, cure=f"if you trust it, make one in its folder: sha256sum {backup.name} > {file}"
         )
-    if digest.sha256 != backup_digest.compute(backup):
+    if digest.sha256 != places.sha256_of(backup):
         raise RestoreFailed(what=f"{backup} is no longer what it was when it was made", cure=_ANOTHER)
 
 

@@ -1,11 +1,18 @@
-"""Where backups stand and what they are called: `metrics.db.YYYYMMDD_HHMMSS_mmm.backup`, the moment in UTC.
+"""Where backups stand, what they are called, and the digest beside each.
 
-A folder that was given is the only place, and may be a symbolic link: somebody chose it. Else it is `backups/` beside
-the database, then `~/.llm_metrics_proxy/backups/`; in those a link or another user's folder may have been planted to
-get at the calls, or to slip in a backup, so neither is written to nor read from.
+A backup is `metrics.db.YYYYMMDD_HHMMSS_mmm.backup`, the moment in UTC. A folder that was given is the only place, and
+may be a symbolic link: somebody chose it. Else it is `backups/` beside the database, then
+`~/.llm_metrics_proxy/backups/`; in those a link or another user's folder may have been planted to get at the calls, or
+to slip in a backup, so neither is written to nor read from.
+
+The `.sha256` beside each backup is what `sha256sum --check` reads, and a comment that names the database. The second
+place, and a folder that was given, may be shared by databases of the same file name. The comment tells their backups
+apart: `# of "/srv/billing/metrics.db"`, the absolute path as JSON, which sha256sum skips.
 """
 
 import errno
+import hashlib
+import json
 import os
 import re
 import time
@@ -13,14 +20,19 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from llm_metrics_proxy.recorder.errors import BackupFailed
 from llm_metrics_proxy.recorder.store.database import is_testing
-from llm_metrics_proxy.recorder.store.durable import sync_folder
+from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
 
 _STAMP = re.compile(r"([0-9]{8}_[0-9]{6}_[0-9]{3})\.backup")
 _LEFT_BEHIND = re.compile(r"[0-9]{8}_[0-9]{6}_[0-9]{3}\.backup(\.tmp(-journal|-wal|-shm)?|\.sha256)?")
 _STALE_SECONDS = 3600
 _ONE_MILLISECOND = 0.001
+
+_MOST_BYTES = 65_536
+_COMMENT = "# of "
 
 
 def places(path: Path, backup_dir: Path | None) -> list[Path]:
@@ -116,3 +128,50 @@ def _is_in_use(path: Path) -> bool:
     """Whether it is a backup, or the digest of one; a backup of no bytes is a name that somebody only reserved."""
     finished = path.with_name(path.name.removesuffix(".sha256"))
     return finished.name.endswith(".backup") and finished.exists() and finished.stat().st_size > 0
+
+
+class Digest(msgspec.Struct, frozen=True):
+    """What a `.sha256` says; `origin` is the database's path, None where it is not recorded."""
+
+    sha256: str
+    origin: str | None
+
+
+def digest_path(backup: Path) -> Path:
+    """Where the digest of `backup` stands."""
+    return backup.with_name(f"{backup.name}.sha256")
+
+
+def sha256_of(backup: Path) -> str:
+    """The SHA-256 of a backup's content; never to be asked of a live database, see database.py."""
+    with backup.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def write_digest(unfinished: Path, final: Path, origin: Path) -> None:
+    """Write the digest of `unfinished` for the time when it is called `final`, durably."""
+    lines = f"{sha256_of(unfinished)}  {final.name}\n{_COMMENT}{json.dumps(str(origin))}\n"
+    descriptor = os.open(digest_path(final), os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="ascii", errors="surrogateescape") as stream:
+        stream.write(lines)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_digest(backup: Path) -> Digest | None:
+    """What stands beside `backup`; None if nothing that can be read does."""
+    try:
+        descriptor = open_regular(digest_path(backup))
+        with os.fdopen(descriptor, "rb") as stream:
+            lines = stream.read(_MOST_BYTES).decode(errors="replace").splitlines()
+    except OSError:
+        return None
+    digests = [line.split()[0].lower() for line in lines if line.strip() and not line.startswith("#")]
+    origins = [line.removeprefix(_COMMENT) for line in lines if line.startswith(_COMMENT)]
+    if not digests:
+        return None
+    try:
+        origin = json.loads(origins[0]) if origins else None
+    except ValueError:
+        origin = None
+    return Digest(digests[0], origin if isinstance(origin, str) else None)

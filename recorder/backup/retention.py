@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from llm_metrics_proxy.recorder.backup import backups
-from llm_metrics_proxy.recorder.backup import digest as backup_digest
+from llm_metrics_proxy.recorder.backup import backups, places
 from llm_metrics_proxy.recorder.errors import BackupFailed
 from llm_metrics_proxy.recorder.store import timestamps
 
@@ -54,7 +53,7 @@ def apply(path: Path, backup_dir: Path | None = None, keep: int = 5, *, spared: 
     for backup in gone:
         try:
             backup.unlink(missing_ok=True)  # before its digest, so that no backup ever stands without one
-            backup_digest.path_of(backup).unlink(missing_ok=True)
+            places.digest_path(backup).unlink(missing_ok=True)
         except OSError as error:
             what = f"{backup} is no longer needed, and could not be deleted ({error.strerror})"
             raise BackupFailed(what=what, cure="check the modes of its folder, or delete it") from error
@@ -63,7 +62,7 @@ def apply(path: Path, backup_dir: Path | None = None, keep: int = 5, *, spared: 
 
 def _is_deletable(file: backups.BackupFile, path: Path) -> bool:
     """It can be read, and it is certainly a backup of this database."""
-    digest = backup_digest.read(file.path)
+    digest = places.read_digest(file.path)
     if digest is None or file.schema_version is None:
         return False
     return digest.origin == str(path) or file.path.parent.resolve() == path.parent / "backups"
@@ -77,9 +76,9 @@ def _modified_at(file: backups.BackupFile) -> int:
 
 
 def _is_good(file: backups.BackupFile) -> bool:
-    digest = backup_digest.read(file.path)
+    digest = places.read_digest(file.path)
     try:
-        return digest is not None and digest.sha256 == backup_digest.compute(file.path)
+        return digest is not None and digest.sha256 == places.sha256_of(file.path)
     except OSError:
         return False
 

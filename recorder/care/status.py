@@ -20,10 +20,10 @@ from llm_metrics_proxy.recorder.backup import backups
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused
 from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.schema import table_backup
-from llm_metrics_proxy.recorder.store import cursors, identity, ledger, presence, spill_folder, timestamps
-from llm_metrics_proxy.recorder.store.cursors import Lag
-from llm_metrics_proxy.recorder.store.reader import reader
-from llm_metrics_proxy.recorder.store.sqlite_defects import defects
+from llm_metrics_proxy.recorder.store import account, exporters, identity, presence, spill_folder, timestamps
+from llm_metrics_proxy.recorder.store.database import reader
+from llm_metrics_proxy.recorder.store.exporters import Lag
+from llm_metrics_proxy.recorder.store.sqlite import defects
 from llm_metrics_proxy.recorder.writing import rejected, salvage, spill
 
 
@@ -115,9 +115,9 @@ class Status(msgspec.Struct, frozen=True):
     dropped: dict[str, int]
     exporters: tuple[Lag, ...]
     recent_since: str
-    recent_processes: tuple[ledger.ProcessCounters, ...]
-    events: tuple[ledger.RecorderEvent, ...]
-    unrecognised: ledger.UnrecognisedTraffic
+    recent_processes: tuple[account.ProcessCounters, ...]
+    events: tuple[account.RecorderEvent, ...]
+    unrecognised: account.UnrecognisedTraffic
 
 
 def collect(path: Path) -> Status:
@@ -132,7 +132,7 @@ def collect(path: Path) -> Status:
         bytes_, wal_bytes = _size(path), _size(path.with_name(f"{path.name}-wal"))  # before SQLite makes an empty one
         with reader(path, look=identity.version_of) as connection:
             connection.execute("BEGIN")
-            counters = ledger.total_counters(connection)
+            counters = account.total_counters(connection)
             since = timestamps.bound(now - RECENT)
             return Status(
                 at=timestamps.bound(now),
@@ -149,11 +149,11 @@ def collect(path: Path) -> Status:
                 rows=_rows(connection),
                 counters=counters,
                 dropped={n.removeprefix(_DROPPED): v for n, v in counters.items() if n.startswith(_DROPPED)},
-                exporters=cursors.lags(connection),
+                exporters=exporters.lags(connection),
                 recent_since=since,
-                recent_processes=ledger.counters_since(connection, since),
-                events=ledger.last_events(connection, _EVENTS_SHOWN),
-                unrecognised=ledger.unrecognised_traffic(connection, _ADDRESSES_SHOWN),
+                recent_processes=account.counters_since(connection, since),
+                events=account.last_events(connection, _EVENTS_SHOWN),
+                unrecognised=account.unrecognised_traffic(connection, _ADDRESSES_SHOWN),
             )
     except OSError as error:
         raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from llm_metrics_proxy.recorder.errors import BadDuration
 from llm_metrics_proxy.recorder.store import timestamps
-from llm_metrics_proxy.recorder.store.duration import parse_duration
+from llm_metrics_proxy.recorder.store.timestamps import parse_duration
 
 logger = logging.getLogger(__name__)
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import click
 
 from llm_metrics_proxy.recorder.backup import backup as backup_file
-from llm_metrics_proxy.recorder.backup import digest as backup_digest
-from llm_metrics_proxy.recorder.backup import retention
+from llm_metrics_proxy.recorder.backup import places, retention
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.commands.copying import existing_database, progress_bar
 from llm_metrics_proxy.recorder.errors import BackupFailed
@@ -36,7 +35,7 @@ def backup(db: str | None, folder: Path | None, *, as_json: bool) -> None:
     except BackupFailed as problem:  # of old ones; the new one is there
         click.echo(printable(str(problem)), err=True)
     size = saved.stat().st_size
-    digest = backup_digest.read(saved)
+    digest = places.read_digest(saved)
     if as_json:
         facts = {
             "database": str(path),

@@ -16,10 +16,9 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_opti
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.export import alone, telling
 from llm_metrics_proxy.recorder.printable import printable
-from llm_metrics_proxy.recorder.store import cursors
-from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store import exporters
 from llm_metrics_proxy.recorder.store.database import get_db_path
-from llm_metrics_proxy.recorder.store.slices import Slices
+from llm_metrics_proxy.recorder.store.slices import Slices, open_background
 
 if TYPE_CHECKING:
     from llm_metrics_proxy.recorder.export import Destination
@@ -140,7 +139,7 @@ def forget(name: str, db: str | None) -> None:
         if not is_alone:
             raise ExportFailed(what=f"The export to {name} runs", cure="end it first")
         with Slices(connection, path).hold():
-            known = cursors.forget(connection, name)
+            known = exporters.forget(connection, name)
     if not known:
         raise ExportFailed(what=f"There is no export to {name}", cure="give a name that llm-metrics status shows")
     click.echo(f"The export to {printable(name)} is forgotten.")

@@ -10,7 +10,7 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_opti
 from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.schema import repair as repairing
 from llm_metrics_proxy.recorder.schema import startup
-from llm_metrics_proxy.recorder.schema.migration_plan import Plan, migrate_plan
+from llm_metrics_proxy.recorder.schema.migrator import Plan, migrate_plan
 from llm_metrics_proxy.recorder.store.account import last
 from llm_metrics_proxy.recorder.store.database import get_db_path
 

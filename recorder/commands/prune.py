@@ -12,7 +12,7 @@ from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.database import get_db_path
-from llm_metrics_proxy.recorder.store.duration import parse_duration
+from llm_metrics_proxy.recorder.store.timestamps import parse_duration
 from llm_metrics_proxy.recorder.upkeep import prune as rebuilding
 from llm_metrics_proxy.recorder.upkeep import prune as retention
 

@@ -9,8 +9,8 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_opti
 from llm_metrics_proxy.recorder.figures import rollup as rolling
 from llm_metrics_proxy.recorder.figures import rollup_check
 from llm_metrics_proxy.recorder.store import watermarks
-from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.database import get_db_path
+from llm_metrics_proxy.recorder.store.slices import open_background
 
 
 @click.command(epilog=EXIT_CODES)

@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import Final
 
 from llm_metrics_proxy.recorder.doctor import Check, ok, untried, warn
-from llm_metrics_proxy.recorder.store import sqlite_defects
+from llm_metrics_proxy.recorder.store import sqlite
 
 type Version = tuple[int, ...]
 
@@ -35,9 +35,7 @@ def defects_of(version: str) -> list[str]:
 
 def look() -> Iterator[Check]:
     """Look at SQLite's and mitmproxy's."""
-    yield _check(
-        "SQLite", sqlite3.sqlite_version, sqlite_defects.defects(), "a Python with a newer SQLite has none of it"
-    )
+    yield _check("SQLite", sqlite3.sqlite_version, sqlite.defects(), "a Python with a newer SQLite has none of it")
     version = installed()
     if version is None:
         yield untried("mitmproxy", "It is not installed beside this program.")

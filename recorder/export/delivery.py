@@ -17,11 +17,10 @@ import msgspec
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
 from llm_metrics_proxy.recorder.export import Batch, Destination, Position, Row, Unacceptable, Unavailable, outbox
-from llm_metrics_proxy.recorder.store import cursors, database, identity, presence
+from llm_metrics_proxy.recorder.store import database, exporters, identity, presence
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
-from llm_metrics_proxy.recorder.store.background import open_background
-from llm_metrics_proxy.recorder.store.cursors import Cursor
-from llm_metrics_proxy.recorder.store.slices import Slices
+from llm_metrics_proxy.recorder.store.exporters import Cursor
+from llm_metrics_proxy.recorder.store.slices import Slices, open_background
 
 REFUSED: Final = "export_refused"  # in recorder_events
 
@@ -100,18 +99,18 @@ class Delivery:
             DatabaseRefused: that cannot be noted.
         """
         with _opened(self._path) as connection, Slices(connection, self._path, stop=self._stop).hold():
-            cursors.note_error(connection, self._to.name, error)
+            exporters.note_error(connection, self._to.name, error)
 
     def _connect(self, *, again: bool) -> None:
         self.batch = self._taken = self._nothing_in = None
         with _opened(self._path) as connection:
-            known = cursors.find(connection, self._to.name)
-            self.waiting = cursors.waiting(connection, known.position.row_id)
+            known = exporters.find(connection, self._to.name)
+            self.waiting = exporters.waiting(connection, known.position.row_id)
         there = self._to.connect(known.source_id)
         here = Position(0, 0) if again else known.position
         cursor = Cursor(known.source_id, here if there is None else Position(*map(min, here, there)))
         with _opened(self._path) as connection, Slices(connection, self._path, stop=self._stop).hold():
-            cursors.register(connection, self._to.name, cursor, wants_changes=self._to.wants_changes)
+            exporters.register(connection, self._to.name, cursor, wants_changes=self._to.wants_changes)
         self._cursor, self._connected = cursor, True
 
     def _send(self, batch: Batch) -> None:
@@ -167,7 +166,7 @@ class Delivery:
             return
         at = taken.position if taken else cursor.position
         with _opened(self._path) as connection:
-            if cursors.find(connection, self._to.name) != cursor:
+            if exporters.find(connection, self._to.name) != cursor:
                 self._connected = False
                 message = "the database was put back to an earlier state"
                 raise Unavailable(message)
@@ -178,10 +177,10 @@ class Delivery:
                 with Slices(connection, self._path, stop=self._stop).hold():
                     if taken:
                         self._settle(connection, taken)
-                    cursors.claim(connection, self._to.name, last)  # before they are read
+                    exporters.claim(connection, self._to.name, last)  # before they are read
             self._cursor, self._taken = Cursor(cursor.source_id, at), None
             rows, change_id = self._read(connection, at, last)
-            self.waiting = cursors.waiting(connection, at.row_id)
+            self.waiting = exporters.waiting(connection, at.row_id)
         if taken:
             self.sent += taken.sent
             self.refused += len(taken.refused)
@@ -203,7 +202,7 @@ class Delivery:
         return rows + changed, change_id
 
     def _settle(self, connection: sqlite3.Connection, taken: _Taken) -> None:
-        cursors.advance(connection, self._to.name, taken.position, sent=taken.sent, refused=len(taken.refused))
+        exporters.advance(connection, self._to.name, taken.position, sent=taken.sent, refused=len(taken.refused))
         if taken.refused:
             detail = f"{self._to.name}: {taken.refused[0]}"
             account_of_this_process(connection).note_event(REFUSED, detail, len(taken.refused))

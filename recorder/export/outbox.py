@@ -14,7 +14,7 @@ from typing import Final
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.export import Account, Row
-from llm_metrics_proxy.recorder.store import expected_schema, presence, watermarks
+from llm_metrics_proxy.recorder.store import identity, presence, watermarks
 
 
 def fetched(connection: sqlite3.Connection, statement: str, parameters: tuple[object, ...]) -> list[Row]:
@@ -31,7 +31,7 @@ def fetched(connection: sqlite3.Connection, statement: str, parameters: tuple[ob
         connection.text_factory = given
 
 
-COLUMNS: Final = expected_schema.columns_of(CURRENT_SCHEMA_VERSION)
+COLUMNS: Final = identity.columns_of(CURRENT_SCHEMA_VERSION)
 COLUMN: Final = {name: index for index, name in enumerate(COLUMNS)}  # where in a row each stands
 PRICED_WITHIN: Final = timedelta(minutes=2)  # the recorder has calls priced each 45 s while there are any
 
@@ -41,7 +41,7 @@ _LAST_OF_NEXT = """
     SELECT max(id) FROM (SELECT id FROM completion_requests WHERE id > ? ORDER BY id LIMIT ?)
 """
 _CHANGES = "SELECT id, row_id FROM export_changes WHERE id > ? ORDER BY id LIMIT ?"
-_IN_VERSION_1 = tuple(COLUMN[name] for name in expected_schema.columns_of(1))
+_IN_VERSION_1 = tuple(COLUMN[name] for name in identity.columns_of(1))
 
 
 class Priced:

@@ -23,7 +23,7 @@ from tenacity import (
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed, RecorderError
 from llm_metrics_proxy.recorder.export import Destination, Unavailable, alone
 from llm_metrics_proxy.recorder.export.delivery import Delivery
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.database import reader
 
 POLL_SECONDS: Final = 1.0
 HEARTBEAT_SECONDS: Final = 60.0  # between two looks whether the destination is there, when there is nothing to send

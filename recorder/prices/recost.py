@@ -25,9 +25,7 @@ from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.pricing import UNKNOWN, Cost, cost_of
 from llm_metrics_proxy.recorder.prices.rollup_costs import CostChange, change_costs
 from llm_metrics_proxy.recorder.store import database, identity, watermarks
-from llm_metrics_proxy.recorder.store.background import open_background
-from llm_metrics_proxy.recorder.store.priority import wait_for_others
-from llm_metrics_proxy.recorder.store.slices import Slices
+from llm_metrics_proxy.recorder.store.slices import Slices, open_background, wait_for_others
 
 HOLD_MS: Final = 20.0
 STATED: Final = "provider"  # the source of costs that the provider itself stated

@@ -16,7 +16,7 @@ from llm_metrics_proxy.recorder.figures.quantities import many
 from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.report import content, page
 from llm_metrics_proxy.recorder.report.page import GENERATOR
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.database import reader
 
 _MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 _MARK_WITHIN = 1000  # bytes from the start

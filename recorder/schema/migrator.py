@@ -5,24 +5,29 @@ sqlite-utils' `Migrations.apply` alone is not safe then: it looks for pending st
 Views are made anew in the same transaction (views.py), also where they are all that differs; that needs no backup.
 A process that is killed on the way leaves the old state, and SQLite frees its lock for the next one. After the commit
 a fresh connection looks once more; if it does not see what it should, the backup goes back into the file.
+
+What a migration would do, and whether it can, is asked before the lock is taken, so that nobody waits for a refusal.
 """
 
+import errno
 import logging
+import os
 import sqlite3
 import time
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
+import msgspec
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
-from llm_metrics_proxy.recorder.backup import backup
-from llm_metrics_proxy.recorder.backup.page_copy import copy_pages
-from llm_metrics_proxy.recorder.errors import DatabaseRefused, MigrationFailed, RecorderError
+from llm_metrics_proxy.recorder.backup import backup, places
+from llm_metrics_proxy.recorder.backup.backup import copy_pages
+from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import views
-from llm_metrics_proxy.recorder.schema.migration_plan import check_room
-from llm_metrics_proxy.recorder.store import database, timestamps
+from llm_metrics_proxy.recorder.store import database, identity, timestamps
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, refusal, version_of
 
@@ -40,6 +45,10 @@ _CHECK_SECONDS = 30.0
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _COUNT = "SELECT count(*) FROM completion_requests"
 _STAMP = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) ON CONFLICT(version) DO NOTHING"
+
+SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
+_PATIENCE_SECONDS = 5.0
+_COUNT = "SELECT count(*) FROM completion_requests"
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: Path | None = None) -> Path | None:
@@ -205,3 +214,99 @@ def _failure(path: Path, why: str, saved: Path | None) -> MigrationFailed:
     what = f"{path} could not be brought to schema version {CURRENT_SCHEMA_VERSION} ({why})"
     kept = f"; the backup {saved} stays" if saved else ""
     return MigrationFailed(what=what, cure=f"nothing was changed, so go on with the release before{kept}")
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """From which version to which, by which steps; a backup is made of what holds something.
+
+    `views`: how the views differ from those of this release; all are made anew then.
+    """
+
+    path: str
+    exists: bool
+    from_version: int
+    to_version: int
+    steps: tuple[str, ...]
+    views: tuple[str, ...]
+    rows: int
+    backup: bool
+    bytes_needed: int
+
+
+def migrate_plan(path: Path) -> Plan:
+    """What a start would do to the database at `path`; writes nothing, and creates nothing.
+
+    Raises:
+        DatabaseRefused: what stands there cannot be migrated.
+    """
+    version, rows, size = 0, 0, 0
+    other_views: tuple[str, ...] = ()
+    exists = path.is_file() and path.stat().st_size > 0
+    if exists:
+        try:
+            with closing(database.connect(path, timeout=_PATIENCE_SECONDS, mode="ro")) as connection:
+                connection.execute("PRAGMA trusted_schema=OFF")
+                version = identity.version_of(connection, path)
+                if version > 0:
+                    other_views = tuple(views.differences(connection, version))
+                    (rows,) = connection.execute(_COUNT).fetchone()
+        except sqlite3.Error as error:
+            raise identity.refusal(path, error) from error
+        size = _size(path)
+    elif path.exists() and not path.is_file():
+        raise DatabaseRefused(what=f"{path} is not a file", cure="give the path of a database")
+    return Plan(
+        path=str(path),
+        exists=exists,
+        from_version=version,
+        to_version=CURRENT_SCHEMA_VERSION,
+        steps=NAMES[version:],
+        views=other_views,
+        rows=rows,
+        backup=0 < version < CURRENT_SCHEMA_VERSION,
+        bytes_needed=int(size * SPACE_FACTOR) if version < CURRENT_SCHEMA_VERSION else 0,
+    )
+
+
+def check_room(path: Path, backup_dir: Path | None) -> None:
+    """See that the migration of the database at `path`, and the backup before it, have a place and enough space.
+
+    Raises:
+        BackupFailed: there is no folder for backups that can be written.
+        MigrationFailed: there is too little space on a disk.
+    """
+    size = _size(path)
+    needed = {path.parent.stat().st_dev: (path.parent, int(size * SPACE_FACTOR))}
+    saved = _place(path, backup_dir)
+    device = saved.stat().st_dev
+    folder, so_far = needed.get(device, (saved, 0))
+    needed[device] = (folder, so_far + size)
+    for folder, n in needed.values():
+        try:
+            places.check_room(folder, n)
+        except OSError as error:
+            what = f"{folder} has too little space to migrate {path} ({error.strerror})"
+            raise MigrationFailed(what=what, cure="free some; nothing was changed") from error
+
+
+def _place(path: Path, backup_dir: Path | None) -> Path:
+    failures = []
+    for place in places.places(path, backup_dir):
+        try:
+            places.make(place, given=backup_dir is not None)
+        except OSError as error:
+            failures.append(f"{place}: {error.strerror}")
+        else:
+            if os.access(place, os.W_OK | os.X_OK):
+                return place
+            failures.append(f"{place}: {os.strerror(errno.EACCES)}")
+    what = f"No backup of {path} could be made ({'; '.join(failures)})"
+    raise BackupFailed(
+        what=what, cure="set metrics_backup_dir, or the command's option, to a folder that can be written"
+    )
+
+
+def _size(path: Path) -> int:
+    """Of the file and its WAL, in bytes."""
+    wal = path.with_name(f"{path.name}-wal")
+    return path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.store import spill_folder
-from llm_metrics_proxy.recorder.store.regular import open_regular
-from llm_metrics_proxy.recorder.store.reserve import RESERVE
+from llm_metrics_proxy.recorder.store.files import open_regular
+from llm_metrics_proxy.recorder.store.spill_folder import RESERVE
 
 _ALIVE = ".alive"
 _DRAFT = ".new"

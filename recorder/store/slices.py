@@ -1,4 +1,4 @@
-"""Long work in short transactions, so that whoever else writes never waits long.
+"""Long work beside the recorder, in short transactions, so that whoever else writes never waits long.
 
 A slice is one BEGIN IMMEDIATE ... COMMIT. It ends when its time is up, not after a number of rows, since nobody knows
 how long a row takes on this disk today; how much of the time its commit needs is learnt from the slices before it.
@@ -6,15 +6,19 @@ Between two slices the lock is free for at least as long as it was held.
 """
 
 import itertools
+import os
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.store import database, identity
 from llm_metrics_proxy.recorder.store.identity import refusal
 
 HOLD_MS: Final = 50.0
@@ -25,6 +29,8 @@ _FIRST_SHARE = 0.25  # of the aim: no commit has been seen yet
 _LEAST_SHARE = 0.1
 _GROWTH = 1.5
 _SHORTEST_PAUSE = 0.02  # seconds, in which a writer that waits in SQLite's own steps gets its turn
+
+_LOWEST: Final = 19
 
 
 class Slices:
@@ -94,3 +100,36 @@ class Slices:
                     raise DatabaseRefused(what=what, cure="end that process, or try again when it is done") from error
             else:
                 return
+
+
+def open_background(path: Path) -> sqlite3.Connection:
+    """A writing connection as `recorder.store.slices.Slices` wants it, to an existing database of the present version.
+
+    What the power takes back is done again, so that no commit waits for the disk under the lock.
+
+    Raises:
+        DatabaseRefused: there is none at `path`, or of another version.
+        sqlite3.Error: it could not be opened; `recorder.store.identity.refusal` makes a sentence of it.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        raise DatabaseRefused(what=f"There is no database at {path}", cure="give the right path")
+    connection = database.open_writer(path)
+    try:
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute("PRAGMA wal_autocheckpoint=0")
+        version = identity.version_of(connection, path)
+    except BaseException:  # raised again: the caller never gets the connection, so it is closed here
+        connection.close()
+        raise
+    if version != CURRENT_SCHEMA_VERSION:
+        connection.close()
+        what = f"{path} has schema version {version}, and this program works on version {CURRENT_SCHEMA_VERSION}"
+        raise DatabaseRefused(what=what, cure="run llm-metrics migrate")
+    return connection
+
+
+def wait_for_others() -> None:
+    """Run the calling thread when nobody else needs the CPU, for good; only Linux can do that for one thread."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LOWEST)

@@ -1,7 +1,7 @@
 """`metrics.db.spill/` beside the database: what its recorders keep outside of it.
 
     <process>.alive           locked (flock) for as long as that recorder lives
-    <process>.reserve         1 MiB of disk, given up when the disk is full
+    <process>.reserve         1 MiB of disk, given up when there is no more, so that events can still be written here
     <process>-<n>.jsonl       events that wait for the database, see spill.py; locked while they are being written
     <process>-<n>.damaged     such a file, kept because lines of it could not be read
     rejected.jsonl            events that no row could be made of, and why
@@ -17,11 +17,15 @@ import os
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _CURE = "remove what stands there, or set metrics_db to another path"
+
+RESERVE: Final = ".reserve"
+RESERVED_BYTES: Final = 1 << 20  # about a thousand events
 
 
 def folder_of(database: Path) -> Path:
@@ -68,3 +72,30 @@ def create(path: Path) -> int:
         OSError: it is there already, or cannot be created.
     """
     return os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_WRONLY, 0o600)
+
+
+class Reserve:
+    """One recorder's reserve, as a file in the spill folder."""
+
+    def __init__(self, folder: Path, process: str) -> None:
+        """Nothing is taken yet."""
+        self._file = folder / f"{process}{RESERVE}"
+
+    def take(self) -> None:
+        """Take the space, unless it is held already or there is too little of it."""
+        with suppress(OSError):  # there, or the disk is full
+            descriptor = create(self._file)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVED_BYTES)
+            except OSError:
+                self._file.unlink()
+            finally:
+                os.close(descriptor)
+
+    def give_up(self) -> bool:
+        """Free the space; False if none was held."""
+        try:
+            self._file.unlink()
+        except OSError:
+            return False
+        return True

@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder import top
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.store import database
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.database import reader
 from llm_metrics_proxy.recorder.top import table
 from llm_metrics_proxy.recorder.top.display import Display, Lines, Screen
 from llm_metrics_proxy.recorder.top.interruptions import Interruptions

@@ -22,10 +22,9 @@ import msgspec
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.store import cursors, database, identity, presence, timestamps, watermarks
+from llm_metrics_proxy.recorder.store import database, exporters, identity, presence, timestamps, watermarks
 from llm_metrics_proxy.recorder.store.account import GrowingEvent
-from llm_metrics_proxy.recorder.store.background import open_background
-from llm_metrics_proxy.recorder.store.slices import HOLD_MS, Slices
+from llm_metrics_proxy.recorder.store.slices import HOLD_MS, Slices, open_background
 
 EARLIER: Final = "earlier"  # the process name under which the counters of those long gone are added up
 GONE_AFTER: Final = timedelta(days=30)
@@ -135,7 +134,7 @@ def prune(  # noqa: PLR0913 - how it is done, each by name and with a default
 
 def _needed(connection: sqlite3.Connection) -> int:
     """The id up to which exporters need no row any more."""
-    needed = cursors.needed(connection)
+    needed = exporters.needed(connection)
     return sys.maxsize if needed is None else needed
 
 

@@ -21,8 +21,7 @@ from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import own_fault
 from llm_metrics_proxy.recorder.store import identity
-from llm_metrics_proxy.recorder.store.background import open_background
-from llm_metrics_proxy.recorder.store.priority import wait_for_others
+from llm_metrics_proxy.recorder.store.slices import open_background, wait_for_others
 
 if TYPE_CHECKING:
     from types import ModuleType

@@ -11,8 +11,8 @@ from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import spill_folder, timestamps
-from llm_metrics_proxy.recorder.store.counters import Counters, Tally
-from llm_metrics_proxy.recorder.store.reserve import Reserve
+from llm_metrics_proxy.recorder.store.account import Counters, Tally
+from llm_metrics_proxy.recorder.store.spill_folder import Reserve
 from llm_metrics_proxy.recorder.writing import rejected, spill
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.spill import Record, Spill

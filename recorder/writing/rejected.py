@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 
 from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.store import timestamps
-from llm_metrics_proxy.recorder.store.regular import open_regular
+from llm_metrics_proxy.recorder.store.files import open_regular
 from llm_metrics_proxy.recorder.writing import spill
 
 FILE_NAME: Final = "rejected.jsonl"

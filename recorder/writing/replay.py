@@ -14,9 +14,8 @@ from typing import NamedTuple
 
 from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import timestamps
-from llm_metrics_proxy.recorder.store.counters import Counters
-from llm_metrics_proxy.recorder.store.durable import sync_folder
-from llm_metrics_proxy.recorder.store.regular import open_regular
+from llm_metrics_proxy.recorder.store.account import Counters
+from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
 from llm_metrics_proxy.recorder.writing import spill
 from llm_metrics_proxy.recorder.writing.spill import Record
 

@@ -15,9 +15,9 @@ from typing import Final
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.store import database, presence, spill_folder
+from llm_metrics_proxy.recorder.store.account import SALVAGE, Account
 from llm_metrics_proxy.recorder.store.database import Files
-from llm_metrics_proxy.recorder.store.durable import sync_folder
-from llm_metrics_proxy.recorder.store.ledger import SALVAGE, Account
+from llm_metrics_proxy.recorder.store.files import sync_folder
 
 SUFFIX: Final = ".salvaged"
 

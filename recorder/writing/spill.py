@@ -17,8 +17,8 @@ import msgspec
 
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
 from llm_metrics_proxy.recorder.store import spill_folder
-from llm_metrics_proxy.recorder.store.counters import Gap, Tally
-from llm_metrics_proxy.recorder.store.durable import sync_folder
+from llm_metrics_proxy.recorder.store.account import Gap, Tally
+from llm_metrics_proxy.recorder.store.files import sync_folder
 
 type Record = CompletionRequest | Unrecognised | Gap | Tally
 

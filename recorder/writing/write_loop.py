@@ -19,7 +19,7 @@ from llm_metrics_proxy.recorder.events import Event, Unrecognised
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
 from llm_metrics_proxy.recorder.store import identity, spill_folder, watermarks
-from llm_metrics_proxy.recorder.store.counters import Counters
+from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.presence import Presence
 from llm_metrics_proxy.recorder.writing.aside import Aside
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile

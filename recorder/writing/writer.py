@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
-from llm_metrics_proxy.recorder.store.counters import Counters, Gap, Tally
-from llm_metrics_proxy.recorder.store.account import SALVAGE, Account
+from llm_metrics_proxy.recorder.store.account import SALVAGE, Account, Counters, Gap, Tally
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Piece
@@ -67,7 +66,9 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             self._live.check_schema(connection)
             account = Account(connection, self._process)
-            outcome = _insert(connection, account, events) if piece is None else _insert_piece(connection, account, piece)
+            outcome = (
+                _insert(connection, account, events) if piece is None else _insert_piece(connection, account, piece)
+            )
             for name, n in outcome.counts.items():
                 values[name] = values.get(name, 0) + n
             account.write_counters(values)

@@ -13,7 +13,7 @@ from llm_metrics_proxy.addon import row
 from llm_metrics_proxy.addon.framing.decoding import LIMIT
 from llm_metrics_proxy.addon.privacy.masking import masked
 from llm_metrics_proxy.addon.providers import errors, usage, values
-from llm_metrics_proxy.recorder.store import ledger
+from llm_metrics_proxy.recorder.store import account
 from tests.support.proxy import ROOT
 from tests.support.rig import at_once, question, started
 
@@ -91,7 +91,7 @@ def test_the_bounds_are_those_of_the_code() -> None:
     assert values.integer(10**12 + 1) is None
     assert "10^12" in table["a count"]
     assert table["a cost"].startswith(f"{usage._LARGEST_COST:,.0f} dollars")  # noqa: SLF001 - its value
-    assert table["paths that no format understood"] == f"{ledger.MOST_UNRECOGNISED:,} rows"
+    assert table["paths that no format understood"] == f"{account.MOST_UNRECOGNISED:,} rows"
     assert table["a copy of a body, for reading"].startswith(f"{LIMIT >> 20} MiB")
 
 

@@ -21,7 +21,7 @@ from llm_metrics_proxy.recorder.export.prometheus.counting import NAME
 from llm_metrics_proxy.recorder.export.prometheus.keeper import Keeper
 from llm_metrics_proxy.recorder.export.prometheus.server import Server
 from llm_metrics_proxy.recorder.store import identity
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.database import reader
 
 _NICENESS: Final = 10  # the proxy and its clients come first
 _OPEN = "Anybody who reaches {url} reads which models are called and what that costs: give 127.0.0.1 to keep them out."

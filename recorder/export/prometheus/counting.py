@@ -31,8 +31,8 @@ from llm_metrics_proxy.recorder.export.prometheus.totals import (
     Kind,
     Totals,
 )
-from llm_metrics_proxy.recorder.store import cursors, identity, presence, watermarks
-from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store import exporters, identity, presence, watermarks
+from llm_metrics_proxy.recorder.store.slices import open_background
 
 _FORMAT: Final = 1  # another one cannot be read: whoever changes what is kept, or the bounds, counts from the beginning
 _TIMES, _RATES = len(TIME_BOUNDS) + 1, len(RATE_BOUNDS) + 1
@@ -117,7 +117,7 @@ class Counting:
         self._saved_at = time.monotonic()
         self._begin(None, None)
 
-    def _begin(self, mark: cursors.Mark | None, found: Saved | None) -> None:
+    def _begin(self, mark: exporters.Mark | None, found: Saved | None) -> None:
         """Go on from what was saved, or from nothing."""
         self.totals = found.totals() if found else Totals({}, (), ())
         self.row_id, self.cost_id = (found.row_id, found.cost_id) if found else (0, 0)
@@ -162,21 +162,21 @@ class Counting:
             if not self._look(connection):  # what is in memory was of another database
                 connection.execute("ROLLBACK")
                 return
-            cursors.register(connection, NAME, cursors.find(connection, NAME), wants_changes=False)
+            exporters.register(connection, NAME, exporters.find(connection, NAME), wants_changes=False)
             position = Position(min(self.row_id, self.cost_id), 0)
-            cursors.advance(connection, NAME, position, sent=self._counted, refused=0)
-            cursors.keep(connection, NAME, text)
-            mark = cursors.mark(connection, NAME)
+            exporters.advance(connection, NAME, position, sent=self._counted, refused=0)
+            exporters.keep(connection, NAME, text)
+            mark = exporters.mark(connection, NAME)
             connection.execute("COMMIT")
         self._mark, self._counted, self.is_saved = mark, 0, True
         self._saved_at = time.monotonic()
 
     def _look(self, connection: sqlite3.Connection) -> bool:
         """Whether what is in memory belongs to this database; if not, begin anew with what that has saved."""
-        mark = cursors.mark(connection, NAME)
+        mark = exporters.mark(connection, NAME)
         if mark == self._mark and (not self.row_id or self._is_known(connection)):
             return True
-        text = cursors.state(connection, NAME)
+        text = exporters.state(connection, NAME)
         self._begin(mark, from_json(text) if text else None)
         if self.row_id:
             self._last_row = connection.execute(_ROW, (self.row_id,)).fetchone()

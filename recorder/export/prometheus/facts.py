@@ -11,7 +11,7 @@ import msgspec
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME
-from llm_metrics_proxy.recorder.store import cursors, ledger, presence, spill_folder
+from llm_metrics_proxy.recorder.store import account, exporters, presence, spill_folder
 from llm_metrics_proxy.recorder.writing import rejected, spill
 
 _DROPPED: Final = "dropped_"
@@ -26,7 +26,7 @@ class Written(msgspec.Struct, frozen=True):
     counters: dict[str, int]
     in_memory: int | None  # events of the recorders that live, as of their last transaction
     newest_at: float | None  # seconds since 1970
-    exporters: tuple[cursors.Lag, ...]
+    exporters: tuple[exporters.Lag, ...]
 
 
 class Surrounding(msgspec.Struct, frozen=True):
@@ -46,10 +46,10 @@ def written(connection: sqlite3.Connection, living: set[str] | None) -> Written:
     (newest_at,) = connection.execute(_NEWEST).fetchone()
     in_memory = None if living is None else sum(max(_in_memory(connection, process), 0) for process in living)
     return Written(
-        counters=ledger.total_counters(connection),
+        counters=account.total_counters(connection),
         in_memory=in_memory,
         newest_at=seconds(newest_at),
-        exporters=tuple(lag for lag in cursors.lags(connection) if lag.name != NAME),
+        exporters=tuple(lag for lag in exporters.lags(connection) if lag.name != NAME),
     )
 
 

@@ -23,7 +23,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import database, identity, watermarks
-from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.trials.bench.calls import calls
 from tests.trials.bench.moments import moments
 

@@ -21,7 +21,7 @@ from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import table_backup
-from llm_metrics_proxy.recorder.store import sqlite_defects, timestamps
+from llm_metrics_proxy.recorder.store import sqlite, timestamps
 from tests.unit.writing.test_worker import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -105,7 +105,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
         "wal_bytes": None,
         "schema_version": CURRENT_SCHEMA_VERSION,
         "sqlite_version": sqlite3.sqlite_version,
-        "sqlite_defects": sqlite_defects.defects(),
+        "sqlite_defects": sqlite.defects(),
     }
     assert found["surroundings"] == {
         "living": [],
@@ -201,7 +201,7 @@ def test_events_that_wait_for_a_broken_database_are_told_with_its_sentence(
     ("version", "count"), [((3, 6, 23), 0), ((3, 7, 0), 1), ((3, 40, 1), 1), ((3, 51, 2), 1), ((3, 51, 3), 0)]
 )
 def test_the_defects_of_a_version_of_sqlite_are_known(version: tuple[int, int, int], count: int) -> None:
-    assert len(sqlite_defects.defects_of(version)) == count
+    assert len(sqlite.defects_of(version)) == count
 
 
 def test_an_empty_database_shows_none_in_every_section(current_db: Path) -> None:

@@ -18,7 +18,7 @@ from llm_metrics_proxy.recorder.export import Batch, Row, Unacceptable, delivery
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import identity, watermarks
-from llm_metrics_proxy.recorder.store.background import open_background
+from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.support.exporting.following import (
     ROWS,
     MakeEvent,

@@ -11,7 +11,7 @@ from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.export import Unavailable, run
 from llm_metrics_proxy.recorder.export.run import Report, export
-from llm_metrics_proxy.recorder.store import cursors, timestamps
+from llm_metrics_proxy.recorder.store import exporters, timestamps
 from llm_metrics_proxy.recorder.upkeep import prune
 from tests.support.exporting.following import ROWS, MakeEvent, add, execute, fails, fill, following, hurry
 from tests.support.exporting.shelf import Shelf
@@ -70,7 +70,7 @@ def test_what_an_export_has_not_sent_is_not_pruned(filled: Path, make_event: Mak
 def test_for_an_export_that_was_silent_for_a_week_nothing_is_kept(filled: Path, make_event: MakeEvent) -> None:
     export(filled, Shelf())
     add(filled, make_event())
-    silent = timestamps.bound(datetime.now(UTC) - cursors.ACTIVE_FOR - timedelta(minutes=1))
+    silent = timestamps.bound(datetime.now(UTC) - exporters.ACTIVE_FOR - timedelta(minutes=1))
     execute(filled, "UPDATE exporters SET reached_at = ?", silent)
     assert prune.prune(filled, datetime.now(UTC)).rows == ROWS + 1
     assert not status.collect(filled).exporters[0].active

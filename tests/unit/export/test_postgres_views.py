@@ -22,9 +22,8 @@ from llm_metrics_proxy.recorder.export.postgres import Postgres, views
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.recorder import Recorder
-from llm_metrics_proxy.recorder.store.background import open_background
-from llm_metrics_proxy.recorder.store.counters import Gap
-from llm_metrics_proxy.recorder.store.ledger import Account
+from llm_metrics_proxy.recorder.store.account import Account, Gap
+from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.timestamps import bound
 from tests.support.exporting.postgres_server import Server, binaries
 from tests.support.recent_calls import call

@@ -23,7 +23,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.export.prometheus import counting, facts, keeper, server
 from llm_metrics_proxy.recorder.export.prometheus.server import MOST_CLIENTS
 from llm_metrics_proxy.recorder.recorder import Recorder
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.database import reader
 from tests.support.exporting.metrics_server import PROMTOOL, Figures, needs_prometheus, parsed, serving
 from tests.support.recent_calls import any_calls, write
 from tests.unit.export.test_prometheus_totals import HOSTILE, INSERT, execute, price_all

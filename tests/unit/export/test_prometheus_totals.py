@@ -27,9 +27,8 @@ from llm_metrics_proxy.recorder.export.prometheus.totals import (
 )
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
-from llm_metrics_proxy.recorder.store import cursors, presence, watermarks
-from llm_metrics_proxy.recorder.store.database import open_writer
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store import exporters, presence, watermarks
+from llm_metrics_proxy.recorder.store.database import open_writer, reader
 from llm_metrics_proxy.recorder.upkeep import prune
 from tests.support.recent_calls import any_calls, call, write
 
@@ -371,7 +370,7 @@ def test_the_cursor_waits_for_rows_and_costs_alike(filled: Path) -> None:
     write(filled, [call(timedelta(0)) for _ in range(4)])
     count(filled, counter).save()
     with reader(filled) as connection:
-        (lag,) = cursors.lags(connection)
+        (lag,) = exporters.lags(connection)
     assert (lag.name, lag.waiting, lag.sent) == (NAME, 4, 504)
 
 

@@ -23,8 +23,8 @@ from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import watermarks
-from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.database import open_reader
+from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.timestamps import bound
 from llm_metrics_proxy.recorder.upkeep import prune
 

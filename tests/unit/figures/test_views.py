@@ -18,9 +18,8 @@ from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
-from llm_metrics_proxy.recorder.store.background import open_background
-from llm_metrics_proxy.recorder.store.counters import Gap
-from llm_metrics_proxy.recorder.store.ledger import Account
+from llm_metrics_proxy.recorder.store.account import Account, Gap
+from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.timestamps import bound
 
 type MakeEvent = Callable[..., CompletionRequest]

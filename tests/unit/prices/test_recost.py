@@ -30,8 +30,8 @@ from llm_metrics_proxy.recorder.prices.recost import Span, recost
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence, watermarks
-from llm_metrics_proxy.recorder.store.background import open_background
 from llm_metrics_proxy.recorder.store.database import open_writer
+from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
 from llm_metrics_proxy.recorder.upkeep import upkeep, upkeep_process
 from llm_metrics_proxy.recorder.upkeep.upkeep_process import UpkeepProcess

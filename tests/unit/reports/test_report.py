@@ -21,7 +21,7 @@ from llm_metrics_proxy.recorder.report import charts, content, page, words
 from llm_metrics_proxy.recorder.report.charts import Bar, Frame, Point
 from llm_metrics_proxy.recorder.report.content import Content
 from llm_metrics_proxy.recorder.store import timestamps
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.database import reader
 from tests.support.recent_calls import HARMLESS, HOSTILE, any_calls, call, write
 from tests.unit.reports.test_top import figures_of
 

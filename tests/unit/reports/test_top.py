@@ -18,7 +18,7 @@ from llm_metrics_proxy.recorder import top
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import timestamps
-from llm_metrics_proxy.recorder.store.reader import reader
+from llm_metrics_proxy.recorder.store.database import reader
 from llm_metrics_proxy.recorder.top import table
 from tests.support.recent_calls import HARMLESS, HOSTILE, any_calls, call, write
 

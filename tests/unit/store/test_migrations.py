@@ -26,9 +26,9 @@ from llm_metrics_proxy.migrations import (
 )
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
 from llm_metrics_proxy.recorder.recorder import Recorder
-from llm_metrics_proxy.recorder.schema import migration_plan, migrator, startup
-from llm_metrics_proxy.recorder.schema.migration_plan import migrate_plan
-from llm_metrics_proxy.recorder.store import database, expected_schema
+from llm_metrics_proxy.recorder.schema import migrator, startup
+from llm_metrics_proxy.recorder.schema.migrator import migrate_plan
+from llm_metrics_proxy.recorder.store import database, identity
 
 VERSION_1_COLUMNS = """
 id INTEGER, timestamp TEXT, success BOOLEAN, status_code INTEGER, response_time_ms INTEGER, model TEXT, origin TEXT,
@@ -285,7 +285,7 @@ def test_every_released_version_upgrades_to_the_newest_with_all_its_rows(
         assert [row[: len(old)] for row, old in zip(after, rows, strict=True)] == rows
         assert all(value is None for row, old in zip(after, rows, strict=True) for value in row[len(old) :])
     with closing(sqlite3.connect(db_path)) as connection:
-        assert expected_schema.differences(connection, CURRENT_SCHEMA_VERSION) == []
+        assert identity.differences(connection, CURRENT_SCHEMA_VERSION) == []
 
 
 def test_ids_that_were_given_out_before_are_not_given_out_again(db_path: Path, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_a_table_that_differs_in_any_way_is_not_ours(db_path: Path, old: str, ne
     with closing(sqlite3.connect(db_path)) as connection:
         connection.execute(sql)
         connection.execute(m0001_completion_requests.SCHEMA_VERSION)
-        assert expected_schema.differences(connection, 1) == ["table completion_requests is not as it was made"]
+        assert identity.differences(connection, 1) == ["table completion_requests is not as it was made"]
 
 
 def _add_a_view_and_a_trigger() -> None:
@@ -363,11 +363,11 @@ def _add_a_view_and_a_trigger() -> None:
 
     db = Database(memory=True)
     REGISTRY.apply(db)
-    assert expected_schema.differences(db.conn, CURRENT_SCHEMA_VERSION) == []
+    assert identity.differences(db.conn, CURRENT_SCHEMA_VERSION) == []
     db.execute("DROP VIEW calls")
     db.execute("DROP TRIGGER seen")
     db.execute("CREATE TRIGGER seen AFTER INSERT ON unrecognised BEGIN SELECT 2; END")
-    found = expected_schema.differences(db.conn, CURRENT_SCHEMA_VERSION)
+    found = identity.differences(db.conn, CURRENT_SCHEMA_VERSION)
     assert found == ["trigger seen is not as it was made"]  # views hold nothing: see test_views_of_a_release.py
     db.close()
 
@@ -403,7 +403,7 @@ def test_where_there_is_no_place_for_a_backup_nobody_waits_for_the_lock(version_
 def test_too_little_space_is_said_before_anything_is_done(
     version_1: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migration_plan, "SPACE_FACTOR", 1e15)
+    monkeypatch.setattr(migrator, "SPACE_FACTOR", 1e15)
     before = version_1.read_bytes()
     with pytest.raises(MigrationFailed, match=r"too little space to migrate .* bytes are needed there"):
         Recorder(version_1, backup_dir=tmp_path / "saved").open()

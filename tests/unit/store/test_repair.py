@@ -15,7 +15,7 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import table_backup
 from llm_metrics_proxy.recorder.schema.repair import Repaired, repair
 from llm_metrics_proxy.recorder.store.database import open_writer
-from llm_metrics_proxy.recorder.store.expected_schema import differences
+from llm_metrics_proxy.recorder.store.identity import differences
 
 INSERT = """
     INSERT INTO completion_requests

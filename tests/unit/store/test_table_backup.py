@@ -11,7 +11,7 @@ import pytest
 from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import table_backup
-from llm_metrics_proxy.recorder.store.expected_schema import differences
+from llm_metrics_proxy.recorder.store.identity import differences
 
 THINGS = """
 CREATE TABLE things (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.backup import backup, backups, digest, places
+from llm_metrics_proxy.recorder.backup import backup, backups, places
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import spill_folder
@@ -193,8 +193,8 @@ def test_what_only_has_the_name_of_a_backup_is_none(
 
 def test_a_pipe_in_the_place_of_a_digest_hangs_nobody(current_db: Path, tmp_path: Path) -> None:
     made = backup.create(current_db, backup_dir=tmp_path / "saved")
-    digest.path_of(made).unlink()
-    os.mkfifo(digest.path_of(made))
+    places.digest_path(made).unlink()
+    os.mkfifo(places.digest_path(made))
     code = f"""
 from pathlib import Path
 from llm_metrics_proxy.recorder.backup import backups

@@ -20,8 +20,8 @@ from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.reporting import Reporter
-from llm_metrics_proxy.recorder.store import reserve
-from llm_metrics_proxy.recorder.store.counters import Counters, Gap, Tally
+from llm_metrics_proxy.recorder.store import spill_folder
+from llm_metrics_proxy.recorder.store.account import Counters, Gap, Tally
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
 from llm_metrics_proxy.recorder.writing import rejected, spill
 from llm_metrics_proxy.recorder.writing.aside import Aside
@@ -338,7 +338,7 @@ def test_the_reserve_is_given_up_for_events_when_the_disk_is_full(
     make(db_path)
     aside.ready()
     held = folder_of(db_path) / f"{PROCESS}.reserve"
-    assert held.stat().st_blocks * 512 >= reserve.RESERVED_BYTES
+    assert held.stat().st_blocks * 512 >= spill_folder.RESERVED_BYTES
     real = os.write
 
     def full_while_reserved(descriptor: int, data: bytes) -> int:

@@ -1,9 +1,26 @@
-"""Opening a file that somebody else may have put there: a link is not followed, and a pipe hangs nobody."""
+"""Files that others may have put there, and names that survive a power cut.
+
+A link is not followed, and a pipe hangs nobody. A file that was synced may still be missing from its folder after a
+power cut, until the folder was synced too.
+"""
 
 import errno
 import os
 import stat
 from pathlib import Path
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable, as fsync does the content of a file.
+
+    Raises:
+        OSError: it could not be done.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
