@@ -2,7 +2,7 @@
 
 `CompletionRequest` is one row of `completion_requests`; its field names are the column names. Only what is known is
 set: unknown is None, never 0. Times named `*_ms` are milliseconds from t0, the moment at which the request's headers
-arrived at the proxy. The meaning of each column is in README.md, "Columns".
+arrived at the proxy. docs/columns.md explains each column.
 """
 
 import random

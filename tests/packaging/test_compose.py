@@ -1,4 +1,4 @@
-"""compose.yaml is what the compose specification allows, and keeps every wall that README promises."""
+"""compose.yaml is what the compose specification allows, and keeps every wall that docs/containers.md promises."""
 
 import inspect
 import re

@@ -1,4 +1,4 @@
-"""README's questions: every command runs on a database as the recorder writes it, and prints what README shows."""
+"""Every question of README and docs/: its command runs on a recorded database, and prints what the page shows."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,11 @@ import pytest
 
 from tests.support import cookbook
 
-BLOCKS = list(cookbook.blocks(cookbook.README.read_text()))
+BLOCKS = [
+    pytest.param(*block, id=f"{page.name}-{number}")
+    for page in cookbook.PAGES
+    for number, block in enumerate(cookbook.blocks(page.read_text()))
+]
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +31,14 @@ def test_there_are_twenty_questions() -> None:
     assert len(BLOCKS) >= 20
 
 
+def test_no_command_stands_in_a_block_that_is_not_run() -> None:
+    for page in cookbook.PAGES:
+        text = page.read_text()
+        assert len(re.findall(r"^ *\$ ", text, re.MULTILINE)) == len(list(cookbook.blocks(text))), page
+
+
 @pytest.mark.parametrize(("command", "output"), BLOCKS)
-def test_a_command_prints_what_readme_shows(command: str, output: str, folder: Path) -> None:
+def test_a_command_prints_what_its_page_shows(command: str, output: str, folder: Path) -> None:
     printed = cookbook.run(command, folder)
     assert names(printed) == names(output)
     assert len(printed.splitlines()) >= 3  # names, a line, one row

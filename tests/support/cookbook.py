@@ -1,7 +1,8 @@
-"""README's questions and answers: `python -m tests.support.cookbook` runs every command and writes its output there.
+"""The questions and answers of README and docs/: `python -m tests.support.cookbook` runs every command and writes its
+output into its page.
 
-A block of README that begins with `$ ` is a command; what follows it is its output. The database is made up, the same
-calls for the same moment.
+A block that begins with `$ ` is a command; the rest of the block is its output. The database is made up: the same calls
+for the same moment.
 """
 
 import os
@@ -18,29 +19,28 @@ from tests.trials.bench.calls import calls
 from tests.trials.bench.fill import fill
 from tests.trials.bench.moments import moments
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCK = re.compile(r"^```\n\$ (?P<command>.*?)\n(?P<output>(?:(?!```).*\n)*)```$", re.MULTILINE)
+ROOT = Path(__file__).parents[2]
+PAGES = (
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+)
+_BLOCK = re.compile(r"^```\n\$ (?P<command>.*?)\n(?P<output>(?:(?!```).*\n)*)```$", re.MULTILINE)
 _ROWS, _DAYS = 20_000, 16
 
 
-def section(text: str) -> str:
-    """README's chapter "Ask"."""
-    return text[text.index("\n## Ask\n") : text.index("\n## What is recorded\n")]
-
-
 def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """Commands and outputs."""
-    for match in BLOCK.finditer(section(text)):
+    """Yield each command of a page with the output that the page shows."""
+    for match in _BLOCK.finditer(text):
         yield match["command"], match["output"]
 
 
 def make_database(path: Path) -> None:
-    """Made-up calls up to now."""
+    """Fill a new database with made-up calls up to now."""
     fill(path, calls(moments(_ROWS, _DAYS, round(time.time() * 1_000))))
 
 
 def run(command: str, folder: Path) -> str:
-    """What the command prints in `folder`, with the programs of this environment first."""
+    """Return what the command prints in `folder`, with the programs of this environment first."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     environment = {**os.environ, "PATH": path, "COLUMNS": "120"}
     shell = ["/bin/sh", "-c", command]
@@ -49,15 +49,16 @@ def run(command: str, folder: Path) -> str:
 
 
 def main() -> None:
-    """Write README anew."""
-    text = README.read_text()
+    """Write the outputs of all pages anew."""
     with tempfile.TemporaryDirectory() as folder:
         make_database(Path(folder) / "metrics.db")
-        for command, output in list(blocks(text)):
-            printed = "".join(f"{line.rstrip()}\n" for line in run(command, Path(folder)).splitlines())
-            text = text.replace(f"$ {command}\n{output}```", f"$ {command}\n{printed}```")
-            sys.stdout.write(f"$ {command}\n{printed}\n")
-    README.write_text(text)
+        for page in PAGES:
+            text = page.read_text()
+            for command, output in list(blocks(text)):
+                printed = "".join(f"{line.rstrip()}\n" for line in run(command, Path(folder)).splitlines())
+                text = text.replace(f"$ {command}\n{output}```", f"$ {command}\n{printed}```")
+                sys.stdout.write(f"$ {command}\n{printed}\n")
+            page.write_text(text)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,7 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 
 def client_environment(proxy: Proxy, home: Path, label: str = "") -> dict[str, str]:
-    """Return what a client has to set, the variables that README names; `label` says who it is."""
+    """Return what a client has to set, the variables that docs/running.md names; `label` says who it is."""
     url = f"http://{label}:x@127.0.0.1:{proxy.port}" if label else proxy.url
     ca = str(proxy.ca)
     return clean_environment(home) | {

@@ -19,7 +19,7 @@ from tests.trials.clients import environments
 from tests.trials.clients.catalogue import CLIENTS
 from tests.trials.clients.client import Client
 from tests.trials.clients.minimal import Finding, findings
-from tests.trials.clients.result import Result, table, write_readme
+from tests.trials.clients.result import Result, table, write_page
 from tests.trials.clients.stage import Stage
 from tests.trials.clients.trial import Attempts
 
@@ -34,13 +34,15 @@ def main() -> int:
     parser.add_argument("clients", nargs="*", metavar="CLIENT", help="default: all")
     parser.add_argument("--minimal", action="store_true", help="also leave out each variable, one after the other")
     parser.add_argument("--newest", action="store_true", help="make the environments anew, with the newest versions")
-    parser.add_argument("--readme", action="store_true", help="write README's table anew; for all clients")
+    parser.add_argument(
+        "--readme", action="store_true", help="write the table of docs/clients.md anew; for all clients"
+    )
     wanted = parser.parse_args()
     known = {client.id for client in CLIENTS}
     if unknown := [name for name in wanted.clients if name not in known]:
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(client.id for client in CLIENTS)}")
     if wanted.readme and (wanted.clients or not wanted.minimal):
-        parser.error("--readme is for a run with --minimal of all clients, or README would say what was not tried")
+        parser.error("--readme is for a run with --minimal of all clients, or the page would name what was not tried")
     chosen = [client for client in CLIENTS if not wanted.clients or client.id in wanted.clients]
     signal.signal(signal.SIGTERM, _interrupt)
     began = time.monotonic()
@@ -52,7 +54,7 @@ def main() -> int:
             return 1
     print(f"\n{table(results)}\n{len(results)} clients in {time.monotonic() - began:.0f} s")
     if wanted.readme:
-        write_readme(results)
+        write_page(results)
     return 1 if any(result.wrong for result in results) else 0
 
 

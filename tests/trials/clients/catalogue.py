@@ -1,6 +1,6 @@
 """The clients: what is installed, which program runs, which variables it needs, what it has to be recorded as.
 
-Everything else, README's table as well, is made from this.
+Everything else, the table of docs/clients.md as well, is made from this.
 """
 
 from collections.abc import Iterable

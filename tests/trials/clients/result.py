@@ -1,4 +1,4 @@
-"""All that is known of a client after it was tried, and README's table of it."""
+"""The result of trying one client, and the table of all of them in docs/clients.md."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from tests.trials.clients.client import Client
 from tests.trials.clients.minimal import Finding
 from tests.trials.clients.trial import Trial
 
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "clients.md"
 _HEAD = ("client", "on", "environment", "the CA, any one of", "in the program")
 _TABLE = re.compile(rf"^\| {re.escape(' | '.join(_HEAD))} \|\n(?:\|.*\n)+", re.MULTILINE)
 _RUNTIMES = ("Python", "Node")
@@ -63,16 +63,16 @@ def table(results: Iterable[Result]) -> str:
 
 
 def lines_of(text: str) -> list[list[str]]:
-    """Return the lines of the table in README's `text`, without its head."""
+    """Return the lines of the table in the page's `text`, without its head."""
     (found,) = _TABLE.findall(text)
     return [[cell.strip() for cell in row.strip("|\n").split("|")] for row in found.splitlines()[2:]]
 
 
-def write_readme(results: Iterable[Result]) -> None:
-    """Put this table where README has one."""
-    text = README.read_text()
+def write_page(results: Iterable[Result]) -> None:
+    """Put this table into docs/clients.md in the place of the one that is there."""
+    text = PAGE.read_text()
     new, count = _TABLE.subn(lambda _: table(results), text)
     if count != 1:
-        msg = f"README has {count} tables of clients"
+        msg = f"{PAGE.name} has {count} tables of clients"
         raise ValueError(msg)
-    README.write_text(new)
+    PAGE.write_text(new)

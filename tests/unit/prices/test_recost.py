@@ -296,7 +296,7 @@ def test_the_command_shows_what_changed_and_what_has_no_price(fill: Fill, tmp_pa
         "gpt-4o      2        2   0.007000  0.004000\n"
         "No price is known for:\n"
         "  made-up, custom: 1 calls\n"
-        "Write prices of your own into prices.toml beside the database; README says how.\n"
+        "Write prices of your own into prices.toml beside the database; docs/costs.md says how.\n"
     )
     document = json.loads(command("--db", path, "--prices", prices, "--json").stdout)
     assert (document["calls"], document["changed"], document["dry_run"]) == (3, 2, False)

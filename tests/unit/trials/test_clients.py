@@ -14,7 +14,7 @@ from tests.trials.clients import trial
 from tests.trials.clients.catalogue import CLIENTS
 from tests.trials.clients.client import CERTIFICATES, Client
 from tests.trials.clients.minimal import findings
-from tests.trials.clients.result import README, Result, cells, line, lines_of, table
+from tests.trials.clients.result import PAGE, Result, cells, line, lines_of, table
 from tests.trials.clients.stage import Stage
 from tests.trials.clients.trial import Attempts, Trial
 
@@ -120,8 +120,8 @@ def test_a_variable_that_is_not_needed_is_found_out(stage: Stage) -> None:
     assert "**fails**: without NEVER_READ: recorded" in line(result)[-1]
 
 
-def test_readme_has_the_line_of_every_client() -> None:
-    lines = lines_of(README.read_text())
+def test_the_page_has_the_line_of_every_client() -> None:
+    lines = lines_of(PAGE.read_text())
     assert [one[2:] for one in lines] == [cells(client) for client in CLIENTS]
     for (tried_with, runs_on, *_), client in zip(lines, CLIENTS, strict=True):
         names = [re.split(r"[\[@](?=\w+\]?$)", name)[0] for name in client.packages] or ["curl"]
