@@ -38,7 +38,7 @@ def code(page: Path) -> Iterator[str]:
 def commands(page: Path) -> Iterator[tuple[str, ...]]:
     """The words of every command of ours, without what the shell does with it."""
     for line in code(page):
-        for found in re.findall(r"(?:llm-metrics [a-z-]|sqlite-utils llm-)[^#|>;&)]*", line):
+        for found in re.findall(r"(?:llm-metrics [a-z-]|sqlite-utils llm-)[^#|>;&)`]*", line):
             try:
                 words = shlex.split(found)
             except ValueError:  # the rest of a quotation

@@ -36,7 +36,7 @@ class Stage:
         return self._rigs[mode]
 
     def values(self, mode: str) -> dict[str, str]:
-        """Return every variable that a client may need: those that the start has printed, and those that docs/clients.md adds."""
+        """Return every variable that a client may need: those that the start has printed, and `http_proxy`."""
         proxy = self.rig(mode).proxy
         if mode != "regular":
             return {"OPENAI_BASE_URL": f"{proxy.url}/v1", "OLLAMA_HOST": proxy.url}
