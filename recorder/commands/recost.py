@@ -103,7 +103,9 @@ def _lines(found: "Recosted", *, dry_run: bool) -> list[str]:
             for one in found.without_price[:_MOST_SHOWN]
         ]
         lines += _more(len(found.without_price))
-        lines.append(f"Write prices of your own into {price_file.DEFAULT_NAME} beside the database; docs/costs.md says how.")
+        lines.append(
+            f"Write prices of your own into {price_file.DEFAULT_NAME} beside the database; docs/costs.md says how."
+        )
     return lines
 
 
