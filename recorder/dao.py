@@ -8,7 +8,6 @@ through. What is impossible in a row is listed in integrity.py, the arithmetic o
 import sqlite3
 from collections.abc import Callable, Collection
 from datetime import datetime
-from itertools import chain, islice
 
 import msgspec
 
@@ -17,32 +16,20 @@ from llm_metrics_proxy.recorder.figures.integrity import IMPOSSIBLE
 from llm_metrics_proxy.recorder.figures.metrics import Metrics, metrics_of
 from llm_metrics_proxy.recorder.figures.rollup_query import BEGINNING, END, sums_between
 from llm_metrics_proxy.recorder.store.timestamps import bound
+from llm_metrics_proxy.recorder.writing import rows
 
-_COLUMNS = CompletionRequest.__struct_fields__
-_COLUMN_LIST = ", ".join(_COLUMNS)
 # Texts that stand before and after every timestamp, so that an open end needs no other statement and the index serves.
 _FIRST, _LAST = "", "~"
 
-# The noqa below: the only things put into SQL are names of our own fields.
-_VALUES = f"({', '.join('?' * len(_COLUMNS))})"
-# Rows of one statement. The GIL is given back once a statement, and each time it takes a moment to have it again, for
-# this thread and the proxy's alike: a row a statement costs several times as much beside a busy proxy.
-_INSERTS = {
-    rows: f"""
-        INSERT INTO completion_requests ({_COLUMN_LIST}) VALUES {", ".join([_VALUES] * rows)}
-        ON CONFLICT(event_id) DO NOTHING
-    """  # noqa: S608
-    for rows in (64, 32, 16, 8, 4, 2, 1)
-}
 _SELECT = f"""
-    SELECT id, {_COLUMN_LIST} FROM completion_requests
+    SELECT id, {", ".join(rows.COLUMNS)} FROM completion_requests
     WHERE timestamp >= :start AND timestamp < :end
         AND (:model IS NULL OR model = :model)
         AND (:origin IS NULL OR origin = :origin)
         AND (:success IS NULL OR success = :success)
     ORDER BY timestamp DESC, id DESC
     LIMIT :limit
-"""  # noqa: S608
+"""  # noqa: S608 - names of our own fields
 _TABLE = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo('completion_requests')"
 _INDEXES = "SELECT name FROM pragma_index_list('completion_requests') ORDER BY name"
 _ROWS = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests"
@@ -96,10 +83,10 @@ class CompletionRequestsDAO:
                 of the caller's, some of the rows are inserted; it is the caller's to roll back.
         """
         if self._connection.in_transaction:
-            return self._insert(events)
+            return rows.insert(self._connection, events)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            inserted = self._insert(events)
+            inserted = rows.insert(self._connection, events)
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:
@@ -149,14 +136,14 @@ class CompletionRequestsDAO:
 
     def get_table_info(self) -> TableInfo:
         """How the table is made and how much it holds."""
-        rows, oldest, newest = self._connection.execute(_ROWS).fetchone()
+        count, oldest, newest = self._connection.execute(_ROWS).fetchone()
         return TableInfo(
             columns=tuple(
                 Column(name, declared, bool(not_null), bool(key))
                 for name, declared, not_null, key in self._connection.execute(_TABLE)
             ),
             indexes=tuple(name for (name,) in self._connection.execute(_INDEXES)),
-            rows=rows,
+            rows=count,
             oldest=oldest,
             newest=newest,
         )
@@ -170,22 +157,13 @@ class CompletionRequestsDAO:
                 problems.append(f"{phrase}: {count} row{'s' if count > 1 else ''}, first id {first_id}")
         return problems
 
-    def _insert(self, events: Collection[CompletionRequest]) -> int:
-        values = chain.from_iterable(map(msgspec.structs.astuple, events))
-        inserted, left = 0, len(events)
-        for rows, statement in _INSERTS.items():
-            while left >= rows:
-                left -= rows
-                inserted += self._connection.execute(statement, list(islice(values, rows * len(_COLUMNS)))).rowcount
-        return inserted
-
 
 def _period(start: datetime | None, end: datetime | None) -> dict[str, str | int | None]:
     return {"start": bound(start) if start else _FIRST, "end": bound(end) if end else _LAST}
 
 
 def _stored(row: tuple[object, ...]) -> StoredRequest:
-    values = dict(zip(("id", *_COLUMNS), row, strict=True))
+    values = dict(zip(("id", *rows.COLUMNS), row, strict=True))
     values["success"] = bool(values["success"])
     values["is_streaming"] = bool(values["is_streaming"])
     values["event_id"] = values["event_id"] or ""

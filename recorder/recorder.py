@@ -9,22 +9,25 @@ import logging
 import os
 import queue
 import socket
+import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.events import Event
+from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import startup
-from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store import presence, watermarks
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.timestamps import parse_duration
 from llm_metrics_proxy.recorder.upkeep.maintenance import Maintenance
 from llm_metrics_proxy.recorder.upkeep.upkeep_process import INTERVAL, UpkeepProcess
-from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop, timestamp_of
+from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop, sentence_of, timestamp_of
 
 _LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write may take, while it waits for a lock
 
@@ -113,6 +116,7 @@ class Recorder:
             presence.Presence(self._path, self._process),
             backup_dir=self._backup_dir,
             refused=self._refused,
+            at_end=self._add_up,
         )
         self._thread = threading.Thread(target=self._loop.run, name="llm-metrics-recorder", daemon=True)
         self._thread.start()
@@ -165,6 +169,17 @@ class Recorder:
         if lost := self.counters().get("dropped_shutdown"):
             sentence = "%(events)d events could not be recorded before the end: see what llm-metrics check says."
             say(logging.WARNING, "events_lost", sentence, events=lost)
+
+    def _add_up(self, connect: Callable[[], sqlite3.Connection], given_up: threading.Event) -> None:
+        """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""
+        try:
+            connection = connect()
+            if watermarks.waiting(connection, watermarks.ROLLUP) <= rollup.A_MOMENTS_ROWS:
+                rollup.bring_up_to_date(connection, self._path, stop=given_up)
+        except Exception as error:  # noqa: BLE001 - the end goes on; the upkeep of the next start does it
+            if not given_up.is_set():
+                sentence = "The last calls are not in the roll-up yet, the next start adds them. %(error)s"
+                say(logging.WARNING, "rollup_behind", sentence, error=sentence_of(self._path, error))
 
 
 def _duration(name: str, text: str | None) -> timedelta | None:

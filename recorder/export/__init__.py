@@ -13,17 +13,11 @@ from typing import NamedTuple, Protocol
 
 from llm_metrics_proxy.recorder.errors import ExportFailed, RecorderError
 from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.exporters import Position
 
 type Row = tuple[
     object, ...
 ]  # values in the order of llm_metrics_proxy.recorder.export.outbox.COLUMNS, as SQLite has them
-
-
-class Position(NamedTuple):
-    """How far a destination has come: the ids of the newest row and of the newest change that it has; 0 for none."""
-
-    row_id: int
-    change_id: int
 
 
 class Batch(NamedTuple):

@@ -16,10 +16,10 @@ from typing import Final
 import msgspec
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
-from llm_metrics_proxy.recorder.export import Batch, Destination, Position, Row, Unacceptable, Unavailable, outbox
+from llm_metrics_proxy.recorder.export import Batch, Destination, Row, Unacceptable, Unavailable, outbox
 from llm_metrics_proxy.recorder.store import database, exporters, identity, presence
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
-from llm_metrics_proxy.recorder.store.exporters import Cursor
+from llm_metrics_proxy.recorder.store.exporters import Cursor, Position
 from llm_metrics_proxy.recorder.store.slices import Slices, open_background
 
 REFUSED: Final = "export_refused"  # in recorder_events

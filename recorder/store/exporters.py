@@ -6,11 +6,10 @@ Every function runs in the caller's transaction.
 import secrets
 import sqlite3
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from llm_metrics_proxy.recorder.export import Position
 from llm_metrics_proxy.recorder.store import timestamps, watermarks
 
 ACTIVE_FOR: Final = timedelta(days=7)  # after an exporter last reached its destination, rows are kept for it
@@ -56,6 +55,13 @@ _OLDEST = "SELECT ifnull(min(id), 1) FROM completion_requests"
 _FORGET = "DELETE FROM exporters WHERE name = ?"
 
 type Mark = tuple[str, int, int, str]
+
+
+class Position(NamedTuple):
+    """How far a destination has come: the ids of the newest row and of the newest change that it has; 0 for none."""
+
+    row_id: int
+    change_id: int
 
 
 class Cursor(msgspec.Struct, frozen=True):

@@ -35,3 +35,9 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no regular file")
     return descriptor
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`: the system may take a part of it at a time."""
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -15,8 +15,7 @@ from msgspec.structs import asdict
 
 from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.store import timestamps
-from llm_metrics_proxy.recorder.store.files import open_regular
-from llm_metrics_proxy.recorder.writing import spill
+from llm_metrics_proxy.recorder.store.files import open_regular, write_all
 
 FILE_NAME: Final = "rejected.jsonl"
 MOST_BYTES: Final = 16 << 20
@@ -40,7 +39,7 @@ def keep(folder: Path, rejected: Sequence[Rejected]) -> None:
     try:
         if os.fstat(descriptor).st_size + len(lines) > MOST_BYTES:
             raise OSError(errno.ENOSPC, "the file of rejected events is full")
-        spill.write_all(descriptor, lines)
+        write_all(descriptor, lines)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

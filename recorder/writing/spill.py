@@ -1,24 +1,31 @@
-"""Events that the database refuses, kept in files of this process until it takes them.
+"""Events that the database does not take: spill files keep them until it does, and at the very last nothing can.
 
-A file is lines of `crc32 json`, in the order in which the events came. `write` returns when the lines are on the disk,
-and leaves no half of them if it cannot. The lock on a file says that its process still writes it; replay.py reads the
-files that nobody locks: those of this process once it has let go of them, and those of processes that were killed.
+A file is lines of `crc32 json`, in the order in which the events came. `SpillFiles.write` returns when the lines are
+on the disk, and leaves no half of them if it cannot. The lock on a file says that its process still writes it;
+replay.py reads the files that nobody locks: those of this process once it has let go of them, and those of processes
+that were killed. Every event that ends here is counted, and nothing that `Spill` does raises.
 """
 
 import errno
 import fcntl
 import os
 import zlib
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
-from llm_metrics_proxy.recorder.store import spill_folder
-from llm_metrics_proxy.recorder.store.account import Gap, Tally
-from llm_metrics_proxy.recorder.store.files import sync_folder
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
+from llm_metrics_proxy.recorder.reporting import Reporter
+from llm_metrics_proxy.recorder.store import spill_folder, timestamps
+from llm_metrics_proxy.recorder.store.account import Counters, Gap, Tally
+from llm_metrics_proxy.recorder.store.files import sync_folder, write_all
+from llm_metrics_proxy.recorder.store.spill_folder import Reserve
+from llm_metrics_proxy.recorder.writing import rejected
+from llm_metrics_proxy.recorder.writing.rejected import Rejected
 
 type Record = CompletionRequest | Unrecognised | Gap | Tally
 
@@ -28,9 +35,87 @@ TOTAL_BYTES: Final = 1 << 30  # of all files in the folder
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(CompletionRequest | Unrecognised | Gap | Tally)
 _BEFORE_PAYLOAD = 9  # eight digits and a space
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_JSON = (UnicodeError, OverflowError, TypeError, ValueError)
 
 
 class Spill:
+    """One recorder's place for events in the spill folder; for one thread."""
+
+    def __init__(self, database: Path, process: str, counters: Counters, reporter: Reporter) -> None:
+        """Nothing is written yet, and no disk space reserved."""
+        self._folder = folder = spill_folder.folder_of(database)
+        self._process = process
+        self._counters = counters
+        self._reporter = reporter
+        self._files = SpillFiles(database, process)
+        self._reserve = Reserve(folder, process)
+
+    def ready(self) -> None:
+        """The database takes events: reserve space for the next time, and let go of the files for their replay."""
+        self._files.let_go()
+        self._reserve.take()
+
+    def keep(self, events: Sequence[Event]) -> bool:
+        """Keep the events in a spill file; False if it does not take them, and nothing has happened."""
+        lines, bad = [], []
+        for event in events:
+            try:
+                lines.append(line_of(event))
+            except _NOT_JSON as error:
+                bad.append(Rejected(event, error))
+        if lines and not self._write(b"".join(lines)):
+            return False
+        self._counters.add("spilled", len(lines))
+        self.reject(bad)
+        return True
+
+    def reject(self, events: Sequence[Rejected]) -> None:
+        """Keep events that no row could be made of."""
+        if not events:
+            return
+        try:
+            rejected.keep(self._folder, events)
+            self._counters.add("rejected", len(events))
+        except OSError:
+            for _ in events:  # their own timestamps may be what is wrong with them
+                self._counters.dropped("rejected", timestamps.now())
+        sentence = (
+            "%(events)d events hold values that cannot be stored; what could be kept of them is in %(file)s: "
+            "please report what it says."
+        )
+        file = self._folder / rejected.FILE_NAME
+        self._reporter.warn("events_rejected", sentence, events=len(events), file=file)
+
+    def close(self) -> None:
+        """Keep the counters and gaps that the database does not have, and leave nothing that is not needed."""
+        if self._counters.unsaved():
+            values, gaps = self._counters.take()
+            records: list[Record] = [*gaps, Tally(self._process, values)]
+            self._write(b"".join(map(line_of, records)))
+        self._files.let_go()
+        self._reserve.give_up()
+
+    def _write(self, lines: bytes) -> bool:
+        try:
+            try:
+                self._files.write(lines)
+            except OSError as error:
+                if error.errno not in _NO_SPACE or not self._reserve.give_up():
+                    raise
+                self._files.write(lines)
+        except (OSError, DatabaseRefused) as error:
+            sentence = (
+                "Neither the database nor %(folder)s takes events (%(error)s): make one of them writable. What waits "
+                "stays in memory, and when that is full new events are dropped."
+            )
+            why = (error.strerror if isinstance(error, OSError) else None) or str(error).rstrip(".")
+            self._reporter.warn("spill_failed", sentence, folder=self._folder, error=why)
+            return False
+        return True
+
+
+class SpillFiles:
     """Writes one process's files; for one thread."""
 
     def __init__(self, database: Path, process: str) -> None:
@@ -118,9 +203,3 @@ def record_of(line: bytes) -> Record | None:
         return _decoder.decode(payload)
     except msgspec.DecodeError:
         return None
-
-
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`: the system may take a part of it at a time."""
-    while data:
-        data = data[os.write(descriptor, data) :]

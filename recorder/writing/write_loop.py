@@ -16,15 +16,14 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.events import Event, Unrecognised
-from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
-from llm_metrics_proxy.recorder.store import identity, spill_folder, watermarks
+from llm_metrics_proxy.recorder.store import identity, spill_folder
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.presence import Presence
-from llm_metrics_proxy.recorder.writing.aside import Aside
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Replay
+from llm_metrics_proxy.recorder.writing.spill import Spill
 from llm_metrics_proxy.recorder.writing.writer import Writer
 
 _BATCH_EVENTS = 500
@@ -36,10 +35,23 @@ _HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _EXPECTED = (sqlite3.Error, OSError, RecorderError)
 
+type AtEnd = Callable[[Callable[[], sqlite3.Connection], threading.Event], None]
+
 
 def timestamp_of(event: Event) -> str:
     """When the event was, as it says itself."""
     return event.at if isinstance(event, Unrecognised) else event.timestamp
+
+
+def sentence_of(path: Path, error: Exception) -> str:
+    """What to say about an error of writing the database at `path`."""
+    if isinstance(error, RecorderError):
+        return str(error)
+    if isinstance(error, sqlite3.Error):
+        return str(identity.refusal(path, error))
+    if isinstance(error, OSError):
+        return f"{path}: {error.strerror}."
+    return own_fault(error)
 
 
 class WriteLoop:
@@ -55,8 +67,14 @@ class WriteLoop:
         *,
         backup_dir: Path | None,
         refused: RecorderError | None,
+        at_end: AtEnd,
     ) -> None:
-        """`process` names this recorder in the database; `refused` is why the start could not use it."""
+        """`process` names this recorder in the database; `refused` is why the start could not use it.
+
+        `at_end` is called when all is written, unless the database refuses: with what gives the connection, and with
+        the event that says that time is up. It does not raise.
+        """
+        self._at_end = at_end
         self.closing = threading.Event()  # set by the shutdown: nothing more will come
         self._given_up = threading.Event()
         self._path = path
@@ -68,7 +86,7 @@ class WriteLoop:
         self._live = LiveFile(path, process, presence, backup_dir=backup_dir, prepared=refused is None)
         self._writer = Writer(self._live, process, counters)
         self._reporter = Reporter()
-        self._aside = Aside(path, process, counters, self._reporter)
+        self._spill = Spill(path, process, counters, self._reporter)
         self._replay = Replay(self._folder, counters, self._reporter)
         self._batch: list[Event] = []
         self._drained = False
@@ -85,32 +103,20 @@ class WriteLoop:
                 done = self._step()
             except Exception as error:  # noqa: BLE001 - the thread must go on; _refused counts and reports
                 self._refused(error)
-        self._aside.close()
+        self._spill.close()
         self._replay.stop()
         try:
             self._live.look()
         except _EXPECTED as error:
             sentence = "%(path)s was moved or removed, and what it held could not be saved. %(error)s"
-            say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=self._sentence(error))
-        self._add_up()
+            say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=sentence_of(self._path, error))
+        if not self._refusing:
+            self._at_end(self._live.connection, self._given_up)
         with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
             self._live.checkpoint()
         with suppress(*_EXPECTED):
             self._live.close()
             self._presence.vanish()
-
-    def _add_up(self) -> None:
-        """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""
-        if self._refusing:
-            return
-        try:
-            connection = self._live.connection()
-            if watermarks.waiting(connection, watermarks.ROLLUP) <= rollup.A_MOMENTS_ROWS:
-                rollup.bring_up_to_date(connection, self._path, stop=self._given_up)
-        except Exception as error:  # noqa: BLE001 - the end goes on; the upkeep of the next start does it
-            if not self._given_up.is_set():
-                sentence = "The last calls are not in the roll-up yet, the next start adds them. %(error)s"
-                say(logging.WARNING, "rollup_behind", sentence, error=self._sentence(error))
 
     def give_up(self) -> None:
         """The shutdown's deadline has come: keep aside what is left, and end."""
@@ -122,9 +128,9 @@ class WriteLoop:
             self._presence.appear()
         except (OSError, RecorderError) as error:
             sentence = "Events cannot be kept aside. %(error)s"
-            self._reporter.warn("spill_failed", sentence, error=self._sentence(error))
+            self._reporter.warn("spill_failed", sentence, error=sentence_of(self._path, error))
         if not self._refusing:
-            self._aside.ready()
+            self._spill.ready()
 
     def _step(self) -> bool:
         """Do what there is to do once; True if nothing is left."""
@@ -137,7 +143,7 @@ class WriteLoop:
             self._write(self._batch)
         elif not self._refusing:
             self._attempt(self._look)  # a file that was removed has to be noticed while nothing happens as well
-        if self._refusing and self._batch and self._aside.keep(self._batch):
+        if self._refusing and self._batch and self._spill.keep(self._batch):
             self._batch = []
         if self._refusing and (self._batch or not self._drained) and time.monotonic() >= self._retry_at:
             self._write(self._batch)
@@ -203,14 +209,14 @@ class WriteLoop:
             self._refused(error)
             return False
         self._accepted()
-        self._aside.reject(refused)
+        self._spill.reject(refused)
         return True
 
     def _accepted(self) -> None:
         if self._refusing:
             self._refusing = False
             self._pause = _FIRST_PAUSE
-            self._aside.ready()
+            self._spill.ready()
             self._replay.look_now()
             say(logging.INFO, "database_back", "%(path)s is being written again.", path=self._path)
 
@@ -223,16 +229,7 @@ class WriteLoop:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _LOCKED:
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         sentence = "Events are kept aside in %(folder)s. %(error)s"
-        self._reporter.warn("database_refused", sentence, folder=self._folder, error=self._sentence(error))
-
-    def _sentence(self, error: Exception) -> str:
-        if isinstance(error, RecorderError):
-            return str(error)
-        if isinstance(error, sqlite3.Error):
-            return str(identity.refusal(self._path, error))
-        if isinstance(error, OSError):
-            return f"{self._path}: {error.strerror}."
-        return own_fault(error)
+        self._reporter.warn("database_refused", sentence, folder=self._folder, error=sentence_of(self._path, error))
 
     # --- the end
 
@@ -241,7 +238,7 @@ class WriteLoop:
         with suppress(queue.Empty, queue.ShutDown):
             while True:
                 self._batch.append(self._events.get_nowait())
-        if not self._aside.keep(self._batch):
+        if not self._spill.keep(self._batch):
             for event in self._batch:
                 self._counters.dropped("shutdown", timestamp_of(event))
         self._batch = []

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
 from llm_metrics_proxy.recorder.store.account import SALVAGE, Account, Counters, Gap, Tally
+from llm_metrics_proxy.recorder.writing import rows
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Piece
@@ -96,16 +96,15 @@ def _insert(connection: sqlite3.Connection, account: Account, events: Sequence[E
     requests = [event for event in events if isinstance(event, CompletionRequest)]
     counts: Counter[str] = Counter()
     rejected: list[Rejected] = []
-    dao = CompletionRequestsDAO(connection)
     connection.execute("SAVEPOINT batch")
     try:
-        counts["written"] = dao.insert_completion_requests(requests)
+        counts["written"] = rows.insert(connection, requests)
     except _ABOUT_A_ROW:
         connection.execute("ROLLBACK TO batch")
         # A batch is small and this is rare: one by one finds every bad row and keeps all others.
         for request in requests:
             try:
-                counts["written"] += dao.insert_completion_request(request)
+                counts["written"] += rows.insert(connection, [request])
             except _ABOUT_A_ROW as error:
                 rejected.append(Rejected(request, error))
     connection.execute("RELEASE batch")

@@ -19,12 +19,13 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export import Account, Batch, Position, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export import Account, Batch, Unacceptable, Unavailable
 from llm_metrics_proxy.recorder.export.otlp import endpoint as endpoints
 from llm_metrics_proxy.recorder.export.otlp import spans
 from llm_metrics_proxy.recorder.export.otlp.failure import Failure, Verdict
 from llm_metrics_proxy.recorder.export.otlp.metrics import Metrics
 from llm_metrics_proxy.recorder.export.otlp.sender import Sender
+from llm_metrics_proxy.recorder.store.exporters import Position
 
 _SERVICE = "llm-metrics-proxy"
 _log = logging.getLogger(__name__)

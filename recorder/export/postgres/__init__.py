@@ -24,10 +24,11 @@ from typing import Final
 import psycopg
 from psycopg import Connection
 
-from llm_metrics_proxy.recorder.export import Account, Batch, Position, Row, outbox
+from llm_metrics_proxy.recorder.export import Account, Batch, Row, outbox
 from llm_metrics_proxy.recorder.export.postgres import account as accounts
 from llm_metrics_proxy.recorder.export.postgres import dsn as dsns
 from llm_metrics_proxy.recorder.export.postgres import failures, schema, values
+from llm_metrics_proxy.recorder.store.exporters import Position
 
 ROWS_AT_ONCE: Final = 1_000
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.export import Position, outbox
+from llm_metrics_proxy.recorder.export import outbox
 from llm_metrics_proxy.recorder.export.outbox import fetched
 from llm_metrics_proxy.recorder.export.prometheus.totals import (
     CALL,
@@ -32,6 +32,7 @@ from llm_metrics_proxy.recorder.export.prometheus.totals import (
     Totals,
 )
 from llm_metrics_proxy.recorder.store import exporters, identity, presence, watermarks
+from llm_metrics_proxy.recorder.store.exporters import Position
 from llm_metrics_proxy.recorder.store.slices import open_background
 
 _FORMAT: Final = 1  # another one cannot be read: whoever changes what is kept, or the bounds, counts from the beginning

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from llm_metrics_proxy.recorder.export import Account, Batch, Position, Row
+from llm_metrics_proxy.recorder.export import Account, Batch, Row
 from llm_metrics_proxy.recorder.export.outbox import COLUMN
+from llm_metrics_proxy.recorder.store.exporters import Position
 
 
 class Shelf:

@@ -9,9 +9,10 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 
-from llm_metrics_proxy.recorder.export import Batch, Position, outbox
+from llm_metrics_proxy.recorder.export import Batch, outbox
 from llm_metrics_proxy.recorder.export.otlp import Otlp
 from llm_metrics_proxy.recorder.store.database import open_reader
+from llm_metrics_proxy.recorder.store.exporters import Position
 from tests.support.provider import openai_answers
 from tests.support.rig import JSON, Rig, Row, question
 

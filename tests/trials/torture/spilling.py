@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill
-from llm_metrics_proxy.recorder.writing.spill import Spill
+from llm_metrics_proxy.recorder.writing.spill import SpillFiles
 from tests.trials.torture.case import Broken, Outcome, Stage, expect
 from tests.trials.torture.faults import database_of_ours
 from tests.trials.torture.load import Plan
@@ -83,7 +83,7 @@ def bounds(stage: Stage) -> Outcome:
     plan = Plan(stage.folder / "metrics.db")
     kept = 0
     with patch.object(spill, "FILE_BYTES", file_bytes), patch.object(spill, "TOTAL_BYTES", total_bytes):
-        mine = Spill(plan.database, "host-1-1")
+        mine = SpillFiles(plan.database, "host-1-1")
         try:
             while True:
                 mine.write(b"".join(spill.line_of(plan.event(kept + n)) for n in range(50)))
@@ -103,7 +103,7 @@ def bounds(stage: Stage) -> Outcome:
 def _dead_file(folder: Path, number: int, plan: Plan, numbers: range) -> None:
     """As a recorder that was killed left it."""
     name = f"host-{number + 1}-1"
-    writer = Spill(plan.database, name)
+    writer = SpillFiles(plan.database, name)
     for first in range(numbers.start, numbers.stop, 500):
         writer.write(b"".join(spill.line_of(plan.event(n)) for n in range(first, min(first + 500, numbers.stop))))
     writer.let_go()

@@ -14,9 +14,10 @@ import pytest
 
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
-from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, outbox
+from llm_metrics_proxy.recorder.export import Batch, Row, Unacceptable, outbox
 from llm_metrics_proxy.recorder.export.otlp import Otlp, names
 from llm_metrics_proxy.recorder.store.database import open_writer
+from llm_metrics_proxy.recorder.store.exporters import Position
 from tests.support.exporting import otlp_receiver
 from tests.support.exporting.otlp_receiver import METRICS, TRACES, Receiver, attributes
 

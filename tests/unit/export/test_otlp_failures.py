@@ -19,8 +19,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
-from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, Unavailable, outbox
+from llm_metrics_proxy.recorder.export import Batch, Row, Unacceptable, Unavailable, outbox
 from llm_metrics_proxy.recorder.export.otlp import Otlp, endpoint, sender
+from llm_metrics_proxy.recorder.store.exporters import Position
 from tests.support.exporting import otlp_receiver
 from tests.support.exporting.otlp_receiver import CODE, METRICS, TRACES, Answer, Receiver, Refusal
 from tests.support.provider.scenario import Scenario

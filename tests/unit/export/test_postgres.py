@@ -16,9 +16,10 @@ import pytest
 import llm_metrics_proxy.recorder.export.postgres as package
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.export import Batch, Position, Row, Unacceptable, Unavailable
+from llm_metrics_proxy.recorder.export import Batch, Row, Unacceptable, Unavailable
 from llm_metrics_proxy.recorder.export.outbox import COLUMN, COLUMNS
 from llm_metrics_proxy.recorder.export.postgres import Postgres, schema
+from llm_metrics_proxy.recorder.store.exporters import Position
 from tests.support.exporting.postgres_server import PASSWORD, Server, binaries
 from tests.trials.bench.calls import calls
 

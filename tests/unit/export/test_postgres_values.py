@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export import Batch, Destination, Position, outbox
+from llm_metrics_proxy.recorder.export import Batch, Destination, outbox
 from llm_metrics_proxy.recorder.export.postgres import Postgres, dsn
+from llm_metrics_proxy.recorder.store.exporters import Position
 from tests.support.exporting.postgres_server import Server, binaries
 
 pytest_plugins = ["tests.support.exporting.postgres_fixtures"]

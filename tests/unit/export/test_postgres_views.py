@@ -17,12 +17,13 @@ import pytest
 from llm_metrics_proxy.migrations import views as sqlite_views
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.export import Batch, Position, outbox
+from llm_metrics_proxy.recorder.export import Batch, outbox
 from llm_metrics_proxy.recorder.export.postgres import Postgres, views
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.account import Account, Gap
+from llm_metrics_proxy.recorder.store.exporters import Position
 from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.timestamps import bound
 from tests.support.exporting.postgres_server import Server, binaries

@@ -24,10 +24,9 @@ from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.store.account import Counters, Gap, Tally
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
 from llm_metrics_proxy.recorder.writing import rejected, spill
-from llm_metrics_proxy.recorder.writing.aside import Aside
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import PIECE_LINES, Replay
-from llm_metrics_proxy.recorder.writing.spill import Record, Spill
+from llm_metrics_proxy.recorder.writing.spill import Record, Spill, SpillFiles
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -50,7 +49,7 @@ def kept(path: Path) -> list[Path]:
 
 def spilled(path: Path, *records: Record, process: str = PROCESS) -> Path:
     """A spill file that its process has left behind."""
-    writer = Spill(path, process)
+    writer = SpillFiles(path, process)
     writer.write(lines_of(*records))
     writer.let_go()
     return kept(path)[-1]
@@ -79,8 +78,8 @@ def read_back(path: Path) -> list[Record | None]:
 
 
 @pytest.fixture
-def spill_file(db_path: Path) -> Iterator[Spill]:
-    writer = Spill(db_path, PROCESS)
+def spill_file(db_path: Path) -> Iterator[SpillFiles]:
+    writer = SpillFiles(db_path, PROCESS)
     yield writer
     writer.let_go()
 
@@ -123,14 +122,16 @@ def test_no_line_with_one_changed_byte_passes_for_a_record(make_event: MakeEvent
         assert spill.record_of(line[:end]) is None
 
 
-def test_files_are_private_and_nothing_follows_a_link(db_path: Path, spill_file: Spill, make_event: MakeEvent) -> None:
+def test_files_are_private_and_nothing_follows_a_link(
+    db_path: Path, spill_file: SpillFiles, make_event: MakeEvent
+) -> None:
     spill_file.write(lines_of(make_event()))
     assert stat.S_IMODE(folder_of(db_path).stat().st_mode) == 0o700
     (file,) = kept(db_path)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
-def test_a_planted_folder_is_refused(db_path: Path, tmp_path: Path, current_db: Path, spill_file: Spill) -> None:
+def test_a_planted_folder_is_refused(db_path: Path, tmp_path: Path, current_db: Path, spill_file: SpillFiles) -> None:
     (tmp_path / "elsewhere").mkdir()
     folder_of(db_path).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(DatabaseRefused, match="symbolic link"):
@@ -141,7 +142,7 @@ def test_a_planted_folder_is_refused(db_path: Path, tmp_path: Path, current_db: 
 
 
 def test_a_planted_link_in_the_folder_is_not_written_through(
-    db_path: Path, tmp_path: Path, spill_file: Spill, make_event: MakeEvent
+    db_path: Path, tmp_path: Path, spill_file: SpillFiles, make_event: MakeEvent
 ) -> None:
     make(db_path)
     (folder_of(db_path) / f"{PROCESS}-1.jsonl").symlink_to(tmp_path / "victim")
@@ -154,7 +155,7 @@ def test_a_planted_link_in_the_folder_is_not_written_through(
 
 
 def test_a_file_ends_at_its_bound_and_all_files_at_theirs(
-    db_path: Path, spill_file: Spill, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+    db_path: Path, spill_file: SpillFiles, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = lines_of(make_event(), make_event())
     monkeypatch.setattr(spill, "FILE_BYTES", 2 * len(lines))
@@ -173,11 +174,11 @@ def test_what_could_not_be_written_whole_leaves_nothing_of_itself(db_path: Path)
     code = """
 import os, resource, signal, sys, pathlib
 sys.path.insert(0, sys.argv[2])
-from llm_metrics_proxy.recorder.writing.spill import Spill, files
+from llm_metrics_proxy.recorder.writing.spill import SpillFiles, files
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = pathlib.Path(sys.argv[1])
-spill = Spill(path, "host-1-1")
+spill = SpillFiles(path, "host-1-1")
 spill.write(b"whole\\n")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 try:
@@ -196,7 +197,7 @@ assert [file.read_bytes() for file in files(folder_of(path))] == [b"whole\\n", b
     assert result.returncode == 0, result.stderr
 
 
-def test_a_removed_folder_is_made_again(db_path: Path, spill_file: Spill, make_event: MakeEvent) -> None:
+def test_a_removed_folder_is_made_again(db_path: Path, spill_file: SpillFiles, make_event: MakeEvent) -> None:
     spill_file.write(lines_of(make_event()))
     for file in kept(db_path):
         file.unlink()
@@ -208,7 +209,7 @@ def test_a_removed_folder_is_made_again(db_path: Path, spill_file: Spill, make_e
     assert len(read_back(db_path)) == 1
 
 
-def test_everything_comes_back_in_order(db_path: Path, spill_file: Spill, make_event: MakeEvent) -> None:
+def test_everything_comes_back_in_order(db_path: Path, spill_file: SpillFiles, make_event: MakeEvent) -> None:
     events = [make_event(model=str(number)) for number in range(2 * PIECE_LINES)]
     for start in range(0, len(events), 77):
         spill_file.write(lines_of(*events[start : start + 77]))
@@ -334,7 +335,7 @@ def test_the_reserve_is_given_up_for_events_when_the_disk_is_full(
     db_path: Path, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters = Counters()
-    aside = Aside(db_path, PROCESS, counters, Reporter())
+    aside = Spill(db_path, PROCESS, counters, Reporter())
     make(db_path)
     aside.ready()
     held = folder_of(db_path) / f"{PROCESS}.reserve"
@@ -362,7 +363,7 @@ def test_rejected_events_end_at_their_bound(
 ) -> None:
     monkeypatch.setattr(rejected, "MOST_BYTES", 2_000)
     counters = Counters()
-    aside = Aside(db_path, PROCESS, counters, Reporter())
+    aside = Spill(db_path, PROCESS, counters, Reporter())
     make(db_path)
     for _ in range(20):
         aside.reject([Rejected(make_event(), ValueError("too odd"))])
