@@ -1,4 +1,4 @@
-"""`make demo`: six real SDK calls through a real mitmdump to a local upstream, then recorded beside true times."""
+"""`make demo`: six real SDK calls through a real mitmdump to a local provider, then recorded beside true times."""
 
 import argparse
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from demo import comparison
 from demo.calls import CALLS, answer, asked_model
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 from tests.support.proxy import ADDON, ROOT, Proxy, client_environment
 
 
@@ -19,13 +19,13 @@ def main() -> int:
     addon: Path = parser.parse_args().addon
     folder = Path(tempfile.mkdtemp(prefix="llm-metrics-demo-"))
     print(f"Everything of this run is in {folder}\n")
-    with Upstream(answer) as upstream:
-        authority = upstream.authority.write(folder / "upstream-ca.pem")
-        with Proxy(folder, upstream.port, authority, addon=addon) as proxy:
+    with Provider(answer) as provider:
+        authority = provider.authority.write(folder / "provider-ca.pem")
+        with Proxy(folder, provider.port, authority, addon=addon) as proxy:
             print(f"mitmdump -s {addon.relative_to(ROOT) if addon.is_relative_to(ROOT) else addon} is at {proxy.url}")
             print("An ordinary program makes six calls; its environment says HTTPS_PROXY and SSL_CERT_FILE:")
             run_client(proxy, folder)
-        served = {asked_model(truth.request): truth for truth in upstream.served}
+        served = {asked_model(truth.request): truth for truth in provider.served}
     truths = [comparison.true_values(call, served[call.model]) for call in CALLS]
     comparison.write(folder, truths)
     print("\nIn each cell: true / recorded. Times are ms after the request, tokens are prompt+completion.\n")

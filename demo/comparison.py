@@ -34,7 +34,7 @@ type Truth = dict[str, str | int | None]
 
 
 def true_values(call: Call, served: Served) -> Truth:
-    """Return the moments at which the upstream really wrote, and what the call was meant to count and to end with."""
+    """Return the moments at which the provider really wrote, and what the call was meant to count and to end with."""
     steps = zip(MOMENTS, (0, call.first, call.last), strict=True)
     moments = {name: None if step is None else round(served.step_ms(step)) for name, step in steps}
     tokens = None if call.prompt_tokens is None else f"{call.prompt_tokens}+{call.completion_tokens}"

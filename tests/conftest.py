@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.support import rig as rigs
 from tests.support.provider.scenario import Scenario
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 
 # The same examples in every run of CI: a new one is found where somebody looks at it.
 settings.register_profile("ci", derandomize=True)
@@ -120,7 +120,7 @@ def recorder(db_path: Path) -> Iterator[Recorder]:
     running.close()
 
 
-# Hosts of the shared proxy that lead elsewhere than to its upstream.
+# Hosts of the shared proxy that lead elsewhere than to its provider.
 _ELSEWHERE = """
 import json, os
 addresses, asked = json.loads(os.environ["TEST_ADDRESSES"]), {}
@@ -140,7 +140,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[rigs.Rig]:
     folder = tmp_path_factory.mktemp("rig")
     script = folder / "elsewhere.py"
     script.write_text(_ELSEWHERE + rigs.AT_ONCE)
-    with socket.socket() as closed, Upstream(lambda _request: Scenario()) as untrusted:
+    with socket.socket() as closed, Provider(lambda _request: Scenario()) as untrusted:
         closed.bind(("127.0.0.1", 0))  # but never listens
         refused, nowhere = closed.getsockname(), ("does-not-exist.invalid", 443)
         addresses = {

@@ -63,7 +63,7 @@ def test_a_provider_whose_certificate_is_not_trusted_is_a_row(rig: Rig) -> None:
 
 
 def test_a_client_that_distrusts_the_proxy_is_no_row_but_a_counter_and_one_warning(rig: Rig, tmp_path: Path) -> None:
-    stranger = rig.upstream.authority.write(tmp_path / "stranger.pem")
+    stranger = rig.provider.authority.write(tmp_path / "stranger.pem")
     for _ in range(2):
         with pytest.raises(ssl.SSLCertVerificationError):
             rig.ask(STREAM, host=ANTHROPIC, trusted=stranger)
@@ -121,7 +121,7 @@ def test_an_exchange_that_has_ended_is_durable_within_a_quarter_of_a_second(tmp_
 
 @pytest.fixture(scope="module")
 def lazy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """Connect to the provider only when a request comes: then clients get HTTP/2, which our upstream does not speak."""
+    """Connect to the provider only when a request comes: then clients get HTTP/2, which our provider does not speak."""
     with started(tmp_path_factory.mktemp("lazy"), options=["connection_strategy=lazy"]) as rig:
         yield rig
 

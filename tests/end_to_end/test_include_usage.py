@@ -59,7 +59,7 @@ def _without_null_usage(chunks: list[dict[str, object]]) -> list[dict[str, objec
 @pytest.mark.parametrize("coding", ["identity", "gzip", "deflate", "br"])
 def test_the_sdk_parses_what_it_would_have_parsed(rig: Rig, asking: Rig, coding: str, end: bytes) -> None:
     for place in (rig, asking):
-        place.upstream.answer = lambda request: _as_asked(request, coding, end)
+        place.provider.answer = lambda request: _as_asked(request, coding, end)
     without, with_option = _chunks(rig), _chunks(asking)
     assert len(without) == 6
     assert _without_null_usage(with_option) == without
@@ -73,7 +73,7 @@ def test_the_sdk_parses_what_it_would_have_parsed(rig: Rig, asking: Rig, coding:
 @pytest.mark.parametrize("wants", [True, False])
 def test_a_client_that_says_whether_it_wants_usage_gets_its_will(rig: Rig, asking: Rig, *, wants: bool) -> None:
     for place in (rig, asking):
-        place.upstream.answer = _as_asked
+        place.provider.answer = _as_asked
     options = {"stream_options": {"include_usage": wants}}
     assert _chunks(rig, **options) == _chunks(asking, **options)
     assert asking.served.request.body == rig.served.request.body
@@ -157,7 +157,7 @@ def test_a_deep_event_does_not_cut_the_stream(asking: Rig) -> None:
 
 
 def test_a_request_that_comes_in_pieces_is_asked_too(asking: Rig) -> None:
-    asking.upstream.answer = _as_asked
+    asking.provider.answer = _as_asked
     body = question(stream=True)
     with asking.sending(headers=[*JSON, ("transfer-encoding", "chunked")]) as connection:
         for piece in (body[:9], body[9:]):

@@ -81,7 +81,7 @@ def test_a_request_arrives_as_it_was_sent(rig: Rig, host: str, body: bytes, *, t
         ("X-Umlaut", "caf\xe9"),
     ]
     rig.answer(at_once(BINARY if host == NOBODY else b"{}"))
-    trusted = rig.proxy.database.parent / "upstream-ca.pem" if host == NOBODY else None
+    trusted = rig.proxy.database.parent / "provider-ca.pem" if host == NOBODY else None
     sent = [*headers, ("x-llm-origin", "nightly"), ("Content-Length", str(len(body)))]
     with rig.sending(host=host, tls=tls, headers=sent, user="billing:password", trusted=trusted) as connection:
         connection.send(body)
@@ -142,8 +142,8 @@ def test_an_event_arrives_before_the_next_one_is_sent(rig: Rig, host: str) -> No
 
 def test_a_host_that_is_no_llms_shows_its_own_certificate_to_clients_that_know_no_proxy(rig: Rig) -> None:
     rig.answer(at_once(BINARY))
-    upstream_ca = rig.proxy.database.parent / "upstream-ca.pem"
-    with rig.asking(host=NOBODY, path="/simple/", method="GET", trusted=upstream_ca) as (connection, response):
+    provider_ca = rig.proxy.database.parent / "provider-ca.pem"
+    with rig.asking(host=NOBODY, path="/simple/", method="GET", trusted=provider_ca) as (connection, response):
         assert isinstance(connection.sock, ssl.SSLSocket)
         assert "mitmproxy" not in str(connection.sock.getpeercert())
         assert response.read() == BINARY
@@ -175,7 +175,7 @@ def test_a_reverse_proxy_knows_an_llm_by_path_and_body(reverse: Rig) -> None:
     assert reverse.ask(question(stream=True), headers=[*JSON, ("x-llm-origin", "nightly")], **where).body == EVENTS
     row = reverse.row()
     assert [row[name] for name in ("success", "model", "origin", "provider")] == [1, "gpt-5.5", "nightly", "custom"]
-    assert (row["host"], row["endpoint"], row["completion_tokens"]) == (f"127.0.0.1:{reverse.upstream.port}", CHAT, 4)
+    assert (row["host"], row["endpoint"], row["completion_tokens"]) == (f"127.0.0.1:{reverse.provider.port}", CHAT, 4)
     assert "x-llm-origin" not in dict(reverse.served.request.headers)
 
 

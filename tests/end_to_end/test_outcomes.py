@@ -97,14 +97,14 @@ def test_an_error_inside_a_stream_that_began_well_is_a_failure(rig: Rig) -> None
 @pytest.mark.parametrize("rudely", [False, True])
 def test_a_client_that_leaves_before_any_status_is_499(rig: Rig, *, rudely: bool) -> None:
     rig.answer(Scenario(head_at_ms=None, end=End.HANG))
-    served = len(rig.upstream.served)
+    served = len(rig.provider.served)
     with rig.sending(headers=[*JSON, ("content-length", str(len(STREAM)))]) as connection:
         connection.send(STREAM)
-        eventually(lambda: len(rig.upstream.served) > served)
+        eventually(lambda: len(rig.provider.served) > served)
         hang_up(connection, rudely=rudely)
         row = rig.row()
     assert [row[name] for name in COMMON] == [0, 499, "client_disconnect", 1, "gpt-5.5"]
-    assert eventually(lambda: rig.served.client_left), "the upstream was not told"
+    assert eventually(lambda: rig.served.client_left), "the provider was not told"
 
 
 @pytest.mark.parametrize("rudely", [False, True])
@@ -186,7 +186,7 @@ def test_an_answer_that_comes_before_the_upload_is_complete_is_recorded_as_such(
 ) -> None:
     error = b'{"error":{"type":"request_too_large","message":"Request exceeds the maximum size"}}'
     rig.answer(at_once(error, status=413))
-    monkeypatch.setattr(rig.upstream, "hasty", True)
+    monkeypatch.setattr(rig.provider, "hasty", True)
     headers = [*JSON, ("content-length", "3000000")]
     with rig.sending(host=ANTHROPIC, path=MESSAGES, headers=headers) as connection:
         connection.send(b"x" * 100_000)

@@ -57,13 +57,13 @@ def test_the_user_is_the_origin_and_neither_name_nor_password_leaves(guarded: Ri
 @pytest.mark.parametrize("tls", [True, False])
 @pytest.mark.parametrize("user", [None, "billing:wrong", "nobody:planted-Zq7Xw-of-billing", "billing:"])
 def test_who_has_no_password_gets_407_and_leaves_no_row(guarded: Rig, user: str | None, *, tls: bool) -> None:
-    before, received = len(guarded.upstream.served), guarded.counter("received")
+    before, received = len(guarded.provider.served), guarded.counter("received")
     reply = sent(guarded, user, tls=tls)
     assert reply is None if tls else reply is not None and reply.status == 407
     sent(guarded, f"billing:{PASSWORDS['billing']}", tls=tls)  # and the proxy goes on; what came before has settled
     assert guarded.row()["origin"] == "billing"
     assert eventually(lambda: guarded.counter("received") == received + 1)
-    assert len(guarded.upstream.served) == before + 1
+    assert len(guarded.provider.served) == before + 1
     assert "Traceback" not in guarded.proxy.log
 
 

@@ -74,7 +74,7 @@ def typed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Rig, list[
     """Run the program as a person does, in a shell with the lines that the start has printed."""
     folder = tmp_path_factory.mktemp("a folder's name")
     with started(folder) as rig:
-        rig.upstream.answer = answer
+        rig.provider.answer = answer
         lines = [line for line in rig.proxy.log.splitlines() if line.startswith("  export ")]
         shell = "\n".join([*lines, f"exec {shlex.quote(sys.executable)} -c {shlex.quote(PROGRAM)}"])
         environment = clean_environment(folder)

@@ -13,7 +13,7 @@ import pytest
 
 from llm_metrics_proxy.recorder.backup import backup
 from tests.support.provider.scenario import End, Scenario, Step
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
 from tests.support.rig import CHAT, JSON, OPENAI, Rig, Row, at_once, eventually
 
@@ -69,13 +69,13 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 @contextmanager
 def talkative(folder: Path) -> Iterator[Rig]:
     """Start a proxy that is not told to print less than mitmproxy does by default."""
-    with Upstream(lambda _request: Scenario()) as upstream:
-        proxy = Proxy(folder, upstream.port, upstream.authority.write(folder / "upstream-ca.pem"), environment=WIDE)
+    with Provider(lambda _request: Scenario()) as provider:
+        proxy = Proxy(folder, provider.port, provider.authority.write(folder / "provider-ca.pem"), environment=WIDE)
         for quiet in ("termlog_verbosity=warn", "flow_detail=0"):
             at = proxy.command.index(quiet)
             del proxy.command[at - 1 : at + 1]
         with proxy:
-            yield Rig(upstream, proxy)
+            yield Rig(provider, proxy)
 
 
 def plant(rig: Rig, plants: Plants, *, key: bool) -> None:

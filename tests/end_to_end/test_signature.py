@@ -22,12 +22,12 @@ WAYS = pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 @pytest.fixture
 def quiet(rig: Rig) -> Iterator[Rig]:
     """The shared proxy: neither its provider nor its database may hear of what a test asks, and other calls pass."""
-    served, received, refused = len(rig.upstream.served), rig.counter("received"), rig.counter("client_tls_failed")
+    served, received, refused = len(rig.provider.served), rig.counter("received"), rig.counter("client_tls_failed")
     yield rig
     rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
     assert rig.ask(question()).status == 200
     assert rig.row()["host"] == "api.openai.com:443"
-    assert len(rig.upstream.served) == served + 1
+    assert len(rig.provider.served) == served + 1
     assert rig.counter("received") == received + 1
     assert rig.counter("client_tls_failed") == refused
     told = [line for line in rig.proxy.log.splitlines() if STATUS_HOST in line]
@@ -41,7 +41,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with started(tmp_path_factory.mktemp("guarded"), options=[f"proxyauth={USER}"]) as rig:
         yield rig
         rig.proxy.stop()
-        assert rig.upstream.served == []
+        assert rig.provider.served == []
         assert "Traceback" not in rig.proxy.log
 
 
@@ -101,10 +101,10 @@ def test_a_client_that_does_not_trust_it_is_not_counted_among_those_that_miss_ro
 )
 def test_no_other_name_is_answered(rig: Rig, host: str) -> None:
     rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
-    served = len(rig.upstream.served)
+    served = len(rig.provider.served)
     reply = asked(rig, tls=False, host=host)
     assert read(reply.body) is None
-    assert len(rig.upstream.served) == served + 1
+    assert len(rig.provider.served) == served + 1
 
 
 def test_the_path_of_the_status_is_nothing_special_on_another_host(rig: Rig) -> None:
@@ -130,7 +130,7 @@ def test_before_another_proxy_it_answers_by_itself(tmp_path: Path) -> None:
     with started(tmp_path, mode="upstream:http://does-not-exist.invalid:3128") as rig:
         for tls in (False, True):
             assert read(asked(rig, tls=tls).body) is not None
-        assert rig.upstream.served == []
+        assert rig.provider.served == []
         assert rig.new_rows() == []
 
 

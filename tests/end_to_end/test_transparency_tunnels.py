@@ -104,7 +104,7 @@ def test_a_clients_own_certificate_reaches_the_provider(side: Side, tmp_path: Pa
     authority.cert_pem.write_to_path(str(tmp_path / "clients.pem"))
     context = ssl.create_default_context(cafile=side.provider.ca)
     authority.issue_cert("robot@example.org").configure_cert(context)
-    asks = side.provider.context
+    asks = side.provider.authority.server_context()
     asks.load_verify_locations(tmp_path / "clients.pem")
     asks.verify_mode = ssl.CERT_REQUIRED
     try:

@@ -16,8 +16,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 from wsproto.extensions import PerMessageDeflate
 
 from tests.support.ends.websocket import Peer, Sockets
-from tests.support.provider.scenario import Scenario
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
 from tests.support.rig import OPENAI, PATIENCE, Rig, eventually
 
@@ -37,7 +36,7 @@ def websocket_message(flow):
 class Place:
     rig: Rig
     sockets: Sockets
-    upstream_ca: Path
+    provider_ca: Path
     probe: Path
 
     @contextmanager
@@ -64,10 +63,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     script, probe = folder / "probe.py", folder / "probe.txt"
     script.write_text(_PROBE)
     probe.touch()
-    with Upstream(lambda _request: Scenario()) as upstream, Sockets(upstream.authority) as sockets:
-        ca = upstream.authority.write(folder / "upstream-ca.pem")
-        with Proxy(folder, sockets.port, ca, scripts=[script], environment={"TEST_PROBE": str(probe)}) as proxy:
-            place = Place(Rig(upstream, proxy), sockets, ca, probe)
+    sockets = Sockets()
+    with Provider(sockets.answer) as provider:
+        ca = provider.authority.write(folder / "provider-ca.pem")
+        with Proxy(folder, provider.port, ca, scripts=[script], environment={"TEST_PROBE": str(probe)}) as proxy:
+            place = Place(Rig(provider, proxy), sockets, ca, probe)
             yield place
             assert place.rig.new_rows() == [], "rows that no test had expected"
 
@@ -184,7 +184,7 @@ def test_a_socket_of_a_provider_that_nobody_knows_is_counted_and_no_row(place: P
 
 def test_a_socket_of_somebody_else_is_not_opened(place: Place) -> None:
     before = place.probe.read_text()
-    with place.connected("chat.example.org", RESPONSES, ca=place.upstream_ca) as (client, server):
+    with place.connected("chat.example.org", RESPONSES, ca=place.provider_ca) as (client, server):
         client.say(type="response.create", model="gpt-5.5")
         assert server.frames() == ['{"type": "response.create", "model": "gpt-5.5"}']
     assert place.probe.read_text() == before

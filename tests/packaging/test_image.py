@@ -29,14 +29,14 @@ import pytest
 from tests.support import container
 from tests.support.container import APP, Container, Image, Network
 from tests.support.provider import openai_answers
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 from tests.support.proxy import ROOT
 from tests.support.rig import CHAT, OPENAI, PATIENCE, eventually, question
 
 PORT = 8080  # within a container
 BALANCER_PORT = 8090
 TABLE = "http://127.0.0.1:8001/metrics/completion_requests.json"
-REDIRECTED = ("-s", "/extra/redirect.py", "--set", "ssl_verify_upstream_trusted_ca=/extra/upstream-ca.pem")
+REDIRECTED = ("-s", "/extra/redirect.py", "--set", "ssl_verify_upstream_trusted_ca=/extra/provider-ca.pem")
 WRITABLE = {"/": False, APP: False, "/etc": False, "/data": True, "/tmp": True}  # noqa: S108 - the container's
 STARTS_WITHIN, SLOW = 30.0, 3.0
 STRANGER = """
@@ -80,8 +80,8 @@ def network() -> Iterator[Network]:
 
 
 @pytest.fixture
-def upstream(network: Network) -> Iterator[Upstream]:
-    with network.within(Upstream)(lambda _request: openai_answers.plain("gpt-5.5", at_ms=0)) as serving:
+def provider(network: Network) -> Iterator[Provider]:
+    with network.within(Provider)(lambda _request: openai_answers.plain("gpt-5.5", at_ms=0)) as serving:
         yield serving
 
 
@@ -90,18 +90,18 @@ def proxy(
     image: Image,
     network: Network,
     folder: Path,
-    upstream: Upstream,
+    provider: Provider,
     *command: str,
     log: Path | None = None,
     **variables: str,
 ) -> Iterator[Container]:
-    """The service `proxy` with `variables` in its environment, in front of `upstream`."""
+    """The service `proxy` with `variables` in its environment, in front of `provider`."""
     extra = folder / "extra"
     extra.mkdir(exist_ok=True)
     (extra / "redirect.py").write_text((ROOT / "tests" / "support" / "redirect.py").read_text())
-    upstream.authority.write(extra / "upstream-ca.pem")
+    provider.authority.write(extra / "provider-ca.pem")
     service = container.compose()["services"]["proxy"]
-    environment = {"DEMO_UPSTREAM_PORT": str(upstream.port), "DEMO_LISTENING_FILE": "/tmp/listening.json"} | variables  # noqa: S108 - the container's
+    environment = {"TEST_PROVIDER_PORT": str(provider.port), "TEST_LISTENING_FILE": "/tmp/listening.json"} | variables  # noqa: S108 - the container's
     arguments = (*REDIRECTED, *command)
     with Container(
         image, network, folder / "data", service, command=arguments, environment=environment, extra=extra, log=log
@@ -140,10 +140,10 @@ def events(log: str) -> dict[str, dict[str, Any]]:
 
 
 def test_a_container_becomes_healthy_records_and_ends_in_time_with_every_call_written(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
-    with proxy(image, network, tmp_path, upstream) as running:
+    with proxy(image, network, tmp_path, provider) as running:
         assert not is_healthy(running)  # nothing listens yet
         start(running)
         with ThreadPoolExecutor(8) as clients:
@@ -165,16 +165,16 @@ def test_a_container_becomes_healthy_records_and_ends_in_time_with_every_call_wr
 
 
 def test_a_stream_that_is_open_at_the_end_is_recorded_as_cut(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
-    upstream.answer = lambda _request: openai_answers.plain("gpt-5.5", at_ms=60_000)
-    with proxy(image, network, tmp_path, upstream) as running, ThreadPoolExecutor(1) as clients:
+    provider.answer = lambda _request: openai_answers.plain("gpt-5.5", at_ms=60_000)
+    with proxy(image, network, tmp_path, provider) as running, ThreadPoolExecutor(1) as clients:
         start(running)
         cut = clients.submit(network.within(call), running.volume)
-        assert eventually(lambda: upstream.served)
+        assert eventually(lambda: provider.served)
         code, seconds = running.stop()
-        upstream.closing.set()
+        provider.closing.set()
         assert isinstance(cut.exception(PATIENCE), OSError | http.client.HTTPException)
     assert (code, seconds < SLOW) == (0, True)
     with closing(sqlite3.connect(f"file:{running.volume}/metrics.db?mode=ro", uri=True)) as connection:
@@ -183,10 +183,10 @@ def test_a_stream_that_is_open_at_the_end_is_recorded_as_cut(
 
 
 def test_the_health_check_is_not_taken_in_by_another_process(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
-    with proxy(image, network, tmp_path, upstream) as running:
+    with proxy(image, network, tmp_path, provider) as running:
         start(running)
         os.kill(running.pid(), signal.SIGSTOP)  # it is there, and answers nobody
         assert not is_healthy(running)
@@ -200,10 +200,10 @@ def test_the_health_check_is_not_taken_in_by_another_process(
 
 
 def test_what_runs_can_change_nothing_but_its_volume(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
-    with proxy(image, network, tmp_path, upstream) as running:
+    with proxy(image, network, tmp_path, provider) as running:
         start(running)
         status = (Path("/proc") / str(running.pid()) / "status").read_text()
         tries = {place: running.run("touch", f"{place}/x").returncode == 0 for place in WRITABLE}
@@ -219,11 +219,11 @@ def test_what_runs_can_change_nothing_but_its_volume(
 
 
 def test_options_come_from_the_environment_and_the_command_wins(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
     command = ("--set", "metrics_queue_size=50")
-    given = proxy(image, network, tmp_path, upstream, *command, METRICS_QUEUE_SIZE="many", PROXY_AUTH="billing:secret")
+    given = proxy(image, network, tmp_path, provider, *command, METRICS_QUEUE_SIZE="many", PROXY_AUTH="billing:secret")
     with given as running:
         start(running)  # so the health check has the password, too
         assert network.within(call)(running.volume, "billing:secret") == 200
@@ -232,18 +232,18 @@ def test_options_come_from_the_environment_and_the_command_wins(
         running.stop()
         with closing(sqlite3.connect(f"file:{running.volume}/metrics.db?mode=ro", uri=True)) as connection:
             assert connection.execute("SELECT origin FROM completion_requests").fetchall() == [("billing",)]
-    with proxy(image, network, tmp_path, upstream, METRICS_RETENTON="90d") as running:
+    with proxy(image, network, tmp_path, provider, METRICS_RETENTON="90d") as running:
         assert running.wait(STARTS_WITHIN) == 1
         assert "There is no option metrics_retenton" in events(running.log)["start_refused"]["message"]
 
 
 def test_the_second_start_goes_on_with_the_same_database_and_ca(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
     seen = []
     for _ in range(2):
-        with proxy(image, network, tmp_path, upstream) as running:
+        with proxy(image, network, tmp_path, provider) as running:
             start(running)
             assert network.within(call)(running.volume) == 200
             running.stop()
@@ -253,13 +253,13 @@ def test_the_second_start_goes_on_with_the_same_database_and_ca(
 
 
 def test_the_live_page_runs_beside_it_from_the_same_volume(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     (tmp_path / "page").mkdir(mode=0o755)
     tmp_path.chmod(0o755)
     page = make(tmp_path / "page", "dashboard", "deploy/dashboard/requirements.txt")
     service = container.compose()["services"]["dashboard"]
-    with proxy(image, network, tmp_path, upstream) as running:
+    with proxy(image, network, tmp_path, provider) as running:
         start(running)
         assert network.within(call)(running.volume) == 200
         with Container(page, network, running.volume, service, log=tmp_path / "page.log") as shown:
@@ -280,11 +280,11 @@ NOBODY_ANSWERS = {
 
 
 def test_the_exporters_run_beside_it_from_the_same_volume(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
     services = container.compose()["services"]
-    with proxy(image, network, tmp_path, upstream) as running:
+    with proxy(image, network, tmp_path, provider) as running:
         start(running)
         assert network.within(call)(running.volume) == 200
         with Container(image, network, running.volume, services["metrics"], log=tmp_path / "metrics.log") as serving:
@@ -333,7 +333,7 @@ def answer_names(stop: threading.Event) -> None:
 
 @pytest.mark.skipif(not (shutil.which("haproxy") or os.environ.get("CI")), reason="needs HAProxy: apt install haproxy")
 def test_the_balancer_finds_all_proxies_and_leaves_out_one_that_is_gone(
-    image: Image, network: Network, upstream: Upstream, tmp_path: Path
+    image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
     (tmp_path / "haproxy.cfg").write_text(container.compose()["configs"]["balancer"]["content"])
@@ -349,7 +349,7 @@ def test_the_balancer_finds_all_proxies_and_leaves_out_one_that_is_gone(
         def add(address: str) -> Container:
             listening = ("--listen-host", address)
             log = tmp_path / f"{address}.log"
-            made = proxy(image, network, tmp_path, upstream, *listening, log=log, PROXY_AUTH="a:b")
+            made = proxy(image, network, tmp_path, provider, *listening, log=log, PROXY_AUTH="a:b")
             return stack.enter_context(made)
 
         first = add(ADDRESSES["proxy"][0])

@@ -2,17 +2,20 @@
 
 import ssl
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import trustme
 
 
 class Authority:
-    """Issues a certificate for whatever name a client asks for (SNI), each name once."""
+    """Issues the certificates of a server: one for `names`, or one for each name that a client asks for (SNI)."""
 
-    def __init__(self) -> None:
-        """Make the authority's key."""
+    def __init__(self, names: Sequence[str] = (), protocols: Sequence[str] = ("http/1.1",)) -> None:
+        """Make the authority's key; `protocols` are what its servers speak, the preferred one first (ALPN)."""
         self._ca = trustme.CA()
+        self._names = names
+        self._protocols = protocols
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._lock = threading.Lock()
 
@@ -26,9 +29,10 @@ class Authority:
         with self._lock:
             if host not in self._contexts:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-                self._ca.issue_cert(host).configure_cert(context)
-                context.set_alpn_protocols(["http/1.1"])
-                context.sni_callback = self._switch
+                self._ca.issue_cert(*(self._names or (host,))).configure_cert(context)
+                context.set_alpn_protocols(self._protocols)
+                if not self._names:
+                    context.sni_callback = self._switch
                 self._contexts[host] = context
             return self._contexts[host]
 

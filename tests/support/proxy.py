@@ -36,8 +36,8 @@ class Proxy:
     def __init__(  # noqa: PLR0913 - each is one thing that a test varies
         self,
         folder: Path,
-        upstream_port: int,
-        upstream_ca: Path,
+        provider_port: int,
+        provider_ca: Path,
         *,
         addon: Path | None = ADDON,
         mode: str = "regular",
@@ -57,13 +57,13 @@ class Proxy:
         self._listening_file = folder / "listening.json"
         self._process: subprocess.Popen[bytes] | None = None
         self._environment = clean_environment(folder) | {
-            "DEMO_UPSTREAM_PORT": str(upstream_port),
-            "DEMO_LISTENING_FILE": str(self._listening_file),
+            "TEST_PROVIDER_PORT": str(provider_port),
+            "TEST_LISTENING_FILE": str(self._listening_file),
             **(environment or {}),
         }
         settings = [
             f"confdir={self.ca.parent}",
-            f"ssl_verify_upstream_trusted_ca={upstream_ca}",
+            f"ssl_verify_upstream_trusted_ca={provider_ca}",
             "termlog_verbosity=warn",
             "flow_detail=0",
             *([f"metrics_db={self.database}"] if addon else []),

@@ -1,4 +1,4 @@
-"""A second script for the mitmdump under test: what it sends to the internet goes to the loopback upstream instead.
+"""A second script for the mitmdump under test: what it sends to the internet goes to the loopback provider instead.
 
 A redirected connection keeps its host name for the addon, for TLS and in the Host header; only its packets go there.
 It also writes down where mitmdump listens, so that nobody has to guess a free port: mitmdump gets port 0.
@@ -12,13 +12,13 @@ from mitmproxy import ctx
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 
-UPSTREAM_PORT = "DEMO_UPSTREAM_PORT"
-LISTENING_FILE = "DEMO_LISTENING_FILE"
+PROVIDER_PORT = "TEST_PROVIDER_PORT"
+LISTENING_FILE = "TEST_LISTENING_FILE"
 
 
 def server_connect(data: ServerConnectionHookData) -> None:
-    """Move every connection to the loopback upstream."""
-    data.server.address = ("127.0.0.1", int(os.environ[UPSTREAM_PORT]))
+    """Move every connection to the loopback provider."""
+    data.server.address = ("127.0.0.1", int(os.environ[PROVIDER_PORT]))
 
 
 def running() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.provider.scenario import Framing, Request, Scenario, Served, Step
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
 
 type Row = dict[str, Any]
@@ -60,17 +60,17 @@ class Reply:
 
 
 class Rig:
-    """`upstream` behind `proxy`. Rows are handed out once each, so that one that nobody expects is noticed."""
+    """`provider` behind `proxy`. Rows are handed out once each, so that one that nobody expects is noticed."""
 
-    def __init__(self, upstream: Upstream, proxy: Proxy) -> None:
-        self.upstream = upstream
+    def __init__(self, provider: Provider, proxy: Proxy) -> None:
+        self.provider = provider
         self.proxy = proxy
         self._seen = 0
 
     @property
     def served(self) -> Served:
-        """The upstream's side of the last request."""
-        return self.upstream.served[-1]
+        """The provider's side of the last request."""
+        return self.provider.served[-1]
 
     def answer(self, *scenarios: Scenario) -> None:
         """Answer the next requests with these, the last one for ever."""
@@ -79,7 +79,7 @@ class Rig:
         def choose(_request: Request) -> Scenario:
             return left.pop(0) if len(left) > 1 else left[0]
 
-        self.upstream.answer = choose
+        self.provider.answer = choose
 
     def query(self, sql: str, *parameters: object) -> list[Row]:
         """Read the database while mitmdump writes it."""
@@ -173,7 +173,7 @@ def hang_up(connection: http.client.HTTPConnection, *, rudely: bool = False) -> 
 @contextmanager
 def started(folder: Path, **how: Any) -> Iterator[Rig]:  # noqa: ANN401 - those of `Proxy`
     """Start a provider, and a proxy before it whose files all lie in `folder`."""
-    with Upstream(lambda _request: Scenario()) as upstream:
-        authority = upstream.authority.write(folder / "upstream-ca.pem")
-        with Proxy(folder, upstream.port, authority, **how) as proxy:
-            yield Rig(upstream, proxy)
+    with Provider(lambda _request: Scenario()) as provider:
+        authority = provider.authority.write(folder / "provider-ca.pem")
+        with Proxy(folder, provider.port, authority, **how) as proxy:
+            yield Rig(provider, proxy)

@@ -7,14 +7,13 @@ import queue
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import override
 
-import trustme
-
+from tests.support.certificates import Authority
+from tests.support.provider.listener import Listener
 from tests.support.rig import PATIENCE
 
 HTTP1 = "http/1.1"
@@ -82,34 +81,17 @@ class End:
         return taken
 
 
-class Provider:
-    """A server for every name, whose connections are handed to the test once they are made. It knows TLS and none."""
+class DrivenProvider(Listener):
+    """A server for `names` whose connections are handed to the test once they are made. It knows TLS and none."""
 
     def __init__(self, folder: Path, names: Sequence[str]) -> None:
-        authority = trustme.CA()
-        self.ca = folder / "provider-ca.pem"
-        authority.cert_pem.write_to_path(str(self.ca))
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(*names).configure_cert(self.context)
-        self.context.set_alpn_protocols([HTTP2, HTTP1])
-        self.raw = False
-        """Hand connections over as they come, without TLS's handshake."""
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
+        super().__init__(Authority(names, protocols=(HTTP2, HTTP1)))
+        self.ca = self.authority.write(folder / "provider-ca.pem")
         self._accepted: queue.Queue[End] = queue.Queue()
-        self._thread = threading.Thread(target=self._accept)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self._thread.join()
-        while not self._accepted.empty():
-            self._accepted.get().leave()
+    @override
+    def serve(self, connection: socket.socket) -> None:
+        self._accepted.put(End(connection))
 
     def accepted(self) -> End:
         """Return the next connection that the proxy has made."""
@@ -118,18 +100,6 @@ class Provider:
     def waiting(self) -> int:
         """Return how many connections were made that nobody asked for."""
         return self._accepted.qsize()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection = self._listening.accept()[0]
-            except OSError:
-                return
-            with suppress(OSError):  # of a handshake that failed, or a client that left
-                connection.settimeout(PATIENCE)
-                if not self.raw and connection.recv(1, socket.MSG_PEEK) == b"\x16":
-                    connection = self.context.wrap_socket(connection, server_side=True)
-                self._accepted.put(End(connection))
 
 
 def connect(port: int, ca: Path, host: str, alpn: Sequence[str] = (HTTP1,)) -> End:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support.ends.connection import HTTP1, End, Provider, connect
+from tests.support.ends.connection import HTTP1, DrivenProvider, End, connect
 from tests.support.proxy import ADDON, ROOT, Proxy
 from tests.support.rig import ANTHROPIC, OPENAI, PATIENCE
 
@@ -29,7 +29,7 @@ class Side:
 
     name: str
     proxy: Proxy
-    provider: Provider
+    provider: DrivenProvider
     seen: list[Any] = field(default_factory=list)
     _ends: list[End] = field(default_factory=list)
 
@@ -98,7 +98,7 @@ def started(folder: Path, name: str, addon: Path | None = ADDON, **how: Any) -> 
     place.mkdir()
     scripts = [*([] if addon else [FLOOR]), *how.pop("scripts", [])]
     with (
-        Provider(place, NAMES) as provider,
+        DrivenProvider(place, NAMES) as provider,
         Proxy(place, provider.port, provider.ca, addon=addon, scripts=scripts, **how) as proxy,
     ):
         yield Side(name, proxy, provider)

@@ -3,16 +3,14 @@
 import json
 import queue
 import socket
-import ssl
-import threading
-from contextlib import suppress
-from typing import Self
 
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, Event, Message, Request, TextMessage
+from wsproto.events import AcceptConnection, Event, Message, TextMessage
+from wsproto.events import Request as Asked
 from wsproto.extensions import Extension, PerMessageDeflate
 
-from tests.support.certificates import Authority
+from tests.support.provider.scenario import Request
+from tests.support.provider.server import Takeover
 from tests.support.rig import PATIENCE
 
 
@@ -21,6 +19,11 @@ class Peer:
 
     def __init__(self, connection: socket.socket, kind: ConnectionType) -> None:
         self.socket, self._ws, self._events = connection, WSConnection(kind), list[Event]()
+
+    def upgrade(self, headers: list[tuple[bytes, bytes]], target: str) -> None:
+        """Take the request's head, which was read already."""
+        self._ws.initiate_upgrade_connection(headers, target)
+        self._events += self._ws.events()
 
     def send(self, *events: Event) -> None:
         for event in events:
@@ -49,39 +52,29 @@ class Peer:
 
 
 class Sockets:
-    """A provider that accepts every WebSocket and hands it to the test."""
+    """Accepts every WebSocket, as the `answer` of a provider, and hands it to the test."""
 
-    def __init__(self, authority: Authority) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._context = authority.server_context()
-        self._accepted: queue.Queue[Peer] = queue.Queue()
-        self._thread = threading.Thread(target=self._accept)
+    def __init__(self) -> None:
         self.deflate = False
+        self._accepted: queue.Queue[Peer] = queue.Queue()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        while True:
-            with suppress(ssl.SSLError):
-                try:
-                    connection = self._listening.accept()[0]
-                except OSError:
-                    return
-                peer = Peer(self._context.wrap_socket(connection, server_side=True), ConnectionType.SERVER)
-                peer.socket.settimeout(PATIENCE)
-                assert isinstance(peer.next(), Request)
-                extensions: list[Extension] = [PerMessageDeflate()] if self.deflate else []
-                peer.send(AcceptConnection(extensions=extensions))
-                self._accepted.put(peer)
+    def answer(self, _request: Request) -> Takeover:
+        return self._accept
 
     def accepted(self) -> Peer:
         return self._accepted.get(timeout=PATIENCE)
+
+    def _accept(self, request: Request, connection: socket.socket) -> None:
+        connection.settimeout(PATIENCE)
+        peer = upgraded(request, connection)
+        extensions: list[Extension] = [PerMessageDeflate()] if self.deflate else []
+        peer.send(AcceptConnection(extensions=extensions))
+        self._accepted.put(peer)
+
+
+def upgraded(request: Request, connection: socket.socket) -> Peer:
+    """Return the provider's end of a WebSocket that `request` asks for, which has yet to be accepted."""
+    peer = Peer(connection, ConnectionType.SERVER)
+    peer.upgrade([(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers], request.target)
+    assert isinstance(peer.next(), Asked)
+    return peer

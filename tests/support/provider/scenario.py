@@ -1,7 +1,8 @@
-"""What an upstream does with one request, as data, and what it then did."""
+"""One answer of the provider as data, and what was then really served."""
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 
 class End(enum.Enum):
@@ -18,6 +19,7 @@ class Framing(enum.Enum):
     CHUNKED = "chunked"  # every step is one HTTP chunk
     LENGTH = "length"  # content-length: all steps together
     CLOSE = "close"  # the end of the connection
+    NONE = "none"  # the status alone says that there is none
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,26 +32,35 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One answer: when which bytes are written, and how it ends."""
+    """One answer: when which bytes are written, and how it ends. Headers that are no text are sent as they are."""
 
     steps: tuple[Step, ...] = ()
     status: int = 200
-    headers: tuple[tuple[str, str], ...] = (("content-type", "text/event-stream"),)
+    headers: tuple[tuple[str, str | bytes], ...] = (("content-type", "text/event-stream"),)
     head_at_ms: float | None = 0  # None: not even a status line comes
     framing: Framing = Framing.CHUNKED
     end: End = End.CLEAN
     end_at_ms: float = 0  # the end does not come before
+    never_sent: int = 0  # bytes that content-length promises beyond the steps
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it reached the upstream."""
+    """A request as it reached the provider."""
 
     method: str
     target: str
     tls: bool
     headers: tuple[tuple[str, str], ...]
     body: bytes
+
+    def header(self, name: str) -> str | None:
+        """Return the first value of a header, whose name is given in small letters."""
+        return next((value for its_name, value in self.headers if its_name.lower() == name), None)
+
+    def with_body(self, body: bytes) -> Self:
+        """Return the same request with this body."""
+        return replace(self, body=body)
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ import gzip
 import json
 import random
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -15,13 +15,16 @@ import brotli
 import zstandard
 
 from tests.support.provider import anthropic_answers, openai_answers
-from tests.support.provider.scenario import End, Framing, Scenario, Step
+from tests.support.provider.scenario import End, Framing, Request, Scenario, Step
+from tests.support.provider.server import Choose, Takeover
+from tests.support.traffic import websocket
 
 OPENAI: Final = "api.openai.com"
 ANTHROPIC: Final = "api.anthropic.com"
 GEMINI: Final = "generativelanguage.googleapis.com"
 NOBODY: Final = "files.example.org"
-HOSTS: Final = (OPENAI, ANTHROPIC, GEMINI, NOBODY)
+NUMBER: Final = "x-traffic-number"
+"""The header that names a call to the provider."""
 
 type Outcome = tuple[int, int, str | None, int | None]
 """What a row must say: success, status_code, error_type, total_tokens."""
@@ -196,3 +199,13 @@ def drawn(numbers: random.Random) -> Call:
     """Draw a call."""
     (make,) = numbers.choices(list(KINDS), list(KINDS.values()))
     return make(numbers)
+
+
+def answering(running: Mapping[str, Call]) -> Choose:
+    """Return what a provider answers to the calls that are under way, by their number."""
+
+    def answer(request: Request) -> Scenario | Takeover:
+        call = running[request.header(NUMBER) or ""]
+        return websocket.serve if call.turns else call.answer
+
+    return answer

@@ -9,9 +9,9 @@ from typing import Self
 from wsproto.events import Request
 
 from tests.support.provider.scenario import End
-from tests.support.traffic.calls import Call
+from tests.support.traffic import http1
+from tests.support.traffic.calls import NUMBER, Call
 from tests.support.traffic.websocket import ask
-from tests.trials.soak.provider import NUMBER
 
 _PATIENCE = 30.0
 _LIMIT = 1 << 16
@@ -20,10 +20,6 @@ _BAD_GATEWAY = 502
 
 class WrongAnswerError(Exception):
     """What came is not what was sent."""
-
-
-class _LeftError(Exception):
-    """The client has heard enough."""
 
 
 def trusting(*authorities: Path) -> ssl.SSLContext:
@@ -92,7 +88,8 @@ class Connection:
         self._writer.write(f"{head}Content-Length: {len(call.body)}\r\n\r\n".encode() + call.body)
         await self._writer.drain()
         answer, body = call.answer, bytearray()
-        status, length = await self._head()
+        first, headers = await http1.read_head(self._reader)
+        status = int(first.split()[1])
         if answer.head_at_ms is None:
             self.open = False
             _expect(call, status == _BAD_GATEWAY)
@@ -100,32 +97,14 @@ class Connection:
         _expect(call, status == answer.status)
         cut = False
         try:
-            await self._body(body, length, call.leaves_after)
-        except _LeftError:
-            self.open = False
-            self._writer.transport.abort()
+            await http1.read_body(self._reader, headers, body, until=call.leaves_after)
+            if call.leaves_after is not None:
+                self.open = False
+                self._writer.transport.abort()
         except (asyncio.IncompleteReadError, ConnectionError):
             cut, self.open = True, False
         _expect(call, cut == (answer.end is End.CUT))
         _expect(call, body == b"".join(step.data for step in answer.steps))
-
-    async def _head(self) -> tuple[int, int | None]:
-        """Read a head; return the status and the length, None for chunks."""
-        lines = (await self._reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower().split("\r\n")
-        fields = dict(line.split(": ", 1) for line in lines[1:] if line)
-        length = None if fields.get("transfer-encoding") == "chunked" else int(fields["content-length"])
-        return int(lines[0].split()[1]), length
-
-    async def _body(self, body: bytearray, length: int | None, leaves_after: int | None) -> None:
-        if length is not None:
-            body += await self._reader.readexactly(length)
-            return
-        while size := int(await self._reader.readuntil(b"\r\n"), 16):
-            body += await self._reader.readexactly(size)
-            await self._reader.readexactly(2)
-            if leaves_after is not None and len(body) >= leaves_after:
-                raise _LeftError
-        await self._reader.readexactly(2)
 
 
 def _expect(call: Call, kept: bool) -> None:  # noqa: FBT001 - it reads as a sentence

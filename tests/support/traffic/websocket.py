@@ -2,21 +2,70 @@
 
 import asyncio
 import json
+import socket
+from contextlib import closing
 
 from wsproto import ConnectionType, WSConnection
 from wsproto.connection import ConnectionState
-from wsproto.events import AcceptConnection, CloseConnection, Event, Request, TextMessage
+from wsproto.events import AcceptConnection, CloseConnection, Event, Message, Request, TextMessage
+from wsproto.frame_protocol import CloseReason
+
+from tests.support.ends.websocket import upgraded
+from tests.support.provider import scenario
 
 _PIECE = 1 << 16
 _DELTAS = 3
 
 
-class Peer:
-    """One end of a WebSocket."""
+def _said(number: int) -> list[dict[str, object]]:
+    usage = {"input_tokens": 5, "output_tokens": 4, "total_tokens": 9}
+    end = {"id": f"resp_{number}", "status": "completed", "usage": usage}
+    return [
+        {"type": "response.created", "response": {"id": f"resp_{number}", "status": "in_progress"}},
+        *[dict[str, object](type="response.output_text.delta", delta=f"piece {piece}") for piece in range(_DELTAS)],
+        {"type": "response.completed", "response": end},
+    ]
 
-    def __init__(self, kind: ConnectionType, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+
+def serve(request: scenario.Request, connection: socket.socket) -> None:
+    """Be the provider: answer every question until the client closes."""
+    with closing(connection):
+        peer = upgraded(request, connection)
+        peer.send(AcceptConnection())
+        number = 0
+        while isinstance(event := peer.next(), Message):
+            number += event.message_finished
+            for message in _said(number) if event.message_finished else ():
+                peer.say(**message)
+        if isinstance(event, CloseConnection) and event.code != CloseReason.ABNORMAL_CLOSURE:
+            peer.send(event.response())
+
+
+async def ask(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    request: Request,
+    turns: int,
+) -> bool:
+    """Be the client; True if every message came as it was sent."""
+    peer = _Client(reader, writer)
+    await peer.send(request)
+    same = isinstance(await peer.next(), AcceptConnection)
+    for number in range(1, turns + 1):
+        await peer.say(type="response.create", model="gpt-5.5", input="Why?")
+        for message in _said(number):
+            same &= await peer.heard() == json.dumps(message)
+    await peer.send(CloseConnection(1000))
+    await peer.next()
+    return same
+
+
+class _Client:
+    """The client's end, in an event loop."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Begin before the upgrade."""
-        self._ws, self._reader, self._writer = WSConnection(kind), reader, writer
+        self._ws, self._reader, self._writer = WSConnection(ConnectionType.CLIENT), reader, writer
         self._events: list[Event] = []
 
     def feed(self, data: bytes) -> None:
@@ -56,45 +105,3 @@ class Peer:
         if isinstance(event, CloseConnection):
             await self.send(event.response())
         return None
-
-
-def _said(number: int) -> list[dict[str, object]]:
-    usage = {"input_tokens": 5, "output_tokens": 4, "total_tokens": 9}
-    end = {"id": f"resp_{number}", "status": "completed", "usage": usage}
-    return [
-        {"type": "response.created", "response": {"id": f"resp_{number}", "status": "in_progress"}},
-        *[dict[str, object](type="response.output_text.delta", delta=f"piece {piece}") for piece in range(_DELTAS)],
-        {"type": "response.completed", "response": end},
-    ]
-
-
-async def serve(head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Be the provider: answer every question until the client closes."""
-    peer = Peer(ConnectionType.SERVER, reader, writer)
-    peer.feed(head)
-    await peer.next()
-    await peer.send(AcceptConnection())
-    number = 0
-    while await peer.heard() is not None:
-        number += 1
-        for message in _said(number):
-            await peer.say(**message)
-
-
-async def ask(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    request: Request,
-    turns: int,
-) -> bool:
-    """Be the client; True if every message came as it was sent."""
-    peer = Peer(ConnectionType.CLIENT, reader, writer)
-    await peer.send(request)
-    same = isinstance(await peer.next(), AcceptConnection)
-    for number in range(1, turns + 1):
-        await peer.say(type="response.create", model="gpt-5.5", input="Why?")
-        for message in _said(number):
-            same &= await peer.heard() == json.dumps(message)
-    await peer.send(CloseConnection(1000))
-    await peer.next()
-    return same

@@ -1,6 +1,6 @@
 """What one proxy carries, and what several do that record into one file: their streams, and their throughput together.
 
-Client and upstream need cores of their own as well: on a machine with few of them, several proxies show less than they
+Client and provider need cores of their own as well: on a machine with few of them, several proxies show less than they
 could do.
 """
 
@@ -16,7 +16,7 @@ from tests.trials.bench.commands import Close, Open, Report, Run
 from tests.trials.bench.load import LoadClient
 from tests.trials.bench.measure import Figures, must_be_whole, rows_of, warm_up
 from tests.trials.bench.process import cpu_seconds
-from tests.trials.bench.provider import Upstream
+from tests.trials.bench.provider import Provider
 from tests.trials.bench.systems import OURS, SYSTEMS, Running, started
 from tests.trials.bench.traffic import Answer
 
@@ -60,13 +60,13 @@ def carried(folder: Path, rounds: int, tell: Callable[[str], None], loads: tuple
     found: list[list[Figures]] = [[] for _ in loads]
     for number in range(rounds):
         for processes in sorted({load.processes for load in loads}):
-            with Upstream(folder) as upstream, ExitStack() as stack:
+            with Provider(folder) as provider, ExitStack() as stack:
                 clients: list[LoadClient] = []
                 proxies: list[Running] = []
                 for place in range(processes):
                     own = folder / f"capacity-{number}-{processes}-{place}"
                     first = proxies[0].database if proxies else None
-                    proxies.append(stack.enter_context(started(_OURS, own, upstream, database=first)))
+                    proxies.append(stack.enter_context(started(_OURS, own, provider, database=first)))
                     clients.append(stack.enter_context(LoadClient(folder)))
                     warm_up(clients[-1], proxies[-1])
                 for place, load in enumerate(loads):

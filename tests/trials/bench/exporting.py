@@ -23,7 +23,7 @@ from tests.support.exporting.postgres_server import Server
 from tests.support.proxy import clean_environment
 from tests.trials.bench.load import LoadClient
 from tests.trials.bench.measure import measured, warm_up
-from tests.trials.bench.provider import Upstream
+from tests.trials.bench.provider import Provider
 from tests.trials.bench.systems import OURS, SYSTEMS, Running, started
 from tests.trials.bench.workloads import WORKLOADS
 
@@ -59,9 +59,9 @@ def main() -> int:
             return 0
         os.sched_setaffinity(0, here)
         exporter = ["taskset", "--cpu-list", ",".join(map(str, there)), *_COMMAND]
-        with Upstream(folder) as upstream, LoadClient(folder) as client:
+        with Provider(folder) as provider, LoadClient(folder) as client:
             (ours,) = (system for system in SYSTEMS if system.name == OURS)
-            with started(ours, folder / "proxy", upstream, database=wanted.database[0].absolute()) as running:
+            with started(ours, folder / "proxy", provider, database=wanted.database[0].absolute()) as running:
                 warm_up(client, running)
                 _beside(client, running, folder, wanted, [*exporter, server.dsn(server.database()), *rate])
     return 0

@@ -45,10 +45,10 @@ class LiteLLM:
         return None
 
     @contextmanager
-    def serving(self, upstream_port: int) -> Iterator[tuple[int, Target]]:
+    def serving(self, provider_port: int) -> Iterator[tuple[int, Target]]:
         """Start it, and yield its process id and where it serves."""
         port, config = _free_port(), self._folder / "litellm.yaml"
-        base = f"http://127.0.0.1:{upstream_port}/v1"
+        base = f"http://127.0.0.1:{provider_port}/v1"
         models = [
             f"  - model_name: bench-{answer}\n    litellm_params:\n      model: openai/bench-{answer}\n"
             f"      api_base: {base}\n      api_key: sk-bench\n"

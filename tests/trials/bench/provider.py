@@ -1,6 +1,7 @@
 """The provider of the bench, in a process of its own: answers of prebuilt bytes, over TLS and in plain text.
 
-It prints where it listens as one line of JSON, and serves until its standard input ends.
+It prints where it listens as one line of JSON, and serves until its standard input ends. The provider of tests/support
+has a thread for each connection, which would be slower than what is measured here.
 """
 
 import argparse
@@ -38,11 +39,11 @@ class Ports(msgspec.Struct):
     plain: int
 
 
-class Upstream:
+class Provider:
     """The process, as a context manager; its certificate authority is in `ca`."""
 
     def __init__(self, folder: Path) -> None:
-        self.ca = folder / "upstream-ca.pem"
+        self.ca = folder / "provider-ca.pem"
         self.ports = Ports(0, 0)
         self._command = [sys.executable, "-m", "tests.trials.bench.provider", str(self.ca)]
         self._environment = clean_environment(folder)

@@ -22,7 +22,7 @@ from tests.trials.bench.capacity import Carried
 from tests.trials.bench.litellm import LiteLLM
 from tests.trials.bench.load import BenchFailedError, LoadClient
 from tests.trials.bench.measure import Figures, measured, must_be_whole, rows_of, warm_up
-from tests.trials.bench.provider import Upstream
+from tests.trials.bench.provider import Provider
 from tests.trials.bench.systems import DIRECT, LITELLM, OURS, Running, System, started
 from tests.trials.bench.workloads import Workload
 
@@ -83,29 +83,29 @@ class Bench:
 
     def run(self, rounds: int, litellm: LiteLLM | None = None) -> None:
         """Measure; what fails is in the results' `failures`, and ends the rounds."""
-        with Upstream(self._folder) as upstream, LoadClient(self._folder) as client:
+        with Provider(self._folder) as provider, LoadClient(self._folder) as client:
             for number in range(rounds):
                 self._tell(f"round {number + 1} of {rounds}")
                 self.results.rounds.append(Round())
                 try:
-                    self._together(number, upstream, client, litellm)
-                    self._alone(number, upstream, client)
+                    self._together(number, provider, client, litellm)
+                    self._alone(number, provider, client)
                 except (BenchFailedError, ProxyFailedError) as error:
                     self.results.failures.append(f"round {number + 1}: {error}")
                     return
 
-    def _together(self, number: int, upstream: Upstream, client: LoadClient, litellm: LiteLLM | None) -> None:
+    def _together(self, number: int, provider: Provider, client: LoadClient, litellm: LiteLLM | None) -> None:
         due = [one for one in self._workloads if number < one.most_rounds and not (one.watched or one.alone)]
         if not due:
             return
         with ExitStack() as stack:
             running = [
-                stack.enter_context(started(system, self._folder / f"{number}-{system.name}", upstream))
+                stack.enter_context(started(system, self._folder / f"{number}-{system.name}", provider))
                 for system in self._systems
             ]
             if litellm is not None and number < _LITELLM_ROUNDS and LITELLM.name not in self.results.not_run:
                 try:
-                    pid, target = stack.enter_context(litellm.serving(upstream.ports.plain))
+                    pid, target = stack.enter_context(litellm.serving(provider.ports.plain))
                     running.append(Running(LITELLM, target, pid=pid))
                 except BenchFailedError as error:
                     self._go_on_without(LITELLM, error)
@@ -119,7 +119,7 @@ class Bench:
             for one in running:
                 self._count_rows(one)
 
-    def _alone(self, number: int, upstream: Upstream, client: LoadClient) -> None:
+    def _alone(self, number: int, provider: Provider, client: LoadClient) -> None:
         """Run the workloads that need a proxy of their own."""
         for workload in self._workloads:
             if number >= workload.most_rounds or not (workload.watched or workload.alone):
@@ -127,7 +127,7 @@ class Bench:
             systems = [one for one in self._systems if not workload.systems or one.name in workload.systems]
             for system in _rotated(systems, number):
                 folder = self._folder / f"{number}-{system.name}-{workload.name}"
-                with started(system, folder, upstream, watched=workload.watched) as running:
+                with started(system, folder, provider, watched=workload.watched) as running:
                     warm_up(client, running)
                     self._measure(client, running, workload)
                     self._count_rows(running)

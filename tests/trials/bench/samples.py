@@ -1,4 +1,4 @@
-"""What the answers of a run come to, and whether each is what the upstream sent."""
+"""What the answers of a run come to, and whether each is what the provider sent."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -59,7 +59,7 @@ def percentile(values: Sequence[float], share: float) -> float:
 
 
 def check(message: bytes | bytearray, answer: Answer, *, rewritten: bool = False) -> None:
-    """Look whether an answer is what the upstream sent.
+    """Look whether an answer is what the provider sent.
 
     Raises:
         ValueError: it is not.

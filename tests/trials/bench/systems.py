@@ -1,4 +1,4 @@
-"""What is measured, as data, and how each is started: in a folder of its own, before the same upstream."""
+"""What is measured, as data, and how each is started: in a folder of its own, before the same provider."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.support.proxy import ADDON, Proxy
 from tests.trials.bench.commands import Target
-from tests.trials.bench.provider import Upstream
+from tests.trials.bench.provider import Provider
 
 _SCRIPTS = Path(__file__).parent / "scripts"
 _LATENESS = _SCRIPTS / "lateness.py"
@@ -61,20 +61,20 @@ class Running:
 
 @contextmanager
 def started(
-    system: System, folder: Path, upstream: Upstream, *, watched: bool = False, database: Path | None = None
+    system: System, folder: Path, provider: Provider, *, watched: bool = False, database: Path | None = None
 ) -> Iterator[Running]:
     """Start a system; `watched` adds the script that watches the event loop, `database` is that of another proxy."""
     folder.mkdir(parents=True)
     if database is not None:
         (folder / "metrics.db").symlink_to(database)
     if not system.proxied:
-        yield Running(system, Target(upstream.ports.tls, str(upstream.ca), tunnel=False))
+        yield Running(system, Target(provider.ports.tls, str(provider.ca), tunnel=False))
         return
     lateness, naive = folder / "lateness.txt", folder / "naive.db"
     proxy = Proxy(
         folder,
-        upstream.ports.tls,
-        upstream.ca,
+        provider.ports.tls,
+        provider.ca,
         addon=system.addon,
         scripts=(*system.scripts, *((_LATENESS,) if watched else ())),
         environment={"BENCH_LATENESS_FILE": str(lateness), "BENCH_NAIVE_DATABASE": str(naive)},

@@ -1,6 +1,6 @@
-"""The bytes that client and upstream exchange, made once: nothing is built while something is measured.
+"""The bytes that client and provider exchange, made once: nothing is built while something is measured.
 
-A stream's events carry the moment at which the upstream wrote them, in `system_fingerprint`, so that the client, on the
+A stream's events carry the moment at which the provider wrote them, in `system_fingerprint`, so that the client, on the
 same host and so with the same monotonic clock, knows how long each was under way.
 """
 
@@ -42,7 +42,7 @@ _SMALL = (
 
 
 class Answer(enum.StrEnum):
-    """What the upstream answers; the request's model names it."""
+    """What the provider answers; the request's model names it."""
 
     SMALL = "small"
     """A whole JSON of about 600 bytes."""

@@ -1,4 +1,4 @@
-"""The local provider: it answers the calls of a program with the bytes of tests/fixtures, event by event."""
+"""Answers of the provider with the bytes of tests/fixtures, event by event, one for each call of a program."""
 
 import json
 import re
@@ -51,7 +51,7 @@ class Case:
         return Scenario(steps, self.answer.status, tuple(self.answer.headers.items()), framing=framing)
 
 
-class Provider:
+class Answers:
     """Answers each call once, in order; `cases` tells what it was."""
 
     def __init__(self, calls: Iterable[Call]) -> None:

@@ -14,7 +14,7 @@ from llm_metrics_proxy.recorder.printable import printable
 from tests.support.provider.scenario import Served
 from tests.support.proxy import clean_environment
 from tests.support.rig import Rig, Row, eventually
-from tests.trials.clients.answers import Case, Provider
+from tests.trials.clients.answers import Answers, Case
 from tests.trials.clients.client import Client
 
 PROGRAM_SECONDS = 60
@@ -48,19 +48,19 @@ class Attempts:
 
     def run(self, variables: Mapping[str, str], origin: str) -> Trial:
         """Run the program with these variables and its keys; `origin` is how that of its rows begins."""
-        provider = Provider(self.client.calls)
-        self.rig.upstream.answer = provider.answer
+        answers = Answers(self.client.calls)
+        self.rig.provider.answer = answers.answer
         home = Path(tempfile.mkdtemp(prefix=self.client.id, dir=self.folder))
         code, said, complaints = _run(self.command, {**clean_environment(home), **self.client.keys, **variables}, home)
         rows = _rows(self.rig, len(self.client.calls) if code == 0 else 0)
         problems = [
             *([] if code == 0 else [f"its program ended with {code}" if code else "its program took too long"]),
-            *([] if said == b"".join(map(_said, provider.cases)) else [f"its program printed {said[-200:]!r}"]),
+            *([] if said == b"".join(map(_said, answers.cases)) else [f"its program printed {said[-200:]!r}"]),
             *([] if len(rows) == len(self.client.calls) else [f"{len(rows)} rows instead of {len(self.client.calls)}"]),
-            *(f"it asked for {request}" for request in provider.unexpected),
+            *(f"it asked for {request}" for request in answers.unexpected),
         ]
-        for case, row in zip(provider.cases, rows, strict=False):
-            served = next((one for one in self.rig.upstream.served if one.request is case.request), None)
+        for case, row in zip(answers.cases, rows, strict=False):
+            served = next((one for one in self.rig.provider.served if one.request is case.request), None)
             problems += _wrong(case, served, row, origin)
         return Trial(len(rows), tuple(problems), _last_words(complaints.decode(errors="replace")))
 

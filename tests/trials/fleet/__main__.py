@@ -15,14 +15,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.exporting.postgres_server import Server
+from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
-from tests.support.traffic.calls import Call
+from tests.support.traffic.calls import Call, answering
 from tests.support.traffic.client import trusting
 from tests.support.traffic.users import Traffic
 from tests.trials.fleet.sidecar import Sidecar
 from tests.trials.fleet.trouble import Trouble
 from tests.trials.fleet.verdict import promises
-from tests.trials.soak.provider import Provider
 from tests.trials.soak.verdict import Promise
 
 
@@ -57,13 +57,14 @@ async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     with ExitStack() as stack:
         server = stack.enter_context(Server(durable=True))
         dsn = server.dsn(server.database())
-        async with Provider(folder, running) as provider:
+        with Provider(answering(running), remembers=False) as provider:
+            ca = provider.authority.write(folder / "provider-ca.pem")
             sidecars = []
             for number in range(wanted.sidecars):
                 place = folder / f"host-{number}"
                 place.mkdir()
-                proxy = stack.enter_context(Proxy(place, provider.port, provider.ca))
-                traffic = Traffic(place.name, proxy.port, trusting(proxy.ca, provider.ca), running)
+                proxy = stack.enter_context(Proxy(place, provider.port, ca))
+                traffic = Traffic(place.name, proxy.port, trusting(proxy.ca, ca), running)
                 sidecars.append(Sidecar(place.name, place, proxy, traffic, dsn))
                 stack.callback(sidecars[-1].kill)
             trouble = await _flow(sidecars, server, wanted)

@@ -16,16 +16,16 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.backup import backup
 from tests.support.process_watch import Watched
+from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
 from tests.support.traffic.client import trusting
+from tests.trials.hostile.answers import Answers
 from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.ordinary import NAMED
-from tests.trials.hostile.provider import Provider
 from tests.trials.hostile.traffic import Traffic
 from tests.trials.hostile.verdict import promises, secrets
 from tests.trials.soak.verdict import Promise
 
-_PLAIN = Path(__file__).parent / "scripts" / "plain.py"
 _WARM_UP = 0.02  # of the exchanges pass before memory counts
 _SHOWN_SECONDS = 30
 
@@ -61,16 +61,11 @@ def main() -> int:
 
 async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise], str]:
     running: dict[str, Exchange] = {}
-    async with Provider(folder, running) as provider:
-        environment = {"HOSTILE_PLAIN_PORT": str(provider.plain_port), "COLUMNS": "400"}
-        proxy = Proxy(
-            folder,
-            provider.tls_port,
-            provider.ca,
-            scripts=[_PLAIN],
-            environment=environment,
-            options=[f"metrics_hosts={NAMED}"],
-        )
+    answers = Answers(running)
+    with Provider(answers.answer, remembers=False) as provider:
+        ca = provider.authority.write(folder / "provider-ca.pem")
+        options = [f"metrics_hosts={NAMED}"]
+        proxy = Proxy(folder, provider.port, ca, options=options, environment={"COLUMNS": "400"})
         for quiet in ("termlog_verbosity=warn", "flow_detail=0"):  # it prints what mitmproxy does by default
             at = proxy.command.index(quiet)
             del proxy.command[at - 1 : at + 1]
@@ -88,7 +83,7 @@ async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise],
             beside = [*folder.glob("metrics.db*"), *folder.glob("metrics.db.spill/*")]
             judged = [secrets([path for path in beside if path.is_file() and path != saved])]
             code = await asyncio.to_thread(proxy.stop)
-    judged += promises(traffic, provider.wrong, watched.samples, proxy.database, proxy.log)
+    judged += promises(traffic, answers.harmed, watched.samples, proxy.database, proxy.log)
     judged.append(Promise("the proxy ends well", code == 0, f"exit code {code}"))
     left = [saved, proxy.database, proxy.log_file, *folder.glob("metrics.db.spill/*")]
     judged.append(await asyncio.to_thread(secrets, left))

@@ -1,23 +1,8 @@
 """One exchange as it goes over the wire: what the client sends, what the provider answers, and what must come of it."""
 
 from dataclasses import dataclass, field
-from enum import Enum
 
-
-class Ends(Enum):
-    """How the provider ends its answer."""
-
-    WELL = "well"
-    CUT = "cut"  # in the middle, or before it began
-    LEFT = "left"  # the client goes before the end
-
-
-class Framing(Enum):
-    """How the other side can tell where a body ends."""
-
-    LENGTH = "length"
-    CHUNKED = "chunked"
-    CLOSE = "close"
+from tests.support.provider.scenario import End, Framing, Scenario, Step
 
 
 @dataclass
@@ -36,7 +21,7 @@ class Exchange:
     answer: list[bytes] = field(default_factory=list)
     framing: Framing = Framing.LENGTH
     more_promised: int = 0  # bytes of Content-Length that never come
-    ends: Ends = Ends.WELL
+    ends: End = End.CLEAN
     silent: bool = False  # the provider hangs up without a word
     rows: int = 1  # that it must leave
 
@@ -44,3 +29,17 @@ class Exchange:
     def answered(self) -> bytes:
         """The whole body of the answer."""
         return b"".join(self.answer)
+
+    @property
+    def scenario(self) -> Scenario:
+        """What the provider does."""
+        if self.silent:
+            return Scenario(head_at_ms=None, end=End.CUT)
+        return Scenario(
+            tuple(Step(0, piece) for piece in self.answer),
+            self.status,
+            tuple(self.answer_headers),
+            framing=self.framing,
+            end=self.ends,
+            never_sent=self.more_promised,
+        )

@@ -4,9 +4,10 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+from tests.support.provider.scenario import Framing
 from tests.support.traffic.http1 import has_body
 from tests.trials.hostile import bodies, transports
-from tests.trials.hostile.exchange import Exchange, Framing
+from tests.trials.hostile.exchange import Exchange
 
 KINDS: Final[dict[Callable[[random.Random], Exchange], float]] = {
     bodies.odd_json: 16,
@@ -33,5 +34,5 @@ def drawn(numbers: random.Random) -> Exchange:
     (make,) = numbers.choices(list(KINDS), list(KINDS.values()))
     made = make(numbers)
     if not has_body(made.status):
-        made.answer, made.framing, made.more_promised = [], Framing.LENGTH, 0
+        made.answer, made.framing, made.more_promised = [], Framing.NONE, 0
     return made

@@ -4,8 +4,9 @@ import json
 import random
 from typing import Final
 
+from tests.support.provider.scenario import Framing
 from tests.trials.hostile import plants
-from tests.trials.hostile.exchange import Exchange, Framing
+from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.values import TEXTS, fields, number, text
 
 TLS_HOSTS: Final = ("api.openai.com", "api.anthropic.com", "generativelanguage.googleapis.com")

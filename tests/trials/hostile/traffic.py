@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from tests.support.provider.scenario import End
 from tests.support.traffic.http1 import LONGEST_HEAD, chunk, has_body, head, read_body, read_head
-from tests.trials.hostile.exchange import Ends, Exchange
+from tests.trials.hostile.answers import NUMBER
+from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.kinds import drawn
 from tests.trials.hostile.plants import PASSWORD
-from tests.trials.hostile.provider import NUMBER
 
 _USERS = 12
 # Of the connections with TLS are used again. The others are not: where a script changes the provider's address,
@@ -102,16 +103,16 @@ class Traffic:
         if exchange.silent:
             self._expect(exchange, name, status == _BAD_GATEWAY, first)
             return False
-        until = len(exchange.answered) if exchange.ends is Ends.LEFT else None
+        until = len(exchange.answered) if exchange.ends is End.HANG else None
         try:
             if has_body(status):
                 await read_body(reader, headers, body, until=until)
         except (asyncio.IncompleteReadError, ConnectionError):
             cut = True
-        same = (status, bytes(body), cut) == (exchange.status, exchange.answered, exchange.ends is Ends.CUT)
+        same = (status, bytes(body), cut) == (exchange.status, exchange.answered, exchange.ends is End.CUT)
         self._expect(exchange, name, same, f"{first}, {len(body)} of {len(exchange.answered)} bytes, cut: {cut}")
         reusable = "content-length" in headers or "transfer-encoding" in headers or not has_body(status)
-        return same and exchange.ends is Ends.WELL and reusable
+        return same and exchange.ends is End.CLEAN and reusable
 
     def _expect(self, exchange: Exchange, name: str, kept: bool, found: str) -> None:  # noqa: FBT001 - it reads as a sentence
         if not kept:

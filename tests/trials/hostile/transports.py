@@ -2,8 +2,9 @@
 
 import random
 
+from tests.support.provider.scenario import End, Framing
 from tests.trials.hostile import codings, plants
-from tests.trials.hostile.exchange import Ends, Exchange, Framing
+from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.ordinary import LABELS, begun, events, question
 from tests.trials.hostile.values import cut, mutated
 
@@ -74,14 +75,14 @@ def lying_length(numbers: random.Random) -> Exchange:
     """Return an answer that is shorter than it says."""
     made = begun("lying length", numbers)
     made.body, made.answer = question(), cut(numbers, events(numbers))
-    made.framing, made.more_promised, made.ends = Framing.LENGTH, numbers.choice((1, 100, 1 << 40)), Ends.CUT
+    made.framing, made.more_promised, made.ends = Framing.LENGTH, numbers.choice((1, 100, 1 << 40)), End.CUT
     return made
 
 
 def breaks_off(numbers: random.Random) -> Exchange:
     """Return an answer that is cut, or never begins."""
     made = begun("breaks off", numbers)
-    made.body, made.answer, made.ends = question(stream=True), cut(numbers, events(numbers)), Ends.CUT
+    made.body, made.answer, made.ends = question(stream=True), cut(numbers, events(numbers)), End.CUT
     made.framing, made.silent = Framing.CHUNKED, numbers.random() < 0.3
     return made
 
@@ -89,7 +90,7 @@ def breaks_off(numbers: random.Random) -> Exchange:
 def client_leaves(numbers: random.Random) -> Exchange:
     """Return an endless answer, which the client leaves."""
     made = begun("client leaves", numbers)
-    made.body, made.ends, made.framing = question(stream=True), Ends.LEFT, Framing.CHUNKED
+    made.body, made.ends, made.framing = question(stream=True), End.HANG, Framing.CHUNKED
     made.answer = cut(numbers, events(numbers) + b"data: " + b"y" * numbers.choice((10, 1000, 100_000)))
     return made
 

@@ -15,11 +15,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.support.process_watch import Watched
+from tests.support.provider.server import Provider
 from tests.support.proxy import ADDON, ROOT, Proxy
-from tests.support.traffic.calls import Call
+from tests.support.traffic.calls import Call, answering
 from tests.support.traffic.client import trusting
 from tests.support.traffic.users import Traffic
-from tests.trials.soak.provider import Provider
 from tests.trials.soak.report import as_json, percentile, table
 from tests.trials.soak.verdict import Promise, Result, promises
 
@@ -55,15 +55,16 @@ def main() -> int:
 async def _soak(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     running: dict[str, Call] = {}
     began = time.process_time()
-    async with Provider(folder, running) as provider:
+    with Provider(answering(running), remembers=False) as provider:
+        ca = provider.authority.write(folder / "provider-ca.pem")
         with ExitStack() as stack:
             proxies, traffics, watched = list[Proxy](), list[Traffic](), list[Watched]()
             for name, addon in (("no-op", None), ("ours", ADDON)):
                 place = folder / name
                 place.mkdir()
-                proxy = Proxy(place, provider.port, provider.ca, addon=addon, scripts=[] if addon else [_FLOOR])
+                proxy = Proxy(place, provider.port, ca, addon=addon, scripts=[] if addon else [_FLOOR])
                 proxies.append(stack.enter_context(proxy))
-                traffics.append(Traffic(name, proxy.port, trusting(proxy.ca, provider.ca), running))
+                traffics.append(Traffic(name, proxy.port, trusting(proxy.ca, ca), running))
                 watched.append(Watched(proxy.pid))
             late = await _run(traffics, watched, wanted)
             codes = [await asyncio.to_thread(proxy.stop) for proxy in proxies]

@@ -15,7 +15,7 @@ from threading import Thread
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill
 from tests.support.provider.scenario import Framing, Request, Scenario, Step
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
 from tests.trials.torture.case import Outcome, Stage, expect
 from tests.trials.torture.disks import memory_disk
@@ -144,8 +144,8 @@ def _serve(folder: Path, pipe: Connection) -> None:
     def choose(_request: Request) -> Scenario:
         return answer
 
-    with Upstream(choose) as upstream:
-        pipe.send((upstream.port, upstream.authority.write(folder / "upstream-ca.pem")))
+    with Provider(choose) as provider:
+        pipe.send((provider.port, provider.authority.write(folder / "provider-ca.pem")))
         pipe.recv()
 
 

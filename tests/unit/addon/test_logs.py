@@ -50,7 +50,7 @@ def of_event(proxy: Proxy, event: str) -> list[dict[str, Any]]:
 def distrust(rig: Rig) -> None:
     """Be a client that does not trust the proxy's CA."""
     with suppress(OSError):
-        rig.ask(question(), trusted=rig.proxy.log_file.with_name("upstream-ca.pem"))
+        rig.ask(question(), trusted=rig.proxy.log_file.with_name("provider-ca.pem"))
 
 
 @pytest.mark.timeout(60)

@@ -58,7 +58,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with started(tmp_path_factory.mktemp("doctor")) as rig:
         yield rig
         assert rig.new_rows() == []
-        assert rig.upstream.served == []
+        assert rig.provider.served == []
         rig.proxy.stop()
         assert "Traceback" not in rig.proxy.log
 

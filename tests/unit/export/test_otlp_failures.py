@@ -25,7 +25,7 @@ from llm_metrics_proxy.recorder.store.exporters import Position
 from tests.support.exporting import otlp_receiver
 from tests.support.exporting.otlp_receiver import CODE, METRICS, TRACES, Answer, Receiver, Refusal
 from tests.support.provider.scenario import Scenario
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 
 HERE = Position(0, 0)
 SECRET = "s3cret"
@@ -324,13 +324,13 @@ def test_who_dislikes_an_empty_request_is_there(receiver: Receiver) -> None:
 def test_an_unknown_authority_is_named_as_such(
     protocol: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with Upstream(lambda _request: Scenario()) as server:
+    with Provider(lambda _request: Scenario()) as server:
         to = Otlp(f"https://localhost:{server.port}", protocol, "host-1")
         says = r"not trusted: name its CA's file in OTEL_EXPORTER_OTLP_CERTIFICATE"
         with closing(to), pytest.raises(ExportFailed, match=says):
             to.connect("source-1")
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "for-other-programs.pem"))
-        if protocol == "grpc":  # the upstream speaks no HTTP/2
+        if protocol == "grpc":  # the provider speaks no HTTP/2
             return
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(server.authority.write(tmp_path / "ca.pem")))
         with closing(Otlp(f"https://localhost:{server.port}", protocol, "host-1")) as to:

@@ -15,10 +15,11 @@ import pytest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.conftest import MakeEvent
 from tests.support.process_watch import Sample
+from tests.support.provider.scenario import End, Request
 from tests.support.proxy import ROOT
 from tests.support.traffic.client import trusting
 from tests.trials.hostile import plants
-from tests.trials.hostile.exchange import Ends
+from tests.trials.hostile.answers import NUMBER, Answers
 from tests.trials.hostile.kinds import KINDS, drawn
 from tests.trials.hostile.traffic import Traffic
 from tests.trials.hostile.verdict import promises, secrets
@@ -42,7 +43,7 @@ def test_a_seed_gives_the_same_exchanges_again_and_all_kinds() -> None:
     first, again = ([drawn(random.Random(f"5 {n}")) for n in range(1000)] for _ in range(2))
     assert first == again
     assert len({exchange.kind for exchange in first}) == len(KINDS)
-    assert {exchange.ends for exchange in first} == set(Ends)
+    assert {exchange.ends for exchange in first} == set(End)
 
 
 def _broken(
@@ -147,3 +148,14 @@ def test_an_answer_that_was_changed_is_noticed() -> None:
         return traffic.wrong
 
     assert len(asyncio.run(run())) == 20
+
+
+def test_a_request_that_was_changed_is_noticed() -> None:
+    exchange = drawn(random.Random("5 1"))
+    answers = Answers({"h-1": exchange})
+    headers = ((NUMBER, "h-1"),)
+    answers.answer(Request("POST", exchange.path, exchange.tls, headers, exchange.body))
+    assert answers.harmed == []
+    answers.answer(Request("POST", exchange.path, exchange.tls, headers, exchange.body + b" "))
+    answers.answer(Request("POST", exchange.path, exchange.tls, (*headers, ("X-LLM-Origin", "")), exchange.body))
+    assert len(answers.harmed) == 2
