@@ -3,21 +3,19 @@
 Moments are nanoseconds of one monotonic clock, given by the caller; columns are milliseconds from the first of them.
 Gaps take memory that does not grow with the stream. Noting a moment is one step, for it happens with every event; the
 rest is done for a thousand at a time. Up to a thousand gaps are kept as they are, and percentiles are exact. Beyond
-that they are counted in buckets of a logarithmic scale: a bucket is 2 % wide and stands for its geometric middle, so a
-percentile is within 1 % of the exact nearest-rank one. The maximum is always exact.
+that they are counted in the buckets of recorder/percentile.py, and a percentile is within 3.125 % of the exact one. The
+maximum is always exact.
 """
 
 from collections import Counter
-from itertools import repeat
-from math import ceil, expm1, log, log1p
-from operator import mul, sub
+from operator import sub
 
 from llm_metrics_proxy.addon.headers import Columns
 from llm_metrics_proxy.addon.providers.format import Output
 from llm_metrics_proxy.addon.providers.usage import Tokens
+from llm_metrics_proxy.recorder.percentile import bucket_of, nearest_rank, percentiles
 
 _KEPT = 1_000
-_WIDTH = log(1.02)
 _MS = 1e6
 
 
@@ -71,20 +69,15 @@ class Gaps:
         longest = max(max(self._gaps, default=-1), self._max)
         return longest / _MS if longest >= 0 else None
 
-    def percentile(self, share: float) -> float | None:
-        """Return the gap in milliseconds that `share` (0 to 1) of all gaps do not exceed; None without gaps."""
+    def percentile(self, percent: int) -> float | None:
+        """Return the percentile of the gaps, in milliseconds; None without gaps."""
         self._settle()
-        if self._buckets is None:
-            gaps = self._gaps
-            gaps.sort()  # their order says nothing; the next share finds them sorted
-            return gaps[max(ceil(share * len(gaps)), 1) - 1] / _MS if gaps else None
-        buckets = self._into_buckets()
-        rank = ceil(share * buckets.total())
-        for bucket in sorted(buckets):
-            rank -= buckets[bucket]
-            if rank <= 0:
-                return min(expm1((bucket + 0.5) * _WIDTH), self._max) / _MS
-        return None
+        if self._buckets is not None:
+            (near,) = percentiles(self._into_buckets(), (percent,))
+            return min(near, self._max) / _MS
+        self._gaps.sort()  # their order says nothing; the next percentile finds them sorted
+        gap = nearest_rank(self._gaps, percent)
+        return None if gap is None else gap / _MS
 
     def _settle(self) -> None:
         """Turn the moments into gaps."""
@@ -104,7 +97,7 @@ class Gaps:
         if self._buckets is None:
             self._buckets = Counter()
         self._max = max(self._max, max(self._gaps, default=-1))
-        self._buckets.update(map(int, map(mul, map(log1p, self._gaps), repeat(1 / _WIDTH))))
+        self._buckets.update(map(bucket_of, self._gaps))
         self._gaps.clear()
         return self._buckets
 
@@ -152,8 +145,8 @@ class Timing:
                 "time_to_first_token_ms": self._whole_ms(outputs.first),
                 "time_to_last_token_ms": self._whole_ms(outputs.last),
                 "time_to_first_answer_ms": self._ms(self.first_answer),
-                "chunk_gap_p50_ms": outputs.percentile(0.50),
-                "chunk_gap_p95_ms": outputs.percentile(0.95),
+                "chunk_gap_p50_ms": outputs.percentile(50),
+                "chunk_gap_p95_ms": outputs.percentile(95),
                 "chunk_gap_max_ms": outputs.max_ms,
                 "tokens_per_second": self._decode_rate(tokens) if tokens is not None else None,
             }

@@ -1,14 +1,16 @@
 """Percentiles by nearest rank: exact ones of values, close ones of counts in buckets, and the SQL functions.
 
 The p-th percentile of n values is the one at place ceil(p / 100 * n) of their order, the first for p = 0: always a
-value that occurs, never one between two. SQLite from 3.51 on may have functions of these names that interpolate; on a
-connection that `register` was called for, ours stand in their place.
+value that occurs, never one between two. Every figure of this product that is called a percentile is this one.
 
-Counts of values fall into buckets whose width grows with the value. Each power of two is divided into `PER_OCTAVE`
-equal parts, so a bucket's middle is at most 1/32 = 3.125 % from every value in it (`RELATIVE_ERROR`). Counts of the
-same bucket can be added over any periods, which percentiles cannot. Values below 1/16 are in the first bucket, those of
-2^24 (4.7 hours in ms) and more in the last. The layout is that of HdrHistogram, with four significant bits instead of
-decimal digits.
+Of values that are there it is exact (`nearest_rank`). Where values are too many or too old to be kept they are only
+counted, in buckets whose width grows with the value: each power of two is divided into `PER_OCTAVE` equal parts, so a
+bucket's middle is at most 1/32 = 3.125 % from every value in it (`RELATIVE_ERROR`), and so is a percentile of counts
+from that of the values. Counts of the same bucket can be added over any periods, which percentiles cannot. The layout
+is that of HdrHistogram, with four significant bits instead of decimal digits.
+
+SQLite from 3.51 on may have functions of these names that interpolate; on a connection that `register` was called for,
+ours stand in their place.
 """
 
 import logging
@@ -35,11 +37,14 @@ _NOT_GIVEN = object()
 
 def nearest_rank[N: Number](ordered: Sequence[N], percent: Number) -> N | None:
     """The percentile of values in ascending order; None if there are none. `percent` is from 0 to 100."""
-    if not ordered:
-        return None
+    return ordered[_rank(percent, len(ordered)) - 1] if ordered else None
+
+
+def _rank(percent: Number, count: int) -> int:
+    """The place of the percentile in the order of so many values, from 1."""
     # In decimals as they were typed: as binary fractions, 55.1 % of 1,000 values are a little more than 551 of them.
-    rank = math.ceil(Decimal(str(percent)) * len(ordered) / _HUNDRED)
-    return ordered[max(rank, 1) - 1]
+    exact = percent if isinstance(percent, int) else Decimal(str(percent))
+    return max(math.ceil(exact * count / _HUNDRED), 1)
 
 
 def register(connection: sqlite3.Connection) -> None:
@@ -111,32 +116,34 @@ def _shown(value: object) -> str:
 
 PER_OCTAVE: Final = 16
 RELATIVE_ERROR: Final = 1 / (2 * PER_OCTAVE)
-SHARES: Final = (0.5, 0.95, 0.99)
+LAST_STORED: Final = 448
 
-_LOWEST, _HIGHEST = -4, 24  # powers of two
-_LEAST, _MOST = 2.0**_LOWEST, 2.0**_HIGHEST
-_LAST = (_HIGHEST - _LOWEST) * PER_OCTAVE
+_LOWEST = -4  # 2 to the power of it is where bucket 0 begins
+_FIRST_LIMIT, _LAST_LIMIT = 2.0**_LOWEST, 2.0 ** (_LOWEST + LAST_STORED // PER_OCTAVE)
 _OFFSET = -(_LOWEST + 2) * PER_OCTAVE  # frexp() gives halves of powers of two: 1 is 0.5 * 2^1
 
 
 def bucket_of(value: float) -> int:
-    """The number of the value's bucket, from 0."""
-    if value < _LEAST:
-        return 0
-    if value >= _MOST:
-        return _LAST
+    """The number of a positive value's bucket: 0 for 1/16, 64 for 1, negative for less than 1/16."""
     mantissa, exponent = math.frexp(value)
     return exponent * PER_OCTAVE + int(mantissa * (2 * PER_OCTAVE)) + _OFFSET
 
 
+def stored_bucket_of(value: float) -> int:
+    """The same within what the roll-up stores: 0 for all below 1/16, `LAST_STORED` from 2^24 (4.7 hours in ms) on."""
+    if value < _FIRST_LIMIT:
+        return 0
+    return LAST_STORED if value >= _LAST_LIMIT else bucket_of(value)
+
+
 def middle(bucket: int) -> float:
-    """What the bucket stands for. The views say it as `(1 << (bucket / 16)) * (16.5 + bucket % 16) / 256`."""
+    """The value that stands for the bucket. In the views: `(1 << (bucket / 16)) * (16.5 + bucket % 16) / 256`."""
     octave, part = divmod(bucket, PER_OCTAVE)
     return math.ldexp(1 + (part + 0.5) / PER_OCTAVE, octave + _LOWEST)
 
 
-def percentiles(counts: Mapping[int, int], shares: tuple[float, ...]) -> tuple[float, ...]:
-    """The values at `shares` (0 to 1, ascending) by nearest rank: the smallest that so many are not above.
+def percentiles(counts: Mapping[int, int], percents: Sequence[Number]) -> tuple[float, ...]:
+    """The percentiles of values of which so many are in each bucket; `percents` are from 0 to 100, ascending.
 
     Raises:
         ValueError: `counts` is empty.
@@ -145,10 +152,11 @@ def percentiles(counts: Mapping[int, int], shares: tuple[float, ...]) -> tuple[f
     if not total:
         message = "no values were counted"
         raise ValueError(message)
+    ranks = [_rank(percent, total) for percent in percents]
     found: list[float] = []
     seen = 0
     for bucket in sorted(counts):
         seen += counts[bucket]
-        while len(found) < len(shares) and seen >= shares[len(found)] * total:
+        while len(found) < len(ranks) and seen >= ranks[len(found)]:
             found.append(middle(bucket))
     return tuple(found)

@@ -1,14 +1,14 @@
 """The answer of `CompletionRequestsDAO.get_metrics`, put together from `Sums`. No SQL here.
 
 Unknown stays None: a sum, a mean or a percentile over no known value is None, never 0. Counts, sums and costs are
-exact; percentiles are by nearest rank, within `recorder.percentile.RELATIVE_ERROR` (3.125 %).
+exact. Percentiles are exact where the calls' values are given, else within `recorder.percentile.RELATIVE_ERROR`.
 """
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from llm_metrics_proxy.recorder.figures.sums import DIMENSIONS, KEYS, MEASURES, SUMS, Sums
-from llm_metrics_proxy.recorder.percentile import SHARES, percentiles
+from llm_metrics_proxy.recorder.figures.sums import DIMENSIONS, KEYS, MEASURES, PERCENTS, SUMS, Sums, Values
+from llm_metrics_proxy.recorder.percentile import nearest_rank, percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,7 @@ class Metrics:
     """Figures of a period: over all, and by model, origin and provider. The key None stands for an unknown one."""
 
     overall: Figures
+    percentiles_are_exact: bool  # else they are within 3.2 %
     error_types: dict[str | None, int]  # of the calls that failed
     by_model: dict[str | None, Figures]
     by_origin: dict[str | None, Figures]
@@ -65,7 +66,8 @@ class _Set:
         self.sums = [0.0] * len(SUMS)
         self.times = {measure: Counter[int]() for measure in MEASURES}
 
-    def figures(self) -> Figures:
+    def figures(self, times: Values | None, dimension: str, value: str) -> Figures:
+        """The figures of these calls, which have that value of the dimension; `times` has the times of each call."""
         sums = dict(zip(SUMS, self.sums, strict=True))
         requests = round(sums["calls"])
 
@@ -79,7 +81,11 @@ class _Set:
             return None if (known := total(name)) is None else known / sums[f"{name}_known"]
 
         def spread(name: str) -> Percentiles | None:
-            return Percentiles(*percentiles(self.times[name], SHARES)) if self.times[name] else None
+            if times is None:
+                return Percentiles(*percentiles(self.times[name], PERCENTS)) if self.times[name] else None
+            known = times.get((name, dimension, value))
+            found = (nearest_rank(known, percent) for percent in PERCENTS) if known else ()
+            return Percentiles(*exact) if (exact := [one for one in found if one is not None]) else None
 
         return Figures(
             requests=requests,
@@ -105,8 +111,8 @@ class _Set:
         )
 
 
-def metrics_of(sums: Sums) -> Metrics:
-    """The figures of all that was added up; its periods do not matter."""
+def metrics_of(sums: Sums, times: Values | None = None) -> Metrics:
+    """The figures of all that was added up; its periods do not matter. `times` are those of each call, if known."""
     overall = _Set()
     error_types: Counter[str | None] = Counter()
     by: dict[str, defaultdict[str, _Set]] = {name: defaultdict(_Set) for name in DIMENSIONS}
@@ -124,10 +130,11 @@ def metrics_of(sums: Sums) -> Metrics:
             overall.times[measure].update(counts)
 
     def figures(dimension: str) -> dict[str | None, Figures]:
-        return {value or None: one.figures() for value, one in by[dimension].items()}
+        return {value or None: one.figures(times, dimension, value) for value, one in by[dimension].items()}
 
     return Metrics(
-        overall=overall.figures(),
+        overall=overall.figures(times, "", ""),
+        percentiles_are_exact=times is not None,
         error_types=dict(error_types),
         by_model=figures("model"),
         by_origin=figures("origin"),

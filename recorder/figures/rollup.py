@@ -19,8 +19,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from llm_metrics_proxy.recorder.figures.sums import KEYS, ROW, SUMS, Sums, sums_of
-from llm_metrics_proxy.recorder.percentile import SHARES, percentiles
+from llm_metrics_proxy.recorder.figures.sums import KEYS, PERCENTS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.percentile import percentiles
 from llm_metrics_proxy.recorder.store import database, timestamps, watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices
 
@@ -160,7 +160,7 @@ def _times(connection: sqlite3.Connection, series: tuple[str, ...], counts: Mapp
     found = connection.execute(_COUNTS, series).fetchone()
     added = Counter(counts_of(found[0]) if found else {})
     added.update(counts)
-    return *series, added.total(), *percentiles(added, SHARES), _encode(dict(sorted(added.items()))).decode()
+    return *series, added.total(), *percentiles(added, PERCENTS), _encode(dict(sorted(added.items()))).decode()
 
 
 def _forget_hours(connection: sqlite3.Connection, slices: Slices) -> None:

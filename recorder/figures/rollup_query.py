@@ -1,6 +1,7 @@
-"""Sums of the calls of a period: from the roll-up as far as it goes, the rest from the rows, all of one moment.
+"""Metrics of a period: sums from the roll-up as far as it goes, the rest from the rows, all of one moment.
 
-A period is covered by whole months, days and hours of the roll-up; what is left at its ends is read from the rows.
+A period is covered by whole months, days and hours of the roll-up; what is left at its ends is read from the rows. The
+percentiles of at most `EXACT_CALLS` calls whose rows are all there are exact; others are those of the roll-up's counts.
 """
 
 import sqlite3
@@ -9,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.figures.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.figures.metrics import Metrics, metrics_of
+from llm_metrics_proxy.recorder.figures.sums import KEYS, MEASURED, ROW, SUMS, Sums, Values, read, sums_of, values_of
 from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.timestamps import bound
 
@@ -70,6 +72,7 @@ def _next(moment: datetime, unit: str) -> datetime:
     return moment + timedelta(**{f"{unit}s": 1})
 
 
+EXACT_CALLS: Final = 10_000  # of so many the percentiles are exact: reading their rows takes 40 ms
 _HOURS_SURE = timedelta(days=1)  # less than what is kept: clocks differ
 
 _CALLS = f"""
@@ -81,19 +84,35 @@ _TIMES = """
 """
 # + keeps SQLite from the index on timestamp: what is not in the roll-up yet are the last rows.
 _ABOVE = f"SELECT {ROW} FROM completion_requests WHERE id > ? AND +timestamp >= ? AND +timestamp < ?"  # noqa: S608
+_MEASURES = f"SELECT {MEASURED} FROM completion_requests WHERE timestamp >= ? AND timestamp < ? LIMIT ?"  # noqa: S608
 _REST = f"SELECT {ROW} FROM completion_requests WHERE timestamp >= ? AND timestamp < ? AND id <= ?"  # noqa: S608
 
 
-def sums_between(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sums:
-    """The calls with start <= timestamp < end, under one period named ''. Both times are aware."""
+def metrics_between(
+    connection: sqlite3.Connection, start: datetime, end: datetime, *, exact_calls: int = EXACT_CALLS
+) -> Metrics:
+    """The figures of the calls with start <= timestamp < end. Both times are aware.
+
+    Percentiles are exact if there are at most `exact_calls` and none of their rows was pruned.
+    """
     own_moment = not connection.in_transaction
     if own_moment:
         connection.execute("BEGIN")
     try:
-        return _sums(connection, start, end)
+        sums = _sums(connection, start, end)
+        return metrics_of(sums, _times(connection, start, end, sums, exact_calls))
     finally:
         if own_moment:
             connection.execute("COMMIT")
+
+
+def _times(connection: sqlite3.Connection, start: datetime, end: datetime, sums: Sums, at_most: int) -> Values | None:
+    """The times of each call; None if there are too many, or if rows of the period were pruned."""
+    calls = round(sum(of_key[0] for of_key in sums.calls.values()))
+    if calls > at_most:
+        return None
+    rows = read(connection, _MEASURES, (bound(start), bound(end), at_most + 1), list)
+    return values_of(rows) if len(rows) == calls else None
 
 
 def _sums(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sums:

@@ -5,10 +5,10 @@ The roll-up and `CompletionRequestsDAO.get_metrics` are made of these. In keys '
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
-from llm_metrics_proxy.recorder.percentile import bucket_of
+from llm_metrics_proxy.recorder.percentile import Number, stored_bucket_of
 
 DIMENSIONS: Final = ("model", "origin", "provider")
 KEYS: Final = {  # what calls are told apart by, and each as SQL of a row
@@ -31,13 +31,17 @@ SUMMED: Final = (  # columns whose sums the roll-up has, each with the number of
     "tokens_per_second",
 )
 MEASURES: Final = ("time_to_first_token_ms", "response_time_ms", "tokens_per_second")
+PERCENTS: Final = (50, 95, 99)
 SUMS: Final = ("calls", *(column for name in SUMMED for column in (name, f"{name}_known")))
 
+# The columns of a row that `values_of` takes.
+MEASURED: Final = ", ".join((*(KEYS[name] for name in DIMENSIONS), *MEASURES))
 # The columns of a row that `Sums.add_rows` takes.
 ROW: Final = ", ".join(("substr(CAST(timestamp AS TEXT), 1, 13)", *KEYS.values(), *SUMMED))
 _NUMBERS = (int, float)  # a text or bytes in their place is no known value
 _MEASURED = tuple((measure, SUMMED.index(measure)) for measure in MEASURES)
 
+type Values = dict[tuple[str, str, str], list[Number]]  # by measure, dimension and value of that
 type Key = tuple[str, str, str, str, int, int, str]  # a period and the values of KEYS
 type Series = tuple[str, str, str, str]  # a period, a measure, a dimension and a value of that
 
@@ -64,7 +68,7 @@ class Sums:
             for measure, index in _MEASURED:
                 value = values[index]
                 if value.__class__ in _NUMBERS:
-                    bucket = bucket_of(value)
+                    bucket = stored_bucket_of(value)
                     self.times[hour, measure, "model", model][bucket] += 1
                     self.times[hour, measure, "origin", origin][bucket] += 1
                     self.times[hour, measure, "provider", provider][bucket] += 1
@@ -98,22 +102,52 @@ class Sums:
         return longer
 
 
+def values_of(rows: Iterable[tuple[Any, ...]]) -> Values:
+    """The measures' values themselves, in ascending order; each row has the columns of `MEASURED`.
+
+    The values of all calls have the dimension and the value ''.
+    """
+    values: defaultdict[tuple[str, str, str], list[Number]] = defaultdict(list)
+    for model, origin, provider, *measured in rows:
+        of = (("", ""), ("model", model), ("origin", origin), ("provider", provider))
+        for measure, value in zip(MEASURES, measured, strict=True):
+            if value.__class__ in _NUMBERS:
+                for dimension, name in of:
+                    values[measure, dimension, name].append(value)
+    for known in values.values():
+        known.sort()
+    return dict(values)
+
+
 def sums_of(connection: sqlite3.Connection, select: str, parameters: tuple[object, ...]) -> Sums:
     """The sums of the rows that `select` finds, each with the columns of `ROW`."""
-    sums = Sums()
+
+    def added(rows: Iterable[tuple[Any, ...]]) -> Sums:
+        sums = Sums()
+        sums.add_rows(rows)
+        return sums
+
+    return read(connection, select, parameters, added)
+
+
+def read[T](
+    connection: sqlite3.Connection,
+    select: str,
+    parameters: tuple[object, ...],
+    take: Callable[[Iterable[tuple[Any, ...]]], T],
+) -> T:
+    """The result of `take` for the rows that `select` finds, also where a text is no UTF-8."""
     try:
-        sums.add_rows(connection.execute(select, parameters))
+        return take(connection.execute(select, parameters))
     except sqlite3.OperationalError as error:
         if "decode" not in str(error):
             raise
-        # A text that is no UTF-8, which no recorder writes. Read again like this, since it takes longer.
-        sums, kept = Sums(), connection.text_factory
-        connection.text_factory = _lenient
+        # No recorder writes such a text. Read again like this, since it takes longer.
+        kept, connection.text_factory = connection.text_factory, _lenient
         try:
-            sums.add_rows(connection.execute(select, parameters))
+            return take(connection.execute(select, parameters))
         finally:
             connection.text_factory = kept
-    return sums
 
 
 def _lenient(raw: bytes) -> str:

@@ -19,6 +19,7 @@ from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.metrics import Figures, Metrics
+from llm_metrics_proxy.recorder.figures.rollup_query import BEGINNING, END, metrics_between
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.recorder import Recorder
@@ -90,7 +91,7 @@ def nearest_rank(values: list[float], share: float) -> float:
     return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
-def assert_figures(found: Figures, of: list[CompletionRequest]) -> None:
+def assert_figures(found: Figures, of: list[CompletionRequest], *, exact: bool) -> None:
     assert found.requests == len(of)
     assert found.streamed == sum(event.is_streaming for event in of)
     assert found.not_streamed == found.requests - found.streamed
@@ -109,15 +110,17 @@ def assert_figures(found: Figures, of: list[CompletionRequest]) -> None:
         assert getattr(found, f"mean_{name}") == pytest.approx(math.fsum(known) / len(known))
         for share in (0.5, 0.95, 0.99):
             value = getattr(getattr(found, name), f"p{round(share * 100)}")
-            assert value == pytest.approx(nearest_rank(known, share), rel=RELATIVE_ERROR)
+            expected = nearest_rank(known, share)
+            assert value == (expected if exact else pytest.approx(expected, rel=RELATIVE_ERROR))
 
 
 def assert_metrics(found: Metrics, of: list[CompletionRequest]) -> None:
-    assert_figures(found.overall, of)
+    exact = found.percentiles_are_exact
+    assert_figures(found.overall, of, exact=exact)
     for name, figures in (("model", found.by_model), ("origin", found.by_origin), ("provider", found.by_provider)):
         assert set(figures) == {getattr(event, name) for event in of}
         for value, one in figures.items():
-            assert_figures(one, [event for event in of if getattr(event, name) == value])
+            assert_figures(one, [event for event in of if getattr(event, name) == value], exact=exact)
     failed = [event.error_type for event in of if not event.success]
     assert found.error_types == {kind: failed.count(kind) for kind in set(failed)}
 
@@ -131,6 +134,7 @@ def test_any_period_has_the_figures_of_its_rows_however_far_the_roll_up_has_come
     assert rollup.bring_up_to_date(connection, current_db) == added
     insert(connection, events[added:])
     dao = CompletionRequestsDAO(connection)
+    assert dao.get_metrics().percentiles_are_exact
     assert_metrics(dao.get_metrics(), events)
     numbers = random.Random(added)
     for _ in range(20):
@@ -140,6 +144,9 @@ def test_any_period_has_the_figures_of_its_rows_however_far_the_roll_up_has_come
             first, last = bound(begin) if begin else "", bound(until) if until else "~"
             expected = [event for event in events if first <= event.timestamp < last]
             assert_metrics(dao.get_metrics(begin, until), expected)
+            counted = metrics_between(connection, begin or BEGINNING, until or END, exact_calls=-1)
+            assert not counted.percentiles_are_exact
+            assert_metrics(counted, expected)
 
 
 def test_what_is_inserted_again_counts_once(
