@@ -1,17 +1,20 @@
 """The server's tables and views, made and brought up to date by whichever exporter comes first.
 
 Step N makes version N: all that are missing run in one transaction, under an advisory lock, so that exporters which
-start at once wait for the first of them.
+start at once wait for the first of them. Views hold no data: all of them are made anew in that transaction.
+
+views/ has those of migrations/views in PostgreSQL's dialect: a file for each, with its name and columns, and variants
+for windows made as there. They read the rows themselves, and only partitions of their time. Moments are `timestamptz`,
+days `date` in UTC. percentile_disc() is the percentile of recorder/percentile.py, exact.
 """
 
-from collections.abc import Sequence
 from importlib.resources import files
 from typing import Final
 
 from psycopg import Connection, Cursor
 
+from llm_metrics_proxy.migrations import views
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.export.postgres import steps, views
 
 _LOCK = "SELECT pg_advisory_xact_lock(5497854253042263408)"
 _IS_THERE = "SELECT to_regclass('llm_metrics_schema') IS NOT NULL"
@@ -36,12 +39,22 @@ _ALONE = """
 """
 
 
-def _step(name: str) -> Sequence[str]:
-    return (files(steps).joinpath(name).read_text(),)
+_HERE: Final = "llm_metrics_proxy.recorder.export.postgres"
+_AGO: Final = {"last_hour": "1 hour", "last_24h": "24 hours", "last_7d": "168 hours"}
 
 
-STEPS: Final = (_step("0001_calls.sql"), _step("0002_account.sql"), views.statements())
+def _step(name: str) -> str:
+    return files(_HERE).joinpath("steps", name).read_text()
+
+
+# Versions 3 and 4 changed views alone. A release that changes one adds an empty step, so that servers get it.
+STEPS: Final = (_step("0001_calls.sql"), _step("0002_account.sql"), "", "")
 CURRENT: Final = len(STEPS)
+
+
+def view_statements() -> list[str]:
+    """CREATE VIEW for all of them, in the order of their names."""
+    return views.statements(f"{_HERE}.views", {window: f"now() - interval '{ago}'" for window, ago in _AGO.items()})
 
 
 def bring_up_to_date(connection: Connection, name: str) -> None:
@@ -72,10 +85,13 @@ def _migrate(cursor: Cursor, name: str) -> int:
     # This is also what shows a table that another has just made: asking for its name may tell what was before the lock.
     cursor.execute(_TABLE)
     version = int(str(_value(cursor, _VERSION)))
-    for number, statements in enumerate(STEPS[version:], start=version + 1):
-        for statement in statements:
-            cursor.execute(statement)
+    for number, step in enumerate(STEPS[version:], start=version + 1):
+        if step:
+            cursor.execute(step)
         cursor.execute(_APPLIED, (number,))
+    if version < CURRENT:
+        for statement in view_statements():  # replaced in place, so that who may read one still may
+            cursor.execute(statement.replace("CREATE VIEW", "CREATE OR REPLACE VIEW", 1))
     return max(version, CURRENT)
 
 

@@ -2,11 +2,11 @@
 SELECT day, times.*
 FROM active_days CROSS JOIN LATERAL (
     SELECT model, count(*) AS requests,
-        round(percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_first_token_ms)) AS first_token_p50_ms,
-        round(percentile_cont(0.95) WITHIN GROUP (ORDER BY time_to_first_token_ms)) AS first_token_p95_ms,
-        round(percentile_cont(0.5) WITHIN GROUP (ORDER BY response_time_ms)) AS response_p50_ms,
-        round(percentile_cont(0.95) WITHIN GROUP (ORDER BY response_time_ms)) AS response_p95_ms,
-        round((percentile_cont(0.5) WITHIN GROUP (ORDER BY tokens_per_second))::numeric, 1) AS tokens_per_second_p50
+        (percentile_disc(0.5) WITHIN GROUP (ORDER BY time_to_first_token_ms))::float8 AS first_token_p50_ms,
+        (percentile_disc(0.95) WITHIN GROUP (ORDER BY time_to_first_token_ms))::float8 AS first_token_p95_ms,
+        (percentile_disc(0.5) WITHIN GROUP (ORDER BY response_time_ms))::float8 AS response_p50_ms,
+        (percentile_disc(0.95) WITHIN GROUP (ORDER BY response_time_ms))::float8 AS response_p95_ms,
+        round((percentile_disc(0.5) WITHIN GROUP (ORDER BY tokens_per_second))::numeric, 1) AS tokens_per_second_p50
     FROM completion_requests
     WHERE timestamp >= day_from AND timestamp < day_to
     GROUP BY model

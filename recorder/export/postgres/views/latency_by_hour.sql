@@ -1,10 +1,10 @@
 -- For each hour of the last eight days and model: time to the first token, whole time and tokens a second.
 SELECT date_trunc('hour', timestamp, 'UTC') AS hour, model, count(*) AS requests,
-    round(percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_first_token_ms)) AS first_token_p50_ms,
-    round(percentile_cont(0.95) WITHIN GROUP (ORDER BY time_to_first_token_ms)) AS first_token_p95_ms,
-    round(percentile_cont(0.5) WITHIN GROUP (ORDER BY response_time_ms)) AS response_p50_ms,
-    round(percentile_cont(0.95) WITHIN GROUP (ORDER BY response_time_ms)) AS response_p95_ms,
-    round((percentile_cont(0.5) WITHIN GROUP (ORDER BY tokens_per_second))::numeric, 1) AS tokens_per_second_p50
+    (percentile_disc(0.5) WITHIN GROUP (ORDER BY time_to_first_token_ms))::float8 AS first_token_p50_ms,
+    (percentile_disc(0.95) WITHIN GROUP (ORDER BY time_to_first_token_ms))::float8 AS first_token_p95_ms,
+    (percentile_disc(0.5) WITHIN GROUP (ORDER BY response_time_ms))::float8 AS response_p50_ms,
+    (percentile_disc(0.95) WITHIN GROUP (ORDER BY response_time_ms))::float8 AS response_p95_ms,
+    round((percentile_disc(0.5) WITHIN GROUP (ORDER BY tokens_per_second))::numeric, 1) AS tokens_per_second_p50
 FROM completion_requests
 WHERE timestamp >= date_trunc('hour', now(), 'UTC') - interval '192 hours'
 GROUP BY 1, model

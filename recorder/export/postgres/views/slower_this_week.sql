@@ -2,8 +2,8 @@
 -- first.
 WITH weeks AS (
     SELECT model, timestamp >= date_trunc('day', now(), 'UTC') - interval '144 hours' AS is_this_week, count(*) AS calls,
-        percentile_cont(0.5) WITHIN GROUP (ORDER BY time_to_first_token_ms) AS p50,
-        percentile_cont(0.95) WITHIN GROUP (ORDER BY time_to_first_token_ms) AS p95
+        (percentile_disc(0.5) WITHIN GROUP (ORDER BY time_to_first_token_ms))::float8 AS p50,
+        (percentile_disc(0.95) WITHIN GROUP (ORDER BY time_to_first_token_ms))::float8 AS p95
     FROM completion_requests
     WHERE timestamp >= date_trunc('day', now(), 'UTC') - interval '312 hours' AND time_to_first_token_ms IS NOT NULL
     GROUP BY 1, 2

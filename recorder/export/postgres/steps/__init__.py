@@ -1,1 +1,0 @@
-"""The steps of the server's schema, as SQL; ../schema.py runs them."""
