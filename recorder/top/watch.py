@@ -45,12 +45,12 @@ class Source:
 
         Raises:
             DatabaseRefused: there are none.
-        KeyboardInterrupt: something ended it.
+            KeyboardInterrupt: something ended it.
         """
-        inode = database.inode_of(self._path)
         with reader(self._path, patience=_PATIENCE_SECONDS, is_over=self._interruptions.is_over) as connection:
             taken = top.collect(connection, self._window, self._by)
-        if inode != self._inode:
+        inode = database.inode_of(self._path)  # after the reading: figures of another file never come without the news
+        if inode is not None and inode != self._inode:
             self.news = f"Another file stands at {printable(str(self._path))} since {datetime.now(UTC):%H:%M:%S} UTC."
             self._inode = inode
         return taken
