@@ -68,7 +68,12 @@ def _open_to_others(path: Path) -> Iterator[Finding]:
     places = [folder for folder in _backup_folders(path) if folder.is_dir()]
     backups = [file for folder in places for file in sorted(folder.glob(f"{name}.*.backup"))]
     salvaged = sorted(path.parent.glob(f"{name}*.salvaged*"))
-    kept_aside = [*spill.files(aside), *sorted(aside.glob("*.damaged")), aside / rejected.FILE_NAME]
+    kept_aside = [
+        *spill.files(aside),
+        *spill.newer_files(aside),
+        *sorted(aside.glob("*.damaged")),
+        aside / rejected.FILE_NAME,
+    ]
     for file in (path, _beside(path, "-wal"), _beside(path, "-shm"), *backups, *salvaged, *kept_aside):
         if (mode := _mode(file)) & _OTHERS:
             yield Finding(f"{file} has mode {mode:04o}, so that other users have access", f"chmod 600 {file}")
@@ -92,9 +97,15 @@ def _mode(path: Path) -> int:
 def _spilled(path: Path) -> Iterator[Finding]:
     folder = spill_folder.folder_of(path)
     if waiting := spill.files(folder):
-        size = sum(file.stat().st_size for file in waiting)
+        size = sum(map(spill.size_of, waiting))
         what = f"{len(waiting)} files with events ({size:,} bytes) wait in {folder} for the database"
         yield Finding(what, "start the proxy, or wait if it runs: it writes them as soon as the database takes them")
+    if newer := spill.newer_files(folder):
+        size = sum(map(spill.size_of, newer))
+        what = (
+            f"a newer release wrote {len(newer)} spill files in {folder} ({size:,} bytes), the first is {newer[0].name}"
+        )
+        yield Finding(what, "start that release to have their events written; this one leaves them alone")
     for damaged in sorted(folder.glob("*.damaged")):
         yield Finding(f"{damaged} has lines that cannot be read; the others are in the database", _LOOK_AND_REMOVE)
     refused = folder / rejected.FILE_NAME

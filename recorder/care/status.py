@@ -33,6 +33,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     living: tuple[str, ...]  # recorders that run now
     spill_files: int
     spill_bytes: int  # events that wait for the database
+    newer_spill_files: int  # those that a newer release wrote, and only that can read
     rejected_bytes: int  # events that no row could be made of
     salvaged: tuple[str, ...]  # copies of a database that was replaced while it was written
     backups: int  # in the default places
@@ -49,6 +50,7 @@ def around(path: Path) -> Surroundings:
         living=tuple(sorted(presence.living(path))),
         spill_files=len(spill.files(folder)),
         spill_bytes=spill.waiting_bytes(folder),
+        newer_spill_files=len(spill.newer_files(folder)),
         rejected_bytes=_size_of(folder / rejected.FILE_NAME),
         salvaged=tuple(sorted(file.name for file in path.parent.glob(f"{path.name}.*{salvage.SUFFIX}"))),
         backups=len(made),
@@ -242,6 +244,10 @@ def _facts(status: Status) -> Lines:
         ("kept aside", f"{near.spill_bytes:,} bytes in {near.spill_files:,} files" if near.spill_files else "none"),
         ("last backup", near.last_backup or "none in the default places"),
     ]
+    if near.newer_spill_files:
+        lines.append(
+            ("newer release", f"wrote {near.newer_spill_files:,} spill files: start it to have their events written")
+        )
     if near.rejected_bytes:
         lines.append(("rejected", f"{near.rejected_bytes:,} bytes of events that no row could be made of"))
     lines += [("salvaged", name) for name in near.salvaged]

@@ -6,13 +6,14 @@ the removal of the file. Damaged lines are counted as dropped, and their file is
 """
 
 import fcntl
+import logging
 import os
 import time
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
-from llm_metrics_proxy.recorder.reporting import Reporter
+from llm_metrics_proxy.recorder.reporting import Reporter, say
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
@@ -22,6 +23,10 @@ from llm_metrics_proxy.recorder.writing.spill import Record
 PIECE_LINES = 200
 _LOOK_SECONDS = 30.0  # between two looks for what others left behind
 _LONGEST_LINE = 1 << 20
+_NEWER = (
+    "A newer release wrote %(files)d spill files in %(folder)s, the first is %(first)s: they are left alone. "
+    "Start that release to have their events written."
+)
 
 
 class Piece(NamedTuple):
@@ -55,6 +60,7 @@ class Replay:
         self._path = folder
         self._lines = 0
         self._damaged = False
+        self._newer: set[str] = set()  # names of files of a newer release that the log has named
         self._piece: Piece | None = None
 
     @property
@@ -98,6 +104,7 @@ class Replay:
         """Open a file that nobody holds."""
         if time.monotonic() < self._look_at:
             return False
+        self._say_of_newer()
         for path in spill.files(self._folder):
             try:
                 reader = os.fdopen(open_regular(path), "rb")
@@ -119,6 +126,13 @@ class Replay:
         self._look_at = time.monotonic() + _LOOK_SECONDS
         return False
 
+    def _say_of_newer(self) -> None:
+        """Say once of each file of a newer release that it waits for that."""
+        newer = {file.name for file in spill.newer_files(self._folder)} - self._newer
+        if newer:
+            self._newer |= newer
+            say(logging.WARNING, "spill_files_newer", _NEWER, files=len(newer), folder=self._folder, first=min(newer))
+
     def _read(self) -> Piece:
         records: list[Record | None] = []
         while (
@@ -132,7 +146,7 @@ class Replay:
 
     def _finish(self) -> None:
         if self._damaged:
-            self._path.rename(self._path.with_suffix(".damaged"))
+            self._path.rename(self._path.with_name(f"{self._path.name.rpartition('.jsonl')[0]}.damaged"))
         else:
             self._path.unlink(missing_ok=True)
         sync_folder(self._folder)

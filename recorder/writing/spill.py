@@ -3,12 +3,14 @@
 A file is lines of `crc32 json`, in the order in which the events came. `SpillFiles.write` returns when the lines are
 on the disk, and leaves no half of them if it cannot. The lock on a file says that its process still writes it;
 replay.py reads the files that nobody locks: those of this process once it has let go of them, and those of processes
-that were killed. Every event that ends here is counted, and nothing that `Spill` does raises.
+that were killed, also of older releases: the end of a file's name says which version of the format it has. Every event
+that ends here is counted, and nothing that `Spill` does raises.
 """
 
 import errno
 import fcntl
 import os
+import re
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
@@ -29,12 +31,15 @@ from llm_metrics_proxy.recorder.writing.rejected import Rejected
 
 type Record = CompletionRequest | Unrecognised | Gap | Tally
 
+VERSION: Final = 2  # of the files; release 0.1.0 had no version in their names, which is read as 1
 FILE_BYTES: Final = 64 << 20  # of one file
 TOTAL_BYTES: Final = 1 << 30  # of all files in the folder
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(CompletionRequest | Unrecognised | Gap | Tally)
 _BEFORE_PAYLOAD = 9  # eight digits and a space
+# Names of version 1 end with `.jsonl`. Release 0.1.0 looks for just that, so it leaves later files alone.
+_NAME = re.compile(r".+-[0-9]+\.jsonl(?:\.v(?P<version>[0-9]{1,9}))?")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_JSON = (UnicodeError, OverflowError, TypeError, ValueError)
 
@@ -133,7 +138,7 @@ class SpillFiles:
         Raises:
             OSError, DatabaseRefused: none of them is kept: the disk refuses, or the folder is full (ENOSPC).
         """
-        if waiting_bytes(spill_folder.folder_of(self._database)) + len(lines) > TOTAL_BYTES:
+        if sum(map(size_of, _found(spill_folder.folder_of(self._database)))) + len(lines) > TOTAL_BYTES:
             raise OSError(errno.ENOSPC, "the spill folder is full")
         if self._size + len(lines) > FILE_BYTES:
             self.let_go()
@@ -163,7 +168,7 @@ class SpillFiles:
     def _open(self) -> int:
         folder = spill_folder.make(self._database)
         self._number += 1
-        self._path = folder / f"{self._process}-{self._number}.jsonl"
+        self._path = folder / f"{self._process}-{self._number}.jsonl.v{VERSION}"
         self._descriptor = spill_folder.create(self._path)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         sync_folder(folder)
@@ -171,17 +176,33 @@ class SpillFiles:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files with events in the folder, oldest first as far as their names tell."""
-    return sorted(folder.glob("*-*-*-[0-9]*.jsonl"), key=lambda file: (len(file.name), file.name))
+    """The files with events in the folder that this release can read, oldest first as far as their names tell."""
+    readable = [file for file, version in _found(folder).items() if version <= VERSION]
+    return sorted(readable, key=lambda file: (len(file.name), file.name))
+
+
+def newer_files(folder: Path) -> list[Path]:
+    """The files with events that a newer release wrote: only that can read them, so they stay as they are."""
+    return sorted(file for file, version in _found(folder).items() if version > VERSION)
 
 
 def waiting_bytes(folder: Path) -> int:
-    """The size of all these files."""
-    total = 0
-    for file in files(folder):
-        with suppress(FileNotFoundError):  # another process has just replayed it
-            total += file.stat().st_size
-    return total
+    """The size of all files that this release can read."""
+    return sum(map(size_of, files(folder)))
+
+
+def size_of(file: Path) -> int:
+    """In bytes; 0 if the file is gone, since another process has just replayed it."""
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _found(folder: Path) -> dict[Path, int]:
+    """All files with events, and the version of each."""
+    names = ((file, _NAME.fullmatch(file.name)) for file in folder.glob("*-*-*-[0-9]*.jsonl*"))
+    return {file: int(name["version"] or 1) for file, name in names if name}
 
 
 def line_of(record: Record) -> bytes:

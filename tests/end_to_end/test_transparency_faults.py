@@ -228,7 +228,7 @@ def _rows(side: Side) -> int:
 
 
 def _spilled(side: Side) -> bool:
-    return any(file.stat().st_size for file in spill_folder.folder_of(side.proxy.database).glob("*.jsonl"))
+    return any(file.stat().st_size for file in spill_folder.folder_of(side.proxy.database).glob("*.jsonl*"))
 
 
 def test_nobody_waits_for_a_database_that_is_locked_and_all_rows_follow(floor: Side, healthy: Side) -> None:

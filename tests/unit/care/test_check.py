@@ -115,6 +115,10 @@ FOUND: dict[str, tuple[Callable[[Path], object], str]] = {
         "is a copy of unrecognised",
     ),
     "events that wait": (beside("metrics.db.spill/host-1-1-1.jsonl"), "1 files with events (1 bytes) wait in"),
+    "events of a newer release": (
+        beside("metrics.db.spill/host-1-1-1.jsonl.v99"),
+        "a newer release wrote 1 spill files in",
+    ),
     "damaged events": (beside("metrics.db.spill/host-1-1-1.damaged"), "has lines that cannot be read"),
     "rejected events": (beside("metrics.db.spill/rejected.jsonl"), "that no row could be made of"),
     "salvaged file": (

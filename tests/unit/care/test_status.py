@@ -21,7 +21,7 @@ from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import table_backup
-from llm_metrics_proxy.recorder.store import sqlite, timestamps
+from llm_metrics_proxy.recorder.store import spill_folder, sqlite, timestamps
 from tests.unit.writing.test_worker import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -111,6 +111,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
         "living": [],
         "spill_files": 0,
         "spill_bytes": 0,
+        "newer_spill_files": 0,
         "rejected_bytes": 0,
         "salvaged": [],
         "backups": 0,
@@ -181,6 +182,14 @@ def test_what_stands_around_the_database_is_shown(
     assert f"kept aside      {found['spill_bytes']} bytes in 1 files\n" in text
     assert f"last backup     {found['last_backup']}\n" in text
     assert f"salvaged        {found['salvaged'][0]}\n" in text or text.endswith(found["salvaged"][0])
+
+
+def test_spill_files_of_a_newer_release_are_counted_and_no_events_that_wait(filled: Path) -> None:
+    folder = spill_folder.make(filled)
+    (folder / "host-1-1-1.jsonl.v99").write_text("x")
+    found = document(filled)["surroundings"]
+    assert (found["newer_spill_files"], found["spill_files"], found["spill_bytes"]) == (1, 0, 0)
+    assert "newer release   wrote 1 spill files: start it to have their events written\n" in shown(filled)
 
 
 def test_events_that_wait_for_a_broken_database_are_told_with_its_sentence(

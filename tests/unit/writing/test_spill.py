@@ -145,7 +145,7 @@ def test_a_planted_link_in_the_folder_is_not_written_through(
     db_path: Path, tmp_path: Path, spill_file: SpillFiles, make_event: MakeEvent
 ) -> None:
     make(db_path)
-    (folder_of(db_path) / f"{PROCESS}-1.jsonl").symlink_to(tmp_path / "victim")
+    (folder_of(db_path) / f"{PROCESS}-1.jsonl.v{spill.VERSION}").symlink_to(tmp_path / "victim")
     (folder_of(db_path) / rejected.FILE_NAME).symlink_to(tmp_path / "victim")
     with pytest.raises(FileExistsError):
         spill_file.write(lines_of(make_event()))
@@ -267,6 +267,69 @@ def test_a_torn_tail_costs_itself_alone(current_db: Path, make_event: MakeEvent)
     file.write_bytes(file.read_bytes()[:-40])
     assert replayed(current_db) == {"written": 1, "replayed": 1, "dropped_spill_damaged": 1}
     assert not folder_of(current_db).exists()
+
+
+def of_release_0_1_0(path: Path) -> Path:
+    """A spill file as that release wrote it: four calls, an address, a gap and counters."""
+    file = make(path) / "host-7-1767225600000-1.jsonl"
+    file.write_bytes((Path(__file__).parents[2] / "databases" / "spill_0.1.0.jsonl").read_bytes())
+    return file
+
+
+def test_a_file_of_the_release_before_names_is_read_as_version_1(current_db: Path) -> None:
+    of_release_0_1_0(current_db)
+    assert replayed(current_db) == {"written": 4, "unrecognised": 1, "replayed": 5}
+    assert ask(current_db, "SELECT model, prompt_tokens, usage FROM completion_requests ORDER BY id LIMIT 2") == [
+        ("gpt-4o", 100, '{"prompt_tokens": 100, "completion_tokens": 20}'),
+        ("modèle-é-模型-🙂", 101, '{"prompt_tokens": 101, "completion_tokens": 21}'),
+    ]
+    (full,) = ask(current_db, "SELECT * FROM completion_requests WHERE model = 'text'")
+    assert None not in full[:58]  # the columns of that release
+    assert ask(current_db, "SELECT process, count FROM recorder_events WHERE kind = 'gap'") == [
+        ("host-7-1767225600000", 3)
+    ]
+    assert not folder_of(current_db).exists()
+
+
+def test_a_truncated_file_of_the_release_before_loses_its_last_line_alone(current_db: Path) -> None:
+    file = of_release_0_1_0(current_db)
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join(lines[:3]) + lines[3][:300])
+    assert replayed(current_db) == {"written": 3, "replayed": 3, "dropped_spill_damaged": 1}
+    assert not folder_of(current_db).exists()
+
+
+def test_the_release_before_leaves_our_files_alone(current_db: Path, make_event: MakeEvent) -> None:
+    file = spilled(current_db, make_event())
+    assert not file.match("*-*-*-[0-9]*.jsonl")  # what that release looks for
+    assert file.name == f"{PROCESS}-1.jsonl.v{spill.VERSION}"
+
+
+def test_a_file_of_a_newer_release_is_left_alone_and_named_once_while_others_are_replayed(
+    current_db: Path, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = make(current_db) / f"aaa-1-1-1.jsonl.v{spill.VERSION + 1}"
+    newer.write_bytes(b"\x00 not lines at all")
+    spilled(current_db, make_event(), process="host-2-1")
+    replay = Replay(folder_of(current_db), Counters(), Reporter())
+    for _ in range(3):
+        replay.look_now()
+        assert replay.piece() is not None
+    replay.stop()
+    assert caplog.text.count(f"the first is {newer.name}: they are left alone") == 1
+    assert replayed(current_db) == {"written": 1, "replayed": 1}
+    assert [path.name for path in folder_of(current_db).iterdir()] == [newer.name]
+    assert newer.read_bytes() == b"\x00 not lines at all"
+    assert spill.waiting_bytes(folder_of(current_db)) == 0
+
+
+def test_files_of_a_newer_release_fill_the_folder_too(
+    db_path: Path, spill_file: SpillFiles, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (make(db_path) / "aaa-1-1-1.jsonl.v99").write_bytes(b"x" * 1_000)
+    monkeypatch.setattr(spill, "TOTAL_BYTES", 1_000)
+    with pytest.raises(OSError, match="full"):
+        spill_file.write(lines_of(make_event()))
 
 
 def test_a_row_in_a_spill_file_that_cannot_be_stored_is_kept_aside(current_db: Path, make_event: MakeEvent) -> None:
