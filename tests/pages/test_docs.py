@@ -15,7 +15,7 @@ from tests.support import cookbook
 
 PAGES = cookbook.PAGES
 OURS = ("llm-metrics ", "sqlite-utils ")
-ELSEWHERE = ("llm-metrics run", "llm-metrics serve", "llm-metrics export")  # tests of their own start them
+ELSEWHERE = tuple(f"llm-metrics {name}" for name in ("run", "env", "serve", "export"))  # they have tests of their own
 
 
 def commands(page: Path) -> list[str]:

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 import shlex
+import tomllib
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,3 +141,12 @@ def test_the_folders_of_the_architecture_are_those_of_the_repository() -> None:
     files = [path.relative_to(ROOT) for top in TOP for path in (ROOT / top).rglob("*") if path.is_file()]
     folders = {Path(*file.parts[:-1][:2]).as_posix() for file in files if "__pycache__" not in file.parts}
     assert sorted(described) == sorted(folders - {"deploy", "tests"})  # the folders in them are described
+
+
+def test_the_layers_of_the_architecture_are_those_of_the_import_contract() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    shown = re.search(r"^```layers\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (layers,) = (one["layers"] for one in contracts if one["type"] == "layers")
+    assert shown is not None
+    assert shown[1].splitlines() == layers
