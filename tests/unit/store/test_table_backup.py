@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import table_backup
@@ -139,6 +140,6 @@ def test_a_copy_that_fails_leaves_nothing_of_itself(connection: sqlite3.Connecti
 def test_a_copy_of_our_table_does_not_change_the_schema(current_db: Path) -> None:
     with closing(sqlite3.connect(current_db, isolation_level=None)) as connection:
         name = table_backup.save(connection, "completion_requests", version=2)
-        assert differences(connection, 2) == []
+        assert differences(connection, CURRENT_SCHEMA_VERSION) == []
         assert table_backup.found(connection) == [table_backup.TableBackup(name, "completion_requests", 2)]
     Recorder(current_db).open()
