@@ -30,17 +30,13 @@ from llm_metrics_proxy.recorder.backup import backups, places, retention
 from llm_metrics_proxy.recorder.backup.backup import Progress, copy_pages
 from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.schema import migrator
-from llm_metrics_proxy.recorder.store import database, identity, presence
+from llm_metrics_proxy.recorder.store import database, identity, presence, sqlite
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.store.files import sync_folder
 
 type State = Literal["missing", "empty", "usable", "damaged"]
 
 _PAGE_SIZE = 4096
-_LOCK_SECONDS = 5.0  # for the locks of readers and of a recovery
-_SIDE_FILES = ("-wal", "-shm", "-journal")
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _ANOTHER = "choose another of `llm-metrics backups`"
 
 _MIGRATED = "UPDATE recorder_events SET detail = ? WHERE detail LIKE ?"
@@ -121,7 +117,7 @@ def _checked_path(path: Path) -> Path:
 
 def _check_backup(path: Path, backup: Path) -> None:
     """Without opening it: the live file must never be, see database.py."""
-    live = [file for end in ("", *_SIDE_FILES) if (file := Path(f"{path}{end}")).exists()]
+    live = [file for file in (path, *sqlite.side_files(path)) if file.exists()]
     if backup.exists() and any(backup.samefile(file) for file in live):
         raise RestoreFailed(what=f"{backup} is the live database itself", cure=_ANOTHER)
 
@@ -133,7 +129,7 @@ def _check_page_size(path: Path, backup: Path) -> None:
     with suppress(sqlite3.Error):  # a damaged one gets a new file
         if path.exists() and path.stat().st_size > 0:
             # Not read-only: such a connection leaves -wal and -shm behind.
-            with closing(database.connect(path, timeout=_LOCK_SECONDS)) as connection:
+            with closing(database.connect(path, timeout=database.READER_SECONDS)) as connection:
                 connection.execute("SELECT 1 FROM sqlite_master").fetchone()
                 (expected,) = connection.execute("PRAGMA page_size").fetchone()
     if page_size != expected:
@@ -157,7 +153,7 @@ def _state(path: Path) -> State:
 
 def _is_damaged(path: Path) -> bool:
     try:
-        with closing(database.connect(path, timeout=_LOCK_SECONDS)) as connection:
+        with closing(database.connect(path, timeout=database.READER_SECONDS)) as connection:
             connection.execute("PRAGMA trusted_schema=OFF")
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             if application_id != APPLICATION_ID:
@@ -165,15 +161,14 @@ def _is_damaged(path: Path) -> bool:
             # Not the quick check: a safety backup that it lets through would fail its own, more thorough one.
             (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:
-        code = error.sqlite_errorcode
-        if code & 0xFF in _DAMAGED or code == sqlite3.SQLITE_IOERR_SHORT_READ:
+        if sqlite.is_damage(error) or error.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHORT_READ:
             return True
         raise identity.refusal(path, error) from error
     return bool(answer != "ok")
 
 
 def _has_stale_side_files(path: Path) -> bool:
-    return any((file := Path(f"{path}{end}")).exists() and file.stat().st_size > 0 for end in _SIDE_FILES)
+    return any(file.exists() and file.stat().st_size > 0 for file in sqlite.side_files(path))
 
 
 def _write_into(
@@ -189,7 +184,7 @@ def _write_into(
     except TimeoutError as error:
         raise _locked(path, abort_seconds) from error
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF in _LOCKED:
+        if sqlite.is_lock(error):
             raise _locked(path, abort_seconds) from error
         raise identity.refusal(path, error) from error
 
@@ -203,7 +198,7 @@ def _check_result(path: Path, safety: list[Path]) -> None:
     """Read what is there now; only a failing disk can make it differ from what was verified."""
     before = f"; what it held before is in {safety[0]}" if safety else ""
     try:
-        with closing(database.connect(path, timeout=_LOCK_SECONDS)) as connection:
+        with closing(database.connect(path, timeout=database.READER_SECONDS)) as connection:
             identity.check_pages(connection, path)
     except (sqlite3.Error, RecorderError) as error:
         what = f"{path} cannot be read after the restore ({error}){before}"
@@ -302,9 +297,9 @@ def _replace(path: Path, stage: Path) -> Path:
     folder = path.with_name(f"corrupt-{datetime.now(UTC):%Y%m%d_%H%M%S_%f}")
     try:
         folder.mkdir(mode=0o700)
-        for end in _SIDE_FILES:  # first, since the new file must never stand beside the WAL of another
+        for file in sqlite.side_files(path):  # first, since the new file must never stand beside the WAL of another
             with suppress(FileNotFoundError):
-                Path(f"{path}{end}").rename(folder / f"{path.name}{end}")
+                file.rename(folder / file.name)
         with suppress(FileNotFoundError):
             os.link(path, folder / path.name)
         sync_folder(folder)

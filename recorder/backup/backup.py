@@ -20,21 +20,20 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.backup import places
 from llm_metrics_proxy.recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder.store import database, sqlite
 from llm_metrics_proxy.recorder.store.database import connect
 from llm_metrics_proxy.recorder.store.files import sync_folder
 
 type Contents = tuple[list[object], list[object], dict[str, int]]
 
-_BUSY_SECONDS = 5.0
+_BUSY_SECONDS = database.READER_SECONDS
 _OBJECTS = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND rootpage > 0"
 _CURE = "free some space, or set metrics_backup_dir to a folder that can be written"
-_SIDE_FILES = ("-journal", "-wal", "-shm")
 
 type Progress = Callable[[int, int], None]  # bytes copied, bytes in all
 _STEP_PAGES = 2048
 _RETRY_SECONDS = 0.02
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def create(path: Path, *, backup_dir: Path | None = None, progress: Progress | None = None) -> Path:
@@ -52,7 +51,7 @@ def create(path: Path, *, backup_dir: Path | None = None, progress: Progress | N
         try:
             places.make(place, given=backup_dir is not None)
             places.sweep(place, path.name)
-            places.check_room(place, _size(path))
+            places.check_room(place, sqlite.size_with_wal(path))
             return _copy_into(place, path, progress)
         except (OSError, sqlite3.Error) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
@@ -74,12 +73,6 @@ def check_folder(folder: Path) -> None:
         raise BackupFailed(what=f"There is no permission to write in {folder}", cure=_CURE)
 
 
-def _size(path: Path) -> int:
-    """How many bytes a copy takes at most: what stands in the WAL may all be new pages."""
-    wal = path.with_name(f"{path.name}-wal")
-    return sum(one.stat().st_size for one in (path, wal) if one.exists())
-
-
 def _copy_into(place: Path, path: Path, progress: Progress | None) -> Path:
     final, unfinished = places.reserve(place, path.name)
     try:
@@ -92,7 +85,7 @@ def _copy_into(place: Path, path: Path, progress: Progress | None) -> Path:
         unfinished.rename(final)
         sync_folder(place)
     except BaseException:  # raised again: nothing unfinished may stay that could pass for a backup
-        for one in (unfinished, *(unfinished.with_name(f"{unfinished.name}{end}") for end in _SIDE_FILES)):
+        for one in (unfinished, *sqlite.side_files(unfinished)):
             one.unlink(missing_ok=True)
         if not final.exists():
             places.digest_path(final).unlink(missing_ok=True)
@@ -185,7 +178,7 @@ def copy_pages(
 
     def watch(status: int, remaining: int, total: int) -> None:
         # Connection.backup() itself would try again for ever.
-        if status in _LOCKED:
+        if status in sqlite.LOCKED:
             if time.monotonic() >= ends:
                 raise TimeoutError
             return

@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.figures import rollup_check
 from llm_metrics_proxy.recorder.schema import table_backup, views
-from llm_metrics_proxy.recorder.store import database, identity, spill_folder
+from llm_metrics_proxy.recorder.store import database, identity, spill_folder, sqlite
 from llm_metrics_proxy.recorder.writing import rejected, spill
 
 STALE_SECONDS: Final = 3600.0  # a backup that is being made is younger
@@ -117,8 +117,6 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(f"{path.name}{suffix}")
 
 
-_PATIENCE_SECONDS = 5.0
-_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _RESTORE = "put a backup back with llm-metrics restore"
 _RECOUNT = "if rows were changed or deleted by hand, run llm-metrics rollup --recount"
 _REPAIR = "stop the proxy and run llm-metrics migrate --repair"
@@ -146,10 +144,9 @@ def check(path: Path, *, progress: Callable[[str], None] | None = None) -> tuple
         path = path.resolve()
         say("the files beside it")
         found = list(beside(path))
-        if not path.is_file() or path.stat().st_size == 0:
-            if found:
-                return tuple(found)
-            raise DatabaseRefused(what=f"There is no database at {path}", cure="give the right path")
+        if found and (not path.is_file() or path.stat().st_size == 0):
+            return tuple(found)
+        database.check_is_there(path)
         found += _in_database(path, say)
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
@@ -160,7 +157,7 @@ def check(path: Path, *, progress: Callable[[str], None] | None = None) -> tuple
 
 def _in_database(path: Path, say: Callable[[str], None]) -> Iterator[Finding]:
     try:
-        with closing(database.connect(path, timeout=_PATIENCE_SECONDS, mode="ro")) as connection:
+        with closing(database.connect(path, timeout=database.READER_SECONDS, mode="ro")) as connection:
             connection.execute("PRAGMA trusted_schema=OFF")
             connection.text_factory = lambda text: text.decode(errors="replace")
             connection.execute("BEGIN")  # all of it is of one moment
@@ -183,7 +180,7 @@ def _in_database(path: Path, say: Callable[[str], None]) -> Iterator[Finding]:
             say("its roll-up")
             yield from (Finding(what, _RECOUNT) for what in rollup_check.differences(connection))
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF not in _BROKEN:
+        if not sqlite.is_damage(error):
             raise
         yield Finding(f"it is damaged ({error})", _RESTORE)
 

@@ -115,7 +115,6 @@ def _are_untrue(values: Mapping[str, object]) -> bool:
 MOST_NAMED: Final = 100  # of the rows that were skipped
 
 _READ_AHEAD = 500  # rows
-_PATIENCE_SECONDS = 30.0
 _ROWS = "SELECT * FROM completion_requests WHERE id > ? ORDER BY id LIMIT ?"
 _AT_MOST = "SELECT coalesce(max(id) - min(id) + 1, 0) FROM completion_requests"  # a count would read all of it
 # A row of version 1 has no event_id; where it came from the same file, as after a salvage, it has the same id.
@@ -169,7 +168,7 @@ def import_calls(
             reader.row_factory = sqlite3.Row
             if target.exists() and target.samefile(source):
                 raise ImportFailed(what=f"{source} is the database itself", cure="give the path of another one")
-            path = startup.prepare(target, backup_dir=backup_dir, lock_seconds=_PATIENCE_SECONDS)
+            path = startup.prepare(target, backup_dir=backup_dir, lock_seconds=database.START_SECONDS)
             with closing(database.open_writer(path)) as writer:
                 writer.execute("PRAGMA wal_autocheckpoint=0")
                 run = _Import(reader, writer, Slices(writer, path), GrowingEvent(writer, "import", str(source)))
@@ -179,9 +178,8 @@ def import_calls(
 
 
 def _open(source: Path) -> sqlite3.Connection:
-    if not source.is_file() or source.stat().st_size == 0:
-        raise ImportFailed(what=f"There is no database at {source}", cure="give the path of the old database")
-    connection = database.connect(source.resolve(), timeout=_PATIENCE_SECONDS, mode="ro")
+    database.check_is_there(source, cure="give the path of the old database")
+    connection = database.connect(source.resolve(), timeout=database.START_SECONDS, mode="ro")
     connection.text_factory = _text
     return connection
 

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.store.database import get_db_path
+from llm_metrics_proxy.recorder.store.database import check_is_there, get_db_path
 
 _LONG_BYTES = 50_000_000  # copied in less than a second
 
@@ -20,8 +19,7 @@ def existing_database(option: str | None) -> Path:
         DatabaseRefused: nothing stands there.
     """
     path = get_db_path(option).resolve()
-    if not path.is_file() or path.stat().st_size == 0:
-        raise DatabaseRefused(what=f"There is no database at {path}", cure="give the right path with --db")
+    check_is_there(path, cure="give the right path with --db")
     return path
 
 

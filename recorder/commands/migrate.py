@@ -12,9 +12,7 @@ from llm_metrics_proxy.recorder.schema import repair as repairing
 from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.schema.migrator import Plan, migrate_plan
 from llm_metrics_proxy.recorder.store.account import last
-from llm_metrics_proxy.recorder.store.database import get_db_path
-
-_LOCK_SECONDS = 30.0
+from llm_metrics_proxy.recorder.store.database import START_SECONDS, get_db_path
 
 
 @click.command(epilog=EXIT_CODES)
@@ -42,7 +40,7 @@ def migrate(db: str | None, backup_dir: Path | None, *, dry_run: bool, repair: b
     plan = migrate_plan(path)
     document = msgspec.to_builtins(plan) | {"dry_run": dry_run, "backup_file": None}
     if not dry_run:
-        path = startup.prepare(path, backup_dir=backup_dir, lock_seconds=_LOCK_SECONDS)
+        path = startup.prepare(path, backup_dir=backup_dir, lock_seconds=START_SECONDS)
         if plan.backup:
             document["backup_file"] = last(path, "migrate")
     if repaired is not None:

@@ -17,10 +17,10 @@ from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.report import content, page
 from llm_metrics_proxy.recorder.report.page import GENERATOR
 from llm_metrics_proxy.recorder.store.database import reader
+from llm_metrics_proxy.recorder.store.sqlite import side_files
 
 _MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 _MARK_WITHIN = 1000  # bytes from the start
-_COMPANIONS = ("", "-wal", "-shm", "-journal")
 
 
 def check(path: Path, database: Path, *, force: bool) -> None:
@@ -33,8 +33,7 @@ def check(path: Path, database: Path, *, force: bool) -> None:
         ReportFailed: it may not.
     """
     try:
-        for companion in _COMPANIONS:
-            file = Path(f"{database}{companion}")
+        for file in (database, *side_files(database)):
             if path.exists() and file.exists() and path.samefile(file):
                 raise ReportFailed(what=f"{path} belongs to the database", cure="write the report to another file")
         if path.is_dir():

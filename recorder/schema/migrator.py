@@ -27,7 +27,7 @@ from llm_metrics_proxy.recorder.backup.backup import copy_pages
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import views
-from llm_metrics_proxy.recorder.store import database, identity, timestamps
+from llm_metrics_proxy.recorder.store import database, identity, sqlite, timestamps
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, refusal, version_of
 
@@ -41,13 +41,10 @@ _NO_PLACE = "%(path)s has no view %(view)s, since a table or an index has that n
 _WAITING = "Waiting for another process that has locked %(path)s, perhaps to migrate it."
 
 _QUIET_WAIT_MS = 1_000  # for the lock, before a line says that there is a wait
-_CHECK_SECONDS = 30.0
-_BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _COUNT = "SELECT count(*) FROM completion_requests"
 _STAMP = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) ON CONFLICT(version) DO NOTHING"
 
 SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
-_PATIENCE_SECONDS = 5.0
 _COUNT = "SELECT count(*) FROM completion_requests"
 
 
@@ -126,7 +123,7 @@ def _locked_within(connection: sqlite3.Connection, wait_ms: int) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if not sqlite.is_lock(error):
             raise
         return False
     return True
@@ -183,13 +180,13 @@ def _problems(connection: sqlite3.Connection, rows: int) -> list[str]:
 def _look_again(path: Path, saved: Path) -> None:
     """See through a fresh connection what was committed; if that is not the new version, put the backup back."""
     try:
-        with closing(database.connect(path, timeout=_CHECK_SECONDS)) as fresh:
+        with closing(database.connect(path, timeout=database.START_SECONDS)) as fresh:
             fresh.execute("BEGIN")
             version = claimed_version(fresh, path)
             problems = changes(fresh, version) if version == CURRENT_SCHEMA_VERSION else ["its version is not there"]
             problems += [answer for (answer,) in fresh.execute("PRAGMA quick_check(1)") if answer != "ok"]
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF not in _BROKEN:
+        if not sqlite.is_damage(error):
             raise refusal(path, error) from error  # nothing was seen: what was committed stays
         problems = [str(error)]
     if problems:
@@ -200,11 +197,11 @@ def _look_again(path: Path, saved: Path) -> None:
 
 def _put_back(path: Path, saved: Path) -> None:
     with (
-        closing(database.connect(saved, timeout=_CHECK_SECONDS, mode="ro")) as source,
-        closing(database.connect(path, timeout=_CHECK_SECONDS)) as target,
+        closing(database.connect(saved, timeout=database.START_SECONDS, mode="ro")) as source,
+        closing(database.connect(path, timeout=database.START_SECONDS)) as target,
     ):
         try:
-            copy_pages(source, target, patience=_CHECK_SECONDS)
+            copy_pages(source, target, patience=database.START_SECONDS)
         except (TimeoutError, sqlite3.Error) as error:
             what = f"{path} is not what it should be after its migration, and {saved} could not be put back into it"
             raise MigrationFailed(what=what, cure="end all that uses it, and run llm-metrics restore") from error
@@ -244,7 +241,7 @@ def migrate_plan(path: Path) -> Plan:
     exists = path.is_file() and path.stat().st_size > 0
     if exists:
         try:
-            with closing(database.connect(path, timeout=_PATIENCE_SECONDS, mode="ro")) as connection:
+            with closing(database.connect(path, timeout=database.READER_SECONDS, mode="ro")) as connection:
                 connection.execute("PRAGMA trusted_schema=OFF")
                 version = identity.version_of(connection, path)
                 if version > 0:
@@ -252,7 +249,7 @@ def migrate_plan(path: Path) -> Plan:
                     (rows,) = connection.execute(_COUNT).fetchone()
         except sqlite3.Error as error:
             raise identity.refusal(path, error) from error
-        size = _size(path)
+        size = sqlite.size_with_wal(path)
     elif path.exists() and not path.is_file():
         raise DatabaseRefused(what=f"{path} is not a file", cure="give the path of a database")
     return Plan(
@@ -275,7 +272,7 @@ def check_room(path: Path, backup_dir: Path | None) -> None:
         BackupFailed: there is no folder for backups that can be written.
         MigrationFailed: there is too little space on a disk.
     """
-    size = _size(path)
+    size = sqlite.size_with_wal(path)
     needed = {path.parent.stat().st_dev: (path.parent, int(size * SPACE_FACTOR))}
     saved = _place(path, backup_dir)
     device = saved.stat().st_dev
@@ -304,9 +301,3 @@ def _place(path: Path, backup_dir: Path | None) -> Path:
     raise BackupFailed(
         what=what, cure="set metrics_backup_dir, or the command's option, to a folder that can be written"
     )
-
-
-def _size(path: Path) -> int:
-    """Of the file and its WAL, in bytes."""
-    wal = path.with_name(f"{path.name}-wal")
-    return path.stat().st_size + (wal.stat().st_size if wal.exists() else 0)

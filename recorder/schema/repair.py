@@ -23,7 +23,6 @@ from llm_metrics_proxy.recorder.schema import table_backup
 from llm_metrics_proxy.recorder.schema.table_backup import quoted
 from llm_metrics_proxy.recorder.store import database, identity
 
-_LOCK_SECONDS = 30.0
 _CURE = "put a backup back with llm-metrics restore, or change by hand what does not fit"
 
 _OURS = """
@@ -65,7 +64,7 @@ def repair(path: Path, *, backup_dir: Path | None) -> Repaired:
     """
     path = path.resolve()
     try:
-        with closing(database.open_for_start(path, timeout=_LOCK_SECONDS)) as connection:
+        with closing(database.open_for_start(path, timeout=database.START_SECONDS)) as connection:
             version = identity.claimed_version(connection, path)
             identity.check_pages(connection, path)
             if version == 0 or not identity.differences(connection, version):

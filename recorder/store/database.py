@@ -12,14 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.store import identity
+from llm_metrics_proxy.recorder.store import identity, sqlite
 
-_BUSY_SECONDS = 0.5  # of the writer: it keeps its batch and tries again, so that a shutdown never waits long for it
-_READER_BUSY_SECONDS = 5.0
+# How long somebody waits for the locks of others.
+RECORDER_SECONDS: Final = 0.5  # it keeps its batch and tries again, so that a shutdown never waits long for it
+READER_SECONDS: Final = 5.0  # whoever only looks: in WAL nothing but a recovery locks readers out
+START_SECONDS: Final = 30.0  # a start, and whoever changes the whole database
+
 _RETRY_SECONDS = 0.02
 _JOURNAL_SIZE_LIMIT = 4 << 20  # bytes: a WAL that grew under a long reader is cut back to this
 
@@ -29,7 +32,6 @@ _creating = threading.Lock()
 
 type Inode = tuple[int, int]
 
-_PATIENCE_SECONDS = 5.0  # for locks, which in WAL only a recovery takes
 _STEPS = 50_000  # of SQLite's machine, about a millisecond: between two looks at `is_over`
 
 
@@ -63,6 +65,16 @@ def get_db_path(option: str | None = None) -> Path:
     except RuntimeError as error:
         what = f"The home folder in {chosen!r} is unknown"
         raise DatabaseRefused(what=what, cure="set metrics_db to an absolute path") from error
+
+
+def check_is_there(path: Path, cure: str = "start the proxy once, or give the right path") -> None:
+    """See that a file stands at `path` that holds something.
+
+    Raises:
+        DatabaseRefused: none does; `cure` is what to do about that.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        raise DatabaseRefused(what=f"There is no database at {path}", cure=cure)
 
 
 def create(path: Path) -> None:
@@ -108,7 +120,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         DatabaseRefused: the file system cannot do WAL.
         sqlite3.Error: it could not be opened; `recorder.store.identity.refusal` makes a sentence of it.
     """
-    connection = connect(path, timeout=_BUSY_SECONDS)
+    connection = connect(path, timeout=RECORDER_SECONDS)
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA foreign_keys=ON")
@@ -137,7 +149,7 @@ def use_wal(connection: sqlite3.Connection, path: Path, *, patience: float = 0.0
             (answer,) = connection.execute("PRAGMA journal_mode=WAL").fetchone()
             break
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= ends:
+            if not sqlite.is_lock(error) or time.monotonic() >= ends:
                 raise
             time.sleep(_RETRY_SECONDS)  # other processes' locks give no signal
     if answer != "wal":
@@ -145,15 +157,13 @@ def use_wal(connection: sqlite3.Connection, path: Path, *, patience: float = 0.0
         raise DatabaseRefused(what=what, cure="put the database on a local disk")
 
 
-def open_reader(path: Path, *, timeout: float = _READER_BUSY_SECONDS) -> sqlite3.Connection:
+def open_reader(path: Path, *, timeout: float = READER_SECONDS) -> sqlite3.Connection:
     """A read-only connection for a reader of its own, which waits `timeout` seconds for locks; the caller closes it.
 
     Raises:
         DatabaseRefused: there is no database of the present version at `path`. None is created.
     """
-    if not path.is_file() or path.stat().st_size == 0:
-        what = f"There is no database at {path}"
-        raise DatabaseRefused(what=what, cure="start the proxy once, or give the right path")
+    check_is_there(path)
     connection = connect(path, timeout=timeout, mode="ro")
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
@@ -189,7 +199,7 @@ def files_of(path: Path) -> Files:
 def reader(
     path: Path,
     *,
-    patience: float = _PATIENCE_SECONDS,
+    patience: float = READER_SECONDS,
     is_over: Callable[[], bool] = lambda: False,
     look: Callable[[sqlite3.Connection, Path], object] = identity.claimed_version,
 ) -> Iterator[sqlite3.Connection]:
@@ -212,7 +222,7 @@ def reader(
             connection.set_progress_handler(is_over, _STEPS)
             yield connection
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+        if sqlite.code_of(error) == sqlite3.SQLITE_INTERRUPT:
             raise KeyboardInterrupt from error
         raise identity.refusal(path, error) from error
     except OSError as error:

@@ -20,6 +20,7 @@ from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.store import sqlite
 
 _TABLES = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
@@ -95,7 +96,7 @@ def refusal(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> DatabaseRe
     """The sentence for what SQLite said about `path`; of a damaged schema it may say what Python cannot decode."""
     said = str(error).partition("\n")[0][:_LONGEST]
     undecodable = isinstance(error, UnicodeDecodeError) or said.startswith("Could not decode")
-    code = sqlite3.SQLITE_CORRUPT if undecodable else getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    code = sqlite3.SQLITE_CORRUPT if undecodable else sqlite.code_of(error) or sqlite3.SQLITE_ERROR
     what, cure = _SENTENCES.get(code, (f"cannot be used ({said})", f"repair it, or {_ANOTHER_PATH}"))
     return DatabaseRefused(what=f"{path} {what}", cure=cure)
 

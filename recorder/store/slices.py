@@ -18,11 +18,11 @@ from typing import Final
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.store import database, identity
+from llm_metrics_proxy.recorder.store import database, identity, sqlite
 from llm_metrics_proxy.recorder.store.identity import refusal
 
 HOLD_MS: Final = 50.0
-PATIENCE_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = database.START_SECONDS
 
 _AIM = 0.4  # of the longest hold: the rest is for a disk and a machine that are busy with something else
 _FIRST_SHARE = 0.25  # of the aim: no commit has been seen yet
@@ -93,7 +93,7 @@ class Slices:
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if not sqlite.is_lock(error):
                     raise
                 if self.stopped or time.monotonic() >= ends:
                     what = f"{self._path} is locked by another process (waited {PATIENCE_SECONDS:g} s)"
@@ -111,8 +111,7 @@ def open_background(path: Path) -> sqlite3.Connection:
         DatabaseRefused: there is none at `path`, or of another version.
         sqlite3.Error: it could not be opened; `recorder.store.identity.refusal` makes a sentence of it.
     """
-    if not path.is_file() or path.stat().st_size == 0:
-        raise DatabaseRefused(what=f"There is no database at {path}", cure="give the right path")
+    database.check_is_there(path)
     connection = database.open_writer(path)
     try:
         connection.execute("PRAGMA synchronous=NORMAL")

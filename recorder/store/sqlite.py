@@ -1,13 +1,19 @@
-"""Versions of SQLite with defects that matter to a database that several processes write."""
+"""What is known of SQLite: what its codes mean, the files it makes beside a database, its versions with defects."""
 
 import sqlite3
+from pathlib import Path
 from typing import Final, NamedTuple
+
+SIDE_FILES: Final = ("-wal", "-shm", "-journal")  # what it adds to a database's name
+
+_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+LOCKED: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 type Version = tuple[int, int, int]
 
 
 class Defect(NamedTuple):
-    """A defect: in which versions it is, and what it does."""
+    """A defect that matters to a database which several processes write: in which versions it is, and what it does."""
 
     since: Version
     fixed: Version
@@ -23,11 +29,37 @@ DEFECTS: Final = (
 )
 
 
+def code_of(error: BaseException) -> int | None:
+    """SQLite's primary result code, such as SQLITE_IOERR for all errors of the disk; None for errors of others."""
+    code: int | None = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def is_damage(error: BaseException) -> bool:
+    """The file is no database, or a damaged one. One such answer proves nothing: a dying disk gives it as well."""
+    return code_of(error) in _DAMAGED
+
+
+def is_lock(error: BaseException) -> bool:
+    """Another connection has the lock: the same may succeed later."""
+    return code_of(error) in LOCKED
+
+
+def side_files(path: Path) -> list[Path]:
+    """The files that may stand beside the database at `path`, and belong to it."""
+    return [Path(f"{path}{end}") for end in SIDE_FILES]
+
+
+def size_with_wal(path: Path) -> int:
+    """The bytes of the database and its WAL: a copy takes so many at most, since all that is in the WAL may be new."""
+    return sum(file.stat().st_size for file in (path, Path(f"{path}-wal")) if file.exists())
+
+
 def defects_of(version: Version) -> list[str]:
-    """What is known to be wrong with a version of SQLite."""
+    """The defects of a version of SQLite."""
     return [defect.what for defect in DEFECTS if defect.since <= version < defect.fixed]
 
 
 def defects() -> list[str]:
-    """What is known to be wrong with the SQLite of this Python."""
+    """The defects of this Python's SQLite."""
     return defects_of(sqlite3.sqlite_version_info)

@@ -22,7 +22,7 @@ import msgspec
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.store import database, exporters, identity, presence, timestamps, watermarks
+from llm_metrics_proxy.recorder.store import database, exporters, identity, presence, sqlite, timestamps, watermarks
 from llm_metrics_proxy.recorder.store.account import GrowingEvent
 from llm_metrics_proxy.recorder.store.slices import HOLD_MS, Slices, open_background
 
@@ -232,7 +232,7 @@ class _Pruning:
 
 SPACE_FACTOR: Final = 2.0  # of the database's size: a copy in a temporary file, and the journal beside the database
 
-_PATIENCE_SECONDS = 5.0
+_PATIENCE_SECONDS = database.READER_SECONDS
 _TEMPORARY = ("SQLITE_TMPDIR", "TMPDIR")
 
 
@@ -262,7 +262,7 @@ def _be_alone(connection: sqlite3.Connection, path: Path) -> None:
     try:
         connection.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+        if not sqlite.is_lock(error):
             raise
         what = f"{path} cannot be rebuilt while another process has it open"
         raise DatabaseRefused(what=what, cure="end that process, and try again") from error

@@ -12,14 +12,12 @@ from pathlib import Path
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.schema import startup
-from llm_metrics_proxy.recorder.store import database, identity, presence
+from llm_metrics_proxy.recorder.store import database, identity, presence, sqlite
 from llm_metrics_proxy.recorder.store.presence import Presence
 from llm_metrics_proxy.recorder.writing import salvage
 
-_CONNECTION_IS_GOOD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT)
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+_CONNECTION_IS_GOOD = (None, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT)  # None: no error of SQLite
 _CACHE_KB = 512  # rows are added at the end: SQLite's own 2,000 take 1.2 MB more of the proxy, and no row is quicker
-_LOCK_SECONDS = 0.5  # events wait behind a start's sequence in this thread
 
 
 class LiveFile:
@@ -86,11 +84,10 @@ class LiveFile:
 
     def failed(self, error: Exception) -> None:
         """An attempt ended like this: close what is no longer good, unless it has to be rescued first."""
-        code = getattr(error, "sqlite_errorcode", None)
-        if code is None or code & 0xFF in _CONNECTION_IS_GOOD:
+        if sqlite.is_lock(error) or sqlite.code_of(error) in _CONNECTION_IS_GOOD:
             return
         # One such answer proves nothing (a dying disk gives it too): a fresh connection reads the whole file first.
-        self._suspect |= code & 0xFF in _DAMAGED
+        self._suspect |= sqlite.is_damage(error)
         with suppress(OSError):
             if self._connection is not None and database.files_of(self._path) == self._files:
                 self.close()
@@ -139,7 +136,9 @@ class LiveFile:
     def _connect(self) -> sqlite3.Connection:
         try:
             if not self._prepared:
-                startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=_LOCK_SECONDS, checked_bytes=0)
+                startup.prepare(
+                    self._path, backup_dir=self._backup_dir, lock_seconds=database.RECORDER_SECONDS, checked_bytes=0
+                )
             self._connection = connection = database.open_writer(self._path)
             connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # now -wal and -shm are there

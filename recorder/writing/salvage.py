@@ -14,16 +14,13 @@ from typing import Final
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.reporting import say
-from llm_metrics_proxy.recorder.store import database, presence, spill_folder
+from llm_metrics_proxy.recorder.store import database, presence, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import SALVAGE, Account
 from llm_metrics_proxy.recorder.store.database import Files
 from llm_metrics_proxy.recorder.store.files import sync_folder
 
 SUFFIX: Final = ".salvaged"
 
-_BUSY_SECONDS = 0.5
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-_NOT_OURS = (*_DAMAGED, sqlite3.SQLITE_ERROR)  # which says that there is no such table
 _LOST: Final = (
     "%(path)s was moved or removed, and is damaged: nothing of it could be saved, so run llm-metrics restore latest."
 )
@@ -66,7 +63,7 @@ def _save_elsewhere(connection: sqlite3.Connection, path: Path, ours: Files, pro
     try:
         copy = _copy(connection, path, ours, process)
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF not in _DAMAGED:
+        if not sqlite.is_damage(error):
             raise
         say(logging.ERROR, "database_lost", _LOST, path=path)
         return None
@@ -92,7 +89,7 @@ def _copy(connection: sqlite3.Connection, path: Path, ours: Files, process: str)
     copy = path.with_name(f"{path.name}.{datetime.now(UTC):%Y%m%d_%H%M%S_%f}{SUFFIX}")
     os.close(spill_folder.create(copy))
     try:
-        with closing(database.connect(copy, timeout=_BUSY_SECONDS)) as target:
+        with closing(database.connect(copy, timeout=database.RECORDER_SECONDS)) as target:
             connection.backup(target, pages=-1)  # nobody else has a lock on either
             target.execute("PRAGMA journal_mode=DELETE")
             _note(target, ours, process)
@@ -126,10 +123,11 @@ def _is_saved(path: Path, ours: Files) -> bool:
     if not path.is_file():
         return False
     try:
-        with closing(database.connect(path, timeout=_BUSY_SECONDS, mode="ro")) as other:
+        with closing(database.connect(path, timeout=database.RECORDER_SECONDS, mode="ro")) as other:
             return other.execute(_IS_NOTED, (SALVAGE, _name(ours))).fetchone() is not None
     except sqlite3.Error as error:
-        if error.sqlite_errorcode & 0xFF not in _NOT_OURS:
+        no_such_table = sqlite.code_of(error) == sqlite3.SQLITE_ERROR
+        if not (sqlite.is_damage(error) or no_such_table):
             raise  # it is only just being put there
         return False
 

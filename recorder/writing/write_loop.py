@@ -17,7 +17,7 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.events import Event, Unrecognised
 from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
-from llm_metrics_proxy.recorder.store import identity, spill_folder
+from llm_metrics_proxy.recorder.store import identity, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.presence import Presence
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
@@ -32,7 +32,6 @@ _IDLE_SECONDS = 1.0  # after which counters that changed alone are written
 _FIRST_PAUSE = 0.5  # seconds between two attempts at the database; doubled up to the longest, but for a mere lock
 _LONGEST_PAUSE = 30.0
 _HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
-_LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _EXPECTED = (sqlite3.Error, OSError, RecorderError)
 
 type AtEnd = Callable[[Callable[[], sqlite3.Connection], threading.Event], None]
@@ -226,7 +225,7 @@ class WriteLoop:
             self._counters.add("recorder_errors")
         self._refusing = True
         self._retry_at = time.monotonic() + self._pause
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _LOCKED:
+        if not sqlite.is_lock(error):
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
         sentence = "Events are kept aside in %(folder)s. %(error)s"
         self._reporter.warn("database_refused", sentence, folder=self._folder, error=sentence_of(self._path, error))
