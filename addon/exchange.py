@@ -65,7 +65,7 @@ class Exchange:
         self._opening = opening
         self._reading: Reading | None = None
         self.asked = Notes()
-        """The request's body; whoever adds to it directly says `read` in time, as `request_chunk` does."""
+        """The request's body; the taps add to both bodies themselves, and call `read` in time."""
         self.answered = Notes()
         """The answer's body."""
         self._uploaded: int | None = None  # until it is read
@@ -95,7 +95,7 @@ class Exchange:
         return self._reading.faults if self._reading is not None else set()
 
     def request_chunk(self, data: bytes, at: int) -> None:
-        """Take a piece of the request's body, as on the wire."""
+        """Take the request's body, or a piece of it, that comes through no tap."""
         if self.asked.add(data, at):
             self.read()
 
@@ -108,11 +108,6 @@ class Exchange:
         """The answer's status and headers have come."""
         self._last = at
         self._head, self.has_answer = (status, headers), True
-
-    def chunk(self, data: bytes, at: int) -> None:
-        """Take a piece of the answer's body, as on the wire."""
-        if data and self.answered.add(data, at):
-            self.read()
 
     def read(self) -> Reading:
         """Read what has been noted; whatever raises here was not read, and is not read again."""

@@ -3,6 +3,7 @@
 import json
 import random
 import re
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -12,9 +13,12 @@ import brotli
 import zstandard
 
 from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.providers.format import Route, WireFormat
 from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.taps import observing
 
 MS = 1_000_000
 
@@ -135,6 +139,34 @@ def begun(path: str, *, host: str, headers: Mapping[str, str] | None = None) -> 
     )
 
 
+class Answering:
+    """The answer's body on its way to an exchange: each piece goes through the tap that mitmproxy calls.
+
+    The tap keeps a parser's fault from the traffic; here it is raised.
+    """
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._calls = _Calls(Complaints(), lambda _seconds, _do: None, time.monotonic_ns)
+        self._at = 0
+        self._tap = observing(self._calls, exchange, exchange.answered, lambda: self._at)
+
+    def __call__(self, data: bytes, at: int) -> None:
+        """Pass a piece, as on the wire."""
+        self._at = at
+        self._tap(data)
+        if self._calls.fault is not None:
+            raise self._calls.fault
+
+
+class _Calls(InFlight):
+    """Keeps a fault, which in the proxy is counted and logged."""
+
+    fault: Exception | None = None
+
+    def broken(self, where: str, error: Exception) -> None:  # noqa: ARG002 - as the proxy's own
+        self.fault = error
+
+
 def exchange(  # noqa: PLR0913 - one argument a fact
     chunks: Sequence[bytes] = (),
     *,
@@ -150,8 +182,9 @@ def exchange(  # noqa: PLR0913 - one argument a fact
     made.request_chunk(asked, 1 * MS)
     made.request_end(2 * MS)
     made.answer_head(status, {"content-type": "text/event-stream"} if headers is None else headers, 3 * MS)
+    answering = Answering(made)
     for count, chunk in enumerate(chunks, 1):
-        made.chunk(chunk, count * 100 * MS)
+        answering(chunk, count * 100 * MS)
     return made
 
 

@@ -20,6 +20,7 @@ from llm_metrics_proxy.addon.providers.hosts import name_of
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
 from llm_metrics_proxy.recorder.events import CompletionRequest
+from tests.support.exchanges import Answering
 
 _CODINGS = ("", "gzip", "deflate", "br", "zstd", "gzip, br", "identity")
 _FRAMINGS = (ServerSentEvents, Lines, ArrayItems, EventStream, Whole, Abridged, Ignored)
@@ -147,8 +148,9 @@ def exchanges(data: bytes) -> None:
     exchange.request_chunk(asked, 1)
     exchange.request_end(2)
     exchange.answer_head(status, head, 3)
+    answering = Answering(exchange)
     for at, piece in enumerate(_pieces(provider), 4):
-        exchange.chunk(piece, at * 1_000_000)
+        answering(piece, at * 1_000_000)
     row = exchange.finish(cause, 10**12)
     if row is not None:
         _storable(row)

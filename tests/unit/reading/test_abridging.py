@@ -10,7 +10,7 @@ from llm_metrics_proxy.addon.framing import abridging
 from llm_metrics_proxy.addon.framing.abridging import LONG_BODY, LONGEST_STRING, Abridged, Strings
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.privacy.quotation import QUOTABLE, quotable
-from tests.support.exchanges import begun, cut_anyhow, cut_at, route_of
+from tests.support.exchanges import Answering, begun, cut_anyhow, cut_at, route_of
 from tests.support.fixture import FIXTURES, Message
 
 _REQUESTS = sorted(path.parent.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*/request.http"))
@@ -134,7 +134,7 @@ def test_an_error_that_quotes_a_long_request_is_masked() -> None:
         exchange.request_chunk(piece, 1)
     exchange.request_end(2)
     exchange.answer_head(400, {"content-type": "application/json"}, 3)
-    exchange.chunk(json.dumps({"error": {"message": f"Cannot read: {first} Nor: {last}"}}).encode(), 4)
+    Answering(exchange)(json.dumps({"error": {"message": f"Cannot read: {first} Nor: {last}"}}).encode(), 4)
     row = exchange.finish(Cause.COMPLETE, 5)
     assert row is not None
     assert (row.message_count, row.request_bytes) == (1002, len(_chat([first, *["filler " * 100] * 1000, last])))

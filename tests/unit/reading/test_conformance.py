@@ -19,7 +19,7 @@ import pytest
 from llm_metrics_proxy.addon import providers
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from tests.support.exchanges import CODINGS, MS, begun, cut_anyhow, encoded, events_of, route_of
+from tests.support.exchanges import CODINGS, MS, Answering, begun, cut_anyhow, encoded, events_of, route_of
 from tests.support.fixture import FIXTURES, Message
 
 _CASES = sorted(path.parent.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*/expected.json"))
@@ -58,8 +58,9 @@ class _Case:
             if coding != "identity":
                 headers["content-encoding"] = CODINGS[coding][0]
             exchange.answer_head(self.response.status, headers, 3)
+        answering = Answering(exchange)
         for piece, at in answered:
-            exchange.chunk(piece, at)
+            answering(piece, at)
         row = exchange.finish(self.cause, answered[-1][1] + _EVENT if answered else _EVENT)
         assert row is not None
         return row, exchange.faults

@@ -7,7 +7,7 @@ import pytest
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.outcomes import Cause
 from tests.trials.bench.micro.fixture import Benchmark
-from tests.trials.bench.micro.material import MS, STREAMS, asked, begun, streaming
+from tests.trials.bench.micro.material import MS, STREAMS, asked, begun, streaming, tap_of
 from tests.trials.bench.traffic import BODIES, Answer
 
 pytestmark = pytest.mark.benchmark(timer=time.thread_time, disable_gc=False)
@@ -21,12 +21,13 @@ _ADDRESS = ("api.openai.com", "/v1/chat/completions")
 def test_event(benchmark: Benchmark, name: str) -> None:
     """Split, decode and account one event of a stream that has begun."""
     stream = STREAMS[name]
-    pieces = [(stream.event, (20 * number + number % 7) * MS) for number in range(_EVENTS)]
+    pieces = [stream.event] * _EVENTS
+    moments = [(20 * number + number % 7) * MS for number in range(_EVENTS)]
 
     def feed(exchange: Exchange) -> None:
-        take = exchange.chunk
-        for data, at in pieces:
-            take(data, at)
+        tap = tap_of(exchange, iter(moments).__next__)
+        for data in pieces:
+            tap(data)
 
     exchange = streaming(stream)
     feed(exchange)
@@ -47,7 +48,7 @@ def test_small_call(benchmark: Benchmark) -> None:
             exchange.request_chunk(body, 1)
             exchange.request_end(2)
             exchange.answer_head(200, {"content-type": "application/json", "x-request-id": "req_bench"}, 3)
-            exchange.chunk(BODIES[Answer.SMALL], 4)
+            tap_of(exchange, lambda: 4)(BODIES[Answer.SMALL])
             exchange.finish(Cause.COMPLETE, 5 * MS)
 
     benchmark.extra_info |= {"figure": "small_call_us", "per": _CALLS, "unit": 1e-6}

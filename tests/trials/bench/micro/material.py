@@ -1,16 +1,22 @@
 """What the micro-benchmarks feed: events as providers send them, requests, and exchanges that take them."""
 
 import json
+import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.taps import observing
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 from tests.trials.bench.traffic import BODIES, STAMP, Answer, request
 
 _WALL = 1_772_366_400_000_000_000
 MS = 1_000_000
+_CALLS = InFlight(Complaints(), lambda _seconds, _do: None, time.monotonic_ns)
 
 
 class Stream(NamedTuple):
@@ -114,8 +120,13 @@ def streaming(stream: Stream) -> Exchange:
     exchange.request_chunk(stream.asked, 1)
     exchange.request_end(2)
     exchange.answer_head(200, {"content-type": "text/event-stream; charset=utf-8"}, 3)
-    exchange.chunk(stream.first, 4)
+    tap_of(exchange, lambda: 4)(stream.first)
     return exchange
+
+
+def tap_of(exchange: Exchange, now: Callable[[], int]) -> Callable[[bytes], bytes]:
+    """Return the tap of the answer's body, as mitmproxy calls it."""
+    return observing(_CALLS, exchange, exchange.answered, now)
 
 
 def asked(size: int) -> bytes:
