@@ -1,1 +1,0 @@
-"""Privacy: secrets and quoted prompts are masked before anything is stored."""

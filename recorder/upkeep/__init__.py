@@ -1,1 +1,0 @@
-"""Upkeep: retention, vacuum and daily maintenance, and the process that prices calls and adds them up."""
