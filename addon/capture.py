@@ -23,7 +23,7 @@ from llm_metrics_proxy.addon.framing.decoding import LIMIT
 from llm_metrics_proxy.addon.headers import LABEL_HEADER, Headers, basic_user, host_asked_for, origin_of, plain
 from llm_metrics_proxy.addon.include_usage import filter_for, is_asked, with_usage
 from llm_metrics_proxy.addon.inflight import InFlight
-from llm_metrics_proxy.addon.outcomes import Cause, cause_of, unreachable
+from llm_metrics_proxy.addon.outcomes import Cause, cause_of
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.providers.format import Route
 from llm_metrics_proxy.addon.providers.hosts import provider_of
@@ -34,7 +34,7 @@ from llm_metrics_proxy.addon.starting.garbage import collect_sooner
 from llm_metrics_proxy.addon.starting.quiet import log_what_is_read
 from llm_metrics_proxy.addon.starting.settings import OPTIONS, Settings
 from llm_metrics_proxy.addon.taps import filtering, observing
-from llm_metrics_proxy.addon.unrecognised import is_gap, unrecognised
+from llm_metrics_proxy.addon.unread import is_gap, unreachable, unrecognised
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, answer
 from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of

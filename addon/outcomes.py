@@ -1,16 +1,6 @@
-"""Ends of exchanges, seen from the transport, in the words of the column `error_type`.
-
-And the row of a call that ended before it became a request, since its provider could not be reached.
-"""
+"""Ends of exchanges, seen from the transport, in the words of the column `error_type`."""
 
 import enum
-
-from llm_metrics_proxy.addon.headers import Headers
-from llm_metrics_proxy.addon.privacy.masking import masked
-from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE
-from llm_metrics_proxy.addon.providers.hosts import UNKNOWN
-from llm_metrics_proxy.addon.providers.values import text
-from llm_metrics_proxy.recorder.events import CompletionRequest
 
 STREAM_TRUNCATED = "stream_truncated"
 """HTTP ended cleanly, the format's own end never came."""
@@ -68,33 +58,3 @@ def cause_of(  # noqa: PLR0913 - what the connections tell
     if not connected or any(sign in message for sign in _CANNOT_CONNECT):
         return Cause.UPSTREAM_UNREACHABLE
     return Cause.UPSTREAM_DISCONNECT
-
-
-def unreachable(  # noqa: PLR0913 - one argument a fact
-    *,
-    timestamp: str,
-    event_id: str,
-    waited_ns: int,
-    provider: str | None,
-    host: str,
-    reason: str | None,
-    headers: Headers,
-    origin: str | None,
-    client: str | None,
-) -> CompletionRequest:
-    """Make the row; `headers` are those of the CONNECT request, `reason` is the operating system's."""
-    return CompletionRequest(
-        timestamp=timestamp,
-        event_id=event_id,
-        success=False,
-        status_code=Cause.UPSTREAM_UNREACHABLE.status_without_answer,
-        response_time_ms=round(waited_ns / 1e6),
-        is_streaming=False,
-        error_type=Cause.UPSTREAM_UNREACHABLE,
-        error_message=text(masked(reason or ""), LONGEST_MESSAGE),
-        provider=provider or UNKNOWN,
-        host=text(host),
-        origin=origin,
-        client=client,
-        user_agent=text(headers.get("user-agent")),
-    )

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
-from llm_metrics_proxy.addon.privacy.masking import MASK, masked
+from llm_metrics_proxy.addon.privacy import MASK, masked
 from llm_metrics_proxy.addon.privacy.quotation import without_quotations
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Request, Route

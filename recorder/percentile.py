@@ -22,7 +22,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final, NoReturn
 
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 logger = logging.getLogger(__name__)
 

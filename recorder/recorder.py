@@ -25,8 +25,8 @@ from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import presence, watermarks
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.timestamps import parse_duration
+from llm_metrics_proxy.recorder.upkeep import INTERVAL, UpkeepProcess
 from llm_metrics_proxy.recorder.upkeep.maintenance import Maintenance
-from llm_metrics_proxy.recorder.upkeep.upkeep_process import INTERVAL, UpkeepProcess
 from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop, sentence_of, timestamp_of
 
 _LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write may take, while it waits for a lock

@@ -1,7 +1,8 @@
-"""The recorder's log lines: from its thread, seldom, and never a reason for it to end.
+"""The recorder's log lines, and names made safe to show: text for people.
 
-Lines hold sentences and numbers, never the content of an event. A sentence names the cure if there is one, and has its
-values as `%(name)s`, so that log lines in JSON have them as fields. `event` is its name there.
+Lines are written from the recorder's thread, seldom, and are never a reason for it to end. They hold sentences and
+numbers, never the content of an event. A sentence names the cure if there is one, and has its values as `%(name)s`, so
+that log lines in JSON have them as fields. `event` is its name there.
 """
 
 import logging
@@ -38,3 +39,8 @@ def say(level: int, event: str, message: str, **values: object) -> None:
     # mitmproxy's handlers raise when its event loop is closed, and exit when nobody reads what it prints any more.
     with suppress(Exception, SystemExit):
         logger.log(level, message, *([values] if values else []), extra={"event": event})
+
+
+def printable(text: str) -> str:
+    """`text` with escapes in place of control characters, line ends, bidirectional marks and the like."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)

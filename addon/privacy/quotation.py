@@ -7,7 +7,7 @@ of 16 or more characters that does, unless it is the model's name or the name of
 
 import re
 
-from llm_metrics_proxy.addon.privacy.masking import MASK
+from llm_metrics_proxy.addon.privacy import MASK
 
 QUOTABLE = 32 * 1024
 """Bytes of a body's beginning, and of its end, that are kept: what is quoted is the first message, or the last."""

@@ -18,7 +18,7 @@ import msgspec
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.backup import backups
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.schema import table_backup
 from llm_metrics_proxy.recorder.store import account, exporters, identity, presence, spill_folder, timestamps
 from llm_metrics_proxy.recorder.store.database import reader

@@ -10,7 +10,7 @@ from llm_metrics_proxy.recorder.backup import places, retention
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.commands.copying import existing_database, progress_bar
 from llm_metrics_proxy.recorder.errors import BackupFailed
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 
 @click.command(epilog=EXIT_CODES)

@@ -8,7 +8,7 @@ from types import ModuleType
 import click
 
 from llm_metrics_proxy.recorder.errors import ExportFailed, RecorderError
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 EXIT_CODES = """\b
 Exit codes:

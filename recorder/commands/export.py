@@ -15,7 +15,7 @@ import click
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.export import alone, telling
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import exporters
 from llm_metrics_proxy.recorder.store.database import get_db_path
 from llm_metrics_proxy.recorder.store.slices import Slices, open_background

@@ -7,7 +7,7 @@ import click
 import msgspec
 
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.schema import repair as repairing
 from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.schema.migrator import Plan, migrate_plan

@@ -11,7 +11,7 @@ from llm_metrics_proxy.recorder.backup import backups
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.commands.copying import progress_bar
 from llm_metrics_proxy.recorder.errors import RestoreFailed
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store.database import get_db_path
 
 

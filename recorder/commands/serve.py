@@ -5,7 +5,7 @@ from functools import partial
 import click
 
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store.database import get_db_path
 
 

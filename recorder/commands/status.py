@@ -5,7 +5,7 @@ import click
 from llm_metrics_proxy.recorder.care import status as status_report
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.errors import RecorderError
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.store.database import get_db_path
 from llm_metrics_proxy.recorder.writing import spill

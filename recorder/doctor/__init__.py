@@ -17,7 +17,7 @@ from llm_metrics_proxy.recorder.client_setup import proxy_url
 from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of
 from llm_metrics_proxy.recorder.client_setup.proxy_url import ProxyUrl, without_password
 from llm_metrics_proxy.recorder.errors import BadProxyUrl
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 HTTPS_VARIABLES: Final = ("https_proxy", "HTTPS_PROXY")  # curl, Python and Node all take the first that is set
 _MIB = 1 << 20

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from llm_metrics_proxy.recorder.export.delivery import REFUSED
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar

@@ -13,9 +13,9 @@ import click
 
 from llm_metrics_proxy.recorder.errors import ReportFailed
 from llm_metrics_proxy.recorder.figures.quantities import many
-from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.report import content, page
 from llm_metrics_proxy.recorder.report.page import GENERATOR
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store.database import reader
 from llm_metrics_proxy.recorder.store.sqlite import side_files
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from llm_metrics_proxy.recorder.figures.quantities import NAMELESS, UNKNOWN
-from llm_metrics_proxy.recorder.printable import printable
 from llm_metrics_proxy.recorder.report.content import Period
+from llm_metrics_proxy.recorder.reporting import printable
 
 _ROUND: Final = (1, 2, 2.5, 5, 10)
 _TEN = 10

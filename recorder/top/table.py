@@ -24,7 +24,7 @@ from llm_metrics_proxy.recorder.figures.quantities import (
     rate,
     share,
 )
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.top import Top
 
 _GAP = 2  # cells between two columns

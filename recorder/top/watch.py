@@ -18,7 +18,7 @@ from rich.console import Console
 
 from llm_metrics_proxy.recorder import top
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import database
 from llm_metrics_proxy.recorder.store.database import reader
 from llm_metrics_proxy.recorder.top import table

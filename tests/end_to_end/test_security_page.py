@@ -11,7 +11,7 @@ import pytest
 
 from llm_metrics_proxy.addon import row
 from llm_metrics_proxy.addon.framing.decoding import LIMIT
-from llm_metrics_proxy.addon.privacy.masking import masked
+from llm_metrics_proxy.addon.privacy import masked
 from llm_metrics_proxy.addon.providers import errors, usage, values
 from llm_metrics_proxy.recorder.store import account
 from tests.support.proxy import ROOT

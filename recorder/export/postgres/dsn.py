@@ -10,7 +10,7 @@ from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 # A network that is dead is noticed within these 25 to 30 s, whether something was under way or not.
 _ADDED: Final = {

@@ -13,7 +13,7 @@ import psycopg
 
 from llm_metrics_proxy.recorder.errors import ExportFailed
 from llm_metrics_proxy.recorder.export import Unacceptable, Unavailable
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 _LONGEST = 300  # characters of what the server says
 

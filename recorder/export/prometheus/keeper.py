@@ -21,8 +21,7 @@ from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.export.prometheus import facts, families
 from llm_metrics_proxy.recorder.export.prometheus.counting import Counting, refusal
-from llm_metrics_proxy.recorder.printable import printable
-from llm_metrics_proxy.recorder.reporting import own_fault
+from llm_metrics_proxy.recorder.reporting import own_fault, printable
 from llm_metrics_proxy.recorder.store.database import reader
 
 IDLE_SECONDS: Final = 5.0  # between two looks while nobody asks

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 
 OTHER: Final = "other"
 UNKNOWN: Final = "unknown"

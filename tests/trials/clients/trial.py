@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from tests.support.provider.scenario import Served
 from tests.support.proxy import clean_environment
 from tests.support.rig import Rig, Row, eventually

@@ -33,12 +33,12 @@ from llm_metrics_proxy.recorder.doctor import (
     Check,
     Circumstances,
     authority,
+    examination,
     ok,
     port,
     proxy_variables,
     speaking,
     storage,
-    versions,
 )
 from llm_metrics_proxy.recorder.doctor.port import Found
 from llm_metrics_proxy.recorder.store import spill_folder
@@ -628,4 +628,4 @@ def test_events_that_were_lost_are_told_by_cause(current_db: Path, tmp_path: Pat
 
 @pytest.mark.parametrize(("version", "count"), [("12.2.0", 1), ("11.1.3", 1), ("12.2.1", 0), ("13.0.0.dev0", 0)])
 def test_mitmproxys_that_cut_long_thoughts_are_known(version: str, count: int) -> None:
-    assert len(versions.defects_of(version)) == count
+    assert len(examination.defects_of(version)) == count

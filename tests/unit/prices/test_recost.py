@@ -33,8 +33,7 @@ from llm_metrics_proxy.recorder.store import presence, watermarks
 from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
-from llm_metrics_proxy.recorder.upkeep import upkeep, upkeep_process
-from llm_metrics_proxy.recorder.upkeep.upkeep_process import UpkeepProcess
+from llm_metrics_proxy.recorder.upkeep import INTERVAL, UpkeepProcess, upkeep
 from tests.unit.writing.test_worker import ask, run, wait_until, write_lock
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -530,4 +529,4 @@ def test_prices_that_take_long_leave_time_for_the_roll_up(fill: Fill, monkeypatc
 
 
 def test_a_cost_is_there_within_a_minute() -> None:
-    assert upkeep_process.INTERVAL <= 45
+    assert INTERVAL <= 45

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.addon.headers import credentials
-from llm_metrics_proxy.addon.privacy.masking import MASK, masked
+from llm_metrics_proxy.addon.privacy import MASK, masked
 
 _KEYS = [
     "sk-proj-Ab3dEf6hIj9kLm2nOp5q-St8v_Yz1b4d7fH0",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.privacy.masking import MASK
+from llm_metrics_proxy.addon.privacy import MASK
 from llm_metrics_proxy.addon.privacy.quotation import quotable, without_quotations
 
 _PROMPT = "My neighbour Eve Adams lives in Elm Street 7 and her PIN is 4711."

@@ -241,9 +241,8 @@ def test_no_other_command_pays_for_what_ours_need() -> None:
         "llm_metrics_proxy.recorder.commands.to_stdout",
         "llm_metrics_proxy.recorder.errors",
         "llm_metrics_proxy.recorder.percentile",
-        "llm_metrics_proxy.recorder.printable",
+        "llm_metrics_proxy.recorder.reporting",
         "llm_metrics_proxy.recorder.store",
-        "llm_metrics_proxy.recorder.store.timestamps",
         "llm_metrics_proxy.recorder.store.timestamps",
     ]
 

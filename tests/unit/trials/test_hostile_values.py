@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from tests.support.exchanges import CODINGS, encoded
 from tests.support.provider.scenario import Framing, Scenario, Step
 from tests.support.proxy import ROOT

@@ -17,8 +17,7 @@ from typing import IO, Final
 
 import llm_metrics_proxy
 from llm_metrics_proxy.recorder.errors import RecorderError
-from llm_metrics_proxy.recorder.printable import printable
-from llm_metrics_proxy.recorder.reporting import Reporter, own_fault
+from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, printable
 from llm_metrics_proxy.recorder.store import database, presence, watermarks
 
 INTERVAL: Final = 45.0  # seconds between two looks, so that a cost is there within a minute

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.unrecognised import is_gap, unrecognised
+from llm_metrics_proxy.addon.unread import is_gap, unrecognised
 
 _AT = "2026-03-01T12:00:00.000Z"
 
