@@ -36,10 +36,10 @@ class Watched:
         """Take a sample."""
         self.samples.append(self.now(calls))
 
-    def warm(self, share: float) -> list[Sample]:
-        """Return the samples after that share of the calls."""
-        first = self.samples[-1].calls * share
-        return [sample for sample in self.samples if sample.calls >= first]
+
+def warm(samples: list[Sample], share: float) -> list[Sample]:
+    """Return the samples after that share of the calls."""
+    return [sample for sample in samples if sample.calls >= samples[-1].calls * share]
 
 
 def slope(samples: list[Sample]) -> float:

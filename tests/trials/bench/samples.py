@@ -1,9 +1,8 @@
 """What the answers of a run come to, and whether each is what the provider sent."""
 
-from collections.abc import Sequence
-from math import ceil
 from typing import Protocol
 
+from tests.support.percentile import percentile
 from tests.trials.bench.commands import Report
 from tests.trials.bench.traffic import BODIES, STAMP, Answer, dechunked, head_and_length
 
@@ -51,11 +50,6 @@ class Samples:
         if answer is Answer.BURST:
             figures["events_per_s"] = events / seconds
         return Report(requests, events, figures, self._ended)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the exact nearest-rank percentile; `share` is 0 to 1."""
-    return sorted(values)[max(0, ceil(share * len(values)) - 1)]
 
 
 def check(message: bytes | bytearray, answer: Answer, *, rewritten: bool = False) -> None:

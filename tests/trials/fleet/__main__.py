@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import random
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,10 +19,12 @@ from tests.support.proxy import Proxy
 from tests.support.traffic.calls import Call, answering
 from tests.support.traffic.client import trusting
 from tests.support.traffic.users import Traffic
+from tests.support.verdict import Promise, table, tried
 from tests.trials.fleet.sidecar import Sidecar
 from tests.trials.fleet.trouble import Trouble
 from tests.trials.fleet.verdict import promises
-from tests.trials.soak.verdict import Promise
+
+_FIRST_SECONDS = 3.0  # an exporter that has just started may be asked to end
 
 
 def main() -> int:
@@ -38,18 +39,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the databases and the logs there")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="fleet-") as temporary:
-        folder = wanted.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            judged = asyncio.run(_try(folder, wanted))
-        except KeyboardInterrupt:
-            print("interrupted")
-            return 1
-    width = max(len(promise.what) for promise in judged)
-    for one in judged:
-        print(f"{'ok' if one.kept else 'BROKEN':7} {one.what:{width}}  {one.found}")
-    return 0 if all(promise.kept for promise in judged) else 1
+    return tried("fleet", wanted.keep, lambda folder: _try(folder, wanted))
 
 
 async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
@@ -74,6 +64,7 @@ async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     kinds = ", ".join(f"{count} x {kind}" for kind, count in trouble.seen.most_common())
     print(f"seed {wanted.seed}, {wanted.seconds:g} s: {kinds}; the server was away for {trouble.away_seconds:.0f} s,")
     print(f"{sum(one.kills for one in sidecars)} exporters were killed")
+    print(table(judged))
     return judged
 
 
@@ -93,7 +84,7 @@ async def _flow(sidecars: list[Sidecar], server: Server, wanted: argparse.Namesp
     await asyncio.to_thread(server.start)
     for one in sidecars:
         one.follow()
-    await asyncio.sleep(min(wanted.seconds / 10, 5))
+    await asyncio.sleep(min(max(wanted.seconds / 10, _FIRST_SECONDS), 5))
     return trouble
 
 

@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +18,12 @@ from tests.support.process_watch import Watched
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
 from tests.support.traffic.client import trusting
+from tests.support.verdict import Promise, table, tried
 from tests.trials.hostile.answers import Answers
 from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.ordinary import NAMED
 from tests.trials.hostile.traffic import Traffic
 from tests.trials.hostile.verdict import promises, secrets
-from tests.trials.soak.verdict import Promise
 
 _WARM_UP = 0.02  # of the exchanges pass before memory counts
 _SHOWN_SECONDS = 30
@@ -39,24 +38,19 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there as well")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the database and the log there")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="hostile-") as temporary:
-        folder = wanted.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
-        try:
-            judged, kinds = asyncio.run(_run(folder, wanted))
-        except KeyboardInterrupt:
-            print("interrupted")
-            return 1
+    return tried("hostile", wanted.keep, lambda folder: _try(folder, wanted))
+
+
+async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
+    began = time.monotonic()
+    judged, kinds = await _run(folder, wanted)
     seconds = time.monotonic() - began
-    width = max(len(promise.what) for promise in judged)
-    for one in judged:
-        print(f"{'ok' if one.kept else 'BROKEN':7} {one.what:{width}}  {one.found}")
+    print(table(judged))
     print(f"{wanted.exchanges:,} exchanges of seed {wanted.seed} in {seconds:.0f} s: {kinds}")
     if wanted.json:
         found = {"exchanges": wanted.exchanges, "seed": wanted.seed, "seconds": seconds}
         wanted.json.write_text(json.dumps(found | {"promises": [asdict(one) for one in judged]}, indent=1) + "\n")
-    return 0 if all(one.kept for one in judged) else 1
+    return judged
 
 
 async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise], str]:

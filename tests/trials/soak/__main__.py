@@ -9,19 +9,20 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from tests.support.percentile import percentile
 from tests.support.process_watch import Watched
 from tests.support.provider.server import Provider
 from tests.support.proxy import ADDON, ROOT, Proxy
 from tests.support.traffic.calls import Call, answering
 from tests.support.traffic.client import trusting
 from tests.support.traffic.users import Traffic
-from tests.trials.soak.report import as_json, percentile, table
-from tests.trials.soak.verdict import Promise, Result, promises
+from tests.support.verdict import Promise, tried
+from tests.trials.soak.report import as_json, table
+from tests.trials.soak.verdict import Result, promises
 
 _FLOOR = ROOT / "tests" / "trials" / "bench" / "scripts" / "passthrough.py"
 _FIRST_SECONDS = 3.0
@@ -41,15 +42,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the database and the logs there")
     wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="soak-") as temporary:
-        folder = wanted.keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            judged = asyncio.run(_soak(folder, wanted))
-        except KeyboardInterrupt:
-            print("interrupted")
-            return 1
-    return 0 if all(promise.kept for promise in judged) else 1
+    return tried("soak", wanted.keep, lambda folder: _soak(folder, wanted))
 
 
 async def _soak(folder: Path, wanted: argparse.Namespace) -> list[Promise]:

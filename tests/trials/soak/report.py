@@ -1,16 +1,14 @@
-"""What a person reads, and what a machine does."""
+"""A soak's figures, as a table for people and as JSON for programs."""
 
 import statistics
 from dataclasses import asdict
 from typing import Any
 
-from tests.support.process_watch import slope
-from tests.trials.soak.verdict import WARM, Promise, Result
-
-
-def percentile(values: list[float], share: float) -> float:
-    """Return the value that `share` of them do not exceed; 0 of none."""
-    return sorted(values)[min(int(len(values) * share), len(values) - 1)] if values else 0.0
+from tests.support import verdict
+from tests.support.percentile import percentile
+from tests.support.process_watch import slope, warm
+from tests.support.verdict import Promise
+from tests.trials.soak.verdict import WARM, Result
 
 
 def table(floor: Result, ours: Result, judged: list[Promise]) -> str:
@@ -21,9 +19,7 @@ def table(floor: Result, ours: Result, judged: list[Promise]) -> str:
         shown = [f"{statistics.median(values or [0]):.1f} / {percentile(values, 0.99):.1f}" for values in times]
         lines.append(f"{kind:24} {count:7} {shown[0]:>20} {shown[1]:>20}")
     lines.append("")
-    width = max(len(promise.what) for promise in judged)
-    lines += [f"{'ok' if one.kept else 'BROKEN':7} {one.what:{width}}  {one.found}" for one in judged]
-    return "\n".join(lines)
+    return "\n".join([*lines, verdict.table(judged)])
 
 
 def as_json(floor: Result, ours: Result, judged: list[Promise], run: dict[str, Any]) -> dict[str, Any]:
@@ -43,6 +39,6 @@ def _figures(result: Result) -> dict[str, Any]:
         "wrong": traffic.wrong,
         "p50_ms": {kind: statistics.median(values) for kind, values in traffic.took_ms.items()},
         "p99_ms": {kind: percentile(values, 0.99) for kind, values in traffic.took_ms.items()},
-        "rss_mb_per_1000_calls": slope(watched.warm(WARM)),
+        "rss_mb_per_1000_calls": slope(warm(watched.samples, WARM)),
         "samples": [asdict(sample) for sample in watched.samples],
     }

@@ -1,14 +1,12 @@
-"""What was promised, and whether it was kept."""
+"""Promises of the soak: every call is recorded as it ended, and the process grows no more than one without us."""
 
-import sqlite3
-from collections import defaultdict
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.process_watch import Watched, slope
-from tests.support.traffic.calls import Outcome
+from tests.support.process_watch import Watched, slope, warm
+from tests.support.traffic import rows
 from tests.support.traffic.users import Traffic
+from tests.support.verdict import Promise, counters_in, faults_in, uncounted
 
 WARM = 0.3  # of the calls pass before the growth counts
 _MOST_SLOPE = 0.5  # MB in 1,000 calls more than the no-op addon
@@ -16,17 +14,7 @@ _MOST_NOISE = 4.0  # MB over the whole run that are no growth, in a short one
 _MOST_PEAK = 20.0  # MB more than the no-op addon: 7 at idle, and copies of bodies of some MB while they are read
 _MOST_FILES = 3
 _MOST_THREADS = 2
-_SHOWN = 5
 _LOG_SHOWN = 1000  # characters
-
-
-@dataclass(frozen=True)
-class Promise:
-    """One promise, whether it was kept, and the figures."""
-
-    what: str
-    kept: bool
-    found: str
 
 
 @dataclass(frozen=True)
@@ -39,25 +27,13 @@ class Result:
     log: str
 
 
-def rows_of(database: Path) -> tuple[dict[str, list[Outcome]], dict[str, int]]:
-    """Return the rows by origin, and the recorder's counters."""
-    found: dict[str, list[Outcome]] = defaultdict(list)
-    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
-        columns = "origin, success, status_code, error_type, total_tokens"
-        for origin, *outcome in connection.execute(f"SELECT {columns} FROM completion_requests ORDER BY id"):  # noqa: S608
-            found[str(origin)].append((outcome[0], outcome[1], outcome[2], outcome[3]))
-        counters = connection.execute("SELECT name, sum(value) FROM recorder_counters GROUP BY name").fetchall()
-    return found, dict(counters)
-
-
 def promises(floor: Result, ours: Result, database: Path) -> list[Promise]:
     """Judge a run."""
-    found, counters = rows_of(database)
+    counters = counters_in(database)
     return [
         *(_answers(result) for result in (floor, ours)),
-        _rows(ours.traffic.expected, found),
-        _outcomes(ours.traffic.expected, found),
-        _counters(counters),
+        *rows.promises(database, ours.traffic.expected),
+        Promise.unless(uncounted(counters), "nothing dropped, no fault counted", f"{counters.get('written')} written"),
         _slopes(floor.watched, ours.watched),
         _peaks(floor.watched, ours.watched),
         _held("open files at the end", "files", _MOST_FILES, floor.watched, ours.watched),
@@ -67,41 +43,14 @@ def promises(floor: Result, ours: Result, database: Path) -> list[Promise]:
 
 
 def _answers(result: Result) -> Promise:
-    wrong, calls = result.traffic.wrong, result.traffic.calls
-    said = "; ".join(wrong[:_SHOWN])
-    return Promise(f"{result.traffic.name}: every answer as sent", not wrong, said or f"{calls} of {calls}")
-
-
-def _rows(expected: dict[str, tuple[Outcome, ...]], found: dict[str, list[Outcome]]) -> Promise:
-    off = [
-        f"{number}: {len(found.get(number, []))} instead of {len(expected.get(number, ()))}"
-        for number in expected.keys() | found.keys()
-        if len(found.get(number, [])) != len(expected.get(number, ()))
-    ]
-    count = sum(map(len, expected.values()))
-    return Promise("every call has its rows, once", not off, _some(off) or f"{count} rows of {len(expected)} calls")
-
-
-def _outcomes(expected: dict[str, tuple[Outcome, ...]], found: dict[str, list[Outcome]]) -> Promise:
-    off = []
-    for number, outcomes in expected.items():
-        for wanted, outcome in zip(outcomes, found.get(number, []), strict=False):
-            if outcome[:3] != wanted[:3] or wanted[3] not in (None, outcome[3]):
-                off.append(f"{number}: {outcome} instead of {wanted}")
-    return Promise("every row says how the call ended", not off, _some(off) or "all")
-
-
-def _counters(counters: dict[str, int]) -> Promise:
-    bad = [f"{name} {n}" for name, n in counters.items() if n and ("dropped" in name or "error" in name)]
-    if counters.get("received") != counters.get("written"):
-        bad.append(f"{counters.get('received')} received, {counters.get('written')} written")
-    return Promise("nothing dropped, no fault counted", not bad, _some(bad) or f"{counters.get('written')} written")
+    calls = result.traffic.calls
+    return Promise.unless(result.traffic.wrong, f"{result.traffic.name}: every answer as sent", f"{calls} of {calls}")
 
 
 def _slopes(floor: Watched, ours: Watched) -> Promise:
-    warm = [watched.warm(WARM) for watched in (floor, ours)]
-    without, with_us = (slope(samples) for samples in warm)
-    span = warm[1][-1].calls - warm[1][0].calls
+    rising = [warm(watched.samples, WARM) for watched in (floor, ours)]
+    without, with_us = (slope(samples) for samples in rising)
+    span = rising[1][-1].calls - rising[1][0].calls
     limit = max(_MOST_SLOPE, 1000 * _MOST_NOISE / max(span, 1))
     found = f"{with_us:+.2f} MB in 1,000 calls, no-op {without:+.2f} (may be {limit:.2f} more)"
     return Promise("memory grows no faster than the no-op's", with_us - without <= limit, found)
@@ -123,11 +72,8 @@ def _held(what: str, name: str, most: int, floor: Watched, ours: Watched) -> Pro
 
 
 def _ended_well(result: Result) -> Promise:
-    well = result.exit_code == 0 and "Traceback" not in result.log and "A fault in" not in result.log
-    found = f"exit code {result.exit_code}{'' if well else f', its log: {result.log[-_LOG_SHOWN:]!r}'}"
-    return Promise(f"{result.traffic.name}: it ends well and logs no fault", well, found)
-
-
-def _some(off: list[str]) -> str:
-    more = f" and {len(off) - _SHOWN} more" if len(off) > _SHOWN else ""
-    return "; ".join(off[:_SHOWN]) + more
+    problems = [f"exit code {result.exit_code}"] if result.exit_code else []
+    problems += faults_in(result.log)
+    if problems:
+        problems.append(f"its log: {result.log[-_LOG_SHOWN:]!r}")
+    return Promise.unless(problems, f"{result.traffic.name}: it ends well and logs no fault", "exit code 0")

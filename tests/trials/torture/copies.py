@@ -12,11 +12,12 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.errors import BackupFailed
 from llm_metrics_proxy.recorder.store.database import connect
+from tests.support.percentile import percentile
 from tests.trials.torture.case import Broken, Outcome, Stage, expect
 from tests.trials.torture.faults import database_of_ours
 from tests.trials.torture.load import Plan
 from tests.trials.torture.recording import Recording, processes
-from tests.trials.torture.verdict import ask, check, check_sound, ids, percentile, wait_until
+from tests.trials.torture.verdict import ask, check, check_sound, ids, wait_until
 
 type Copy = Callable[[Path, Path], Path]
 

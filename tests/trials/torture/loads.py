@@ -12,11 +12,12 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import rejected
+from tests.support.percentile import percentile
 from tests.trials.torture.case import Outcome, Stage, expect
 from tests.trials.torture.faults import database_of_ours, write_lock
 from tests.trials.torture.load import Plan
 from tests.trials.torture.recording import Recording, processes
-from tests.trials.torture.verdict import check, ids, percentile, run_once, spilled_ids, wait_until
+from tests.trials.torture.verdict import check, ids, run_once, spilled_ids, wait_until
 
 _WAL_LIMIT = 5 << 20  # bytes; the recorder asks for 4 MiB
 _TICK = 0.001

@@ -14,6 +14,7 @@ from threading import Thread
 
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill
+from tests.support.percentile import percentile
 from tests.support.provider.scenario import Framing, Request, Scenario, Step
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
@@ -21,7 +22,7 @@ from tests.trials.torture.case import Outcome, Stage, expect
 from tests.trials.torture.disks import memory_disk
 from tests.trials.torture.faults import MOVES, full_disk, write_lock
 from tests.trials.torture.recording import processes
-from tests.trials.torture.verdict import ask, check_sound, percentile, wait_until
+from tests.trials.torture.verdict import ask, check_sound, wait_until
 
 _CLIENTS = 4
 _RATE = 200

@@ -12,11 +12,12 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.errors import RestoreFailed
 from llm_metrics_proxy.recorder.restore import restore
+from tests.support.percentile import percentile
 from tests.trials.torture.case import Broken, Outcome, Stage, expect
 from tests.trials.torture.faults import database_of_ours
 from tests.trials.torture.load import Plan
 from tests.trials.torture.recording import Recording, processes
-from tests.trials.torture.verdict import check, check_sound, percentile
+from tests.trials.torture.verdict import check, check_sound
 
 _MARKED = 3_000
 _INSERT = """

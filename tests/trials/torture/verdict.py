@@ -136,9 +136,3 @@ def until_written(recording: Recording, what: str) -> float:
         return stored(recording) + recording.last.counters.get("dropped_queue_full", 0) >= at
 
     return wait_until(all_written, f"all is written after {what}", seconds=90)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` of the values lie; 0 without any."""
-    ordered = sorted(values)
-    return ordered[min(int(len(ordered) * share), len(ordered) - 1)] if ordered else 0.0

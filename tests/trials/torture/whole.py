@@ -9,12 +9,13 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.backup import backup
 from llm_metrics_proxy.recorder.restore import restore
+from tests.support.percentile import percentile
 from tests.trials.torture.case import Blocked, Outcome, Stage, expect
 from tests.trials.torture.disks import memory_disk
 from tests.trials.torture.faults import MOVES, SUFFIXES, database_of_ours, full_disk, write_lock
 from tests.trials.torture.load import Plan
 from tests.trials.torture.recording import Recording
-from tests.trials.torture.verdict import check, percentile, stored, until_written, wait_until
+from tests.trials.torture.verdict import check, stored, until_written, wait_until
 
 _RATE = 200
 _MEGABYTES = 32

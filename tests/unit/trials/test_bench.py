@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.support.percentile import percentile
 from tests.trials.bench.capacity import Load, carried
 from tests.trials.bench.comparison import How, compared, spread
 from tests.trials.bench.goals import GOALS, Goal, Standing, standing
@@ -16,7 +17,7 @@ from tests.trials.bench.load import BenchFailedError
 from tests.trials.bench.measure import must_be_whole, write_lock
 from tests.trials.bench.plot import svg
 from tests.trials.bench.rounds import Bench, Results, Round, machine
-from tests.trials.bench.samples import check, percentile
+from tests.trials.bench.samples import check
 from tests.trials.bench.summary import summary
 from tests.trials.bench.systems import SYSTEMS
 from tests.trials.bench.traffic import BODIES, SMALL_RESPONSE, STREAM_HEAD, TAIL, Answer, dechunked, event

@@ -14,9 +14,9 @@ from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.database import open_writer
+from tests.support.percentile import percentile
 from tests.trials.bench.micro.fixture import Benchmark
 from tests.trials.bench.micro.material import rows
-from tests.trials.bench.samples import percentile
 
 _BATCH = 500  # what the recorder commits at once
 _ROWS = 20_000
