@@ -7,7 +7,8 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.support.provider import openai_answers
-from tests.support.rig import Rig, eventually, question, started
+from tests.support.rig import Rig, question, started
+from tests.support.waiting import eventually
 
 _COUNT = "SELECT count(*) FROM completion_requests"
 _LOOK = """

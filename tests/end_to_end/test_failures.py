@@ -14,7 +14,8 @@ import pytest
 
 from tests.support.provider import anthropic_answers, openai_answers
 from tests.support.provider.scenario import End, Scenario
-from tests.support.rig import ANTHROPIC, CHAT, MESSAGES, OPENAI, Rig, eventually, question, started
+from tests.support.rig import ANTHROPIC, CHAT, MESSAGES, OPENAI, Rig, question, started
+from tests.support.waiting import eventually
 
 STREAM = question(stream=True)
 OUTCOME = ("success", "status_code", "error_type", "is_streaming", "model")

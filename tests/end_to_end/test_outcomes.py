@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.provider import anthropic_answers, openai_answers
 from tests.support.provider.scenario import End, Scenario, Step
-from tests.support.rig import ANTHROPIC, JSON, MESSAGES, OPENAI, Rig, at_once, eventually, hang_up, question
+from tests.support.rig import ANTHROPIC, JSON, MESSAGES, OPENAI, Rig, at_once, hang_up, question
+from tests.support.waiting import eventually
 
 TEXT = openai_answers.stream("gpt-5.5", role_ms=0, content_ms=20, gap_ms=5, pieces=4)
 THOUGHTS = anthropic_answers.reasoning("claude-sonnet-5", start_ms=0, thinking_ms=20, text_ms=60, gap_ms=5)

@@ -11,7 +11,8 @@ import pytest
 
 from llm_metrics_proxy.recorder.backup import backup
 from tests.support.process_watch import Watched
-from tests.support.rig import JSON, Reply, Rig, at_once, eventually, question, started
+from tests.support.rig import JSON, Reply, Rig, at_once, question, started
+from tests.support.waiting import eventually
 
 PASSWORDS = {"billing": "planted-Zq7Xw-of-billing", "search-team": "planted-Zq7Xw-of-search"}
 LAN = "llm.named.test"

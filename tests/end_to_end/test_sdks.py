@@ -15,7 +15,8 @@ import pytest
 from tests.support.provider import anthropic_answers, openai_answers
 from tests.support.provider.scenario import Request, Scenario
 from tests.support.proxy import ADDON, ROOT, clean_environment
-from tests.support.rig import JSON, Rig, at_once, eventually, question, started
+from tests.support.rig import JSON, Rig, at_once, question, started
+from tests.support.waiting import eventually
 
 PROGRAM = """
 import json, urllib.request

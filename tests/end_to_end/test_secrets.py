@@ -15,7 +15,8 @@ from llm_metrics_proxy.recorder.backup import backup
 from tests.support.provider.scenario import End, Scenario, Step
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
-from tests.support.rig import CHAT, JSON, OPENAI, Rig, Row, at_once, eventually
+from tests.support.rig import CHAT, JSON, OPENAI, Rig, Row, at_once
+from tests.support.waiting import eventually
 
 QUOTES = "Incorrect API key provided: {0}. You can find your API key at https://example.org/{0}."
 ROWS = 4 + 2 * 5 + 1

@@ -17,7 +17,8 @@ import pytest
 from llm_metrics_proxy.recorder.store import presence
 from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, clean_environment
-from tests.support.rig import Rig, eventually, question, started
+from tests.support.rig import Rig, question, started
+from tests.support.waiting import eventually
 
 SCRIPT = ROOT / "deploy" / "scripts" / "run-proxies"
 MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]

@@ -15,9 +15,11 @@ from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of
 from llm_metrics_proxy.recorder.writing import spill
+from tests.support.ports import free_port
 from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, clean_environment
-from tests.support.rig import PATIENCE, eventually, question, started
+from tests.support.rig import question, started
+from tests.support.waiting import PATIENCE, eventually
 
 MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
 
@@ -31,12 +33,6 @@ def answer_of(port: int) -> bytes:
             client.sendall(b"CONNECT localhost:9 HTTP/1.1\r\n\r\n")
             return client.recv(1000)
     return b""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def refusal(folder: Path, *settings: str, **variables: str) -> str:

@@ -21,7 +21,8 @@ from wsproto.events import TextMessage
 
 from llm_metrics_proxy.recorder.store import spill_folder
 from tests.support.ends.two_proxies import Side, Sides, started
-from tests.support.rig import ANTHROPIC, OPENAI, eventually, question
+from tests.support.rig import ANTHROPIC, OPENAI, question
+from tests.support.waiting import eventually
 from tests.trials.torture.case import Blocked
 from tests.trials.torture.disks import memory_disk
 from tests.trials.torture.faults import MOVES, full_disk, write_lock

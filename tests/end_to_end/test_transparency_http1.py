@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.ends.connection import End
 from tests.support.ends.two_proxies import NOBODY, Side, Sides, both
-from tests.support.rig import ANTHROPIC, OPENAI, eventually, question
+from tests.support.rig import ANTHROPIC, OPENAI, question
+from tests.support.waiting import eventually
 
 HEAD_END = b"\r\n\r\n"
 LLM = (OPENAI, "/v1/chat/completions")

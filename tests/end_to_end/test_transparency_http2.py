@@ -15,7 +15,8 @@ from h2 import events
 from tests.support.ends.connection import HTTP1, HTTP2
 from tests.support.ends.http2 import Http2End
 from tests.support.ends.two_proxies import Side, Sides, both
-from tests.support.rig import ANTHROPIC, OPENAI, eventually, question
+from tests.support.rig import ANTHROPIC, OPENAI, question
+from tests.support.waiting import eventually
 
 ASKED = question(stream=True)
 CHAT = (OPENAI, "/v1/chat/completions")

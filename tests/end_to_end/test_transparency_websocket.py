@@ -10,7 +10,8 @@ from wsproto.events import BytesMessage, CloseConnection, Event, Ping, TextMessa
 
 from tests.support.ends.connection import End
 from tests.support.ends.two_proxies import Side, Sides, both
-from tests.support.rig import OPENAI, eventually
+from tests.support.rig import OPENAI
+from tests.support.waiting import eventually
 
 HEAD_END = b"\r\n\r\n"
 UPGRADE = (

@@ -18,7 +18,8 @@ from wsproto.extensions import PerMessageDeflate
 from tests.support.ends.websocket import Peer, Sockets
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
-from tests.support.rig import OPENAI, PATIENCE, Rig, eventually
+from tests.support.rig import OPENAI, Rig
+from tests.support.waiting import PATIENCE, eventually
 
 RESPONSES = "/v1/responses"
 GEMINI = ("generativelanguage.googleapis.com", "/ws/a.v1beta.GenerativeService.BidiGenerateContent")

@@ -31,7 +31,8 @@ from tests.support.container import APP, Container, Image, Network
 from tests.support.provider import openai_answers
 from tests.support.provider.server import Provider
 from tests.support.proxy import ROOT
-from tests.support.rig import CHAT, OPENAI, PATIENCE, eventually, question
+from tests.support.rig import CHAT, OPENAI, question
+from tests.support.waiting import PATIENCE, eventually
 
 PORT = 8080  # within a container
 BALANCER_PORT = 8090

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import rig
+from tests.support.waiting import eventually
 
 PARTS = ("addon", "recorder", "migrations")
 # A script for mitmdump, loaded after the addon: which files its modules come from, and their names.
@@ -35,7 +36,7 @@ def test_mitmdump_loads_no_module_under_two_names(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     said = tmp_path / "modules.txt"
     with rig.started(tmp_path, scripts=[script]):
-        found = rig.eventually(lambda: said.is_file() and said.read_text()) or ""
+        found = eventually(lambda: said.is_file() and said.read_text()) or ""
     count, _, rest = found.partition(" ")
     assert int(count) > 50
     assert rest == "[] []"

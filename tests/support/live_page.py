@@ -17,7 +17,7 @@ import pytest
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 
-from tests.support.rig import eventually
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".venv-dashboard" / "bin" / "python"

@@ -7,9 +7,8 @@ import socket
 import sqlite3
 import ssl
 import struct
-import time
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 from tests.support.provider.scenario import Framing, Request, Scenario, Served, Step
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
+from tests.support.waiting import PATIENCE, eventually
 
 type Row = dict[str, Any]
 type Headers = Iterable[tuple[str, str]]
@@ -27,7 +27,6 @@ ANTHROPIC = "api.anthropic.com"
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
 JSON = (("content-type", "application/json"),)
-PATIENCE = 10.0
 # A script for mitmdump: rows are there at once, where hundreds of tests wait for one each and none looks at batches.
 AT_ONCE = "from llm_metrics_proxy.recorder.writing import write_loop\n\nwrite_loop._BATCH_SECONDS = 0.005\n"
 
@@ -40,14 +39,6 @@ def question(model: str = "gpt-5.5", **fields: object) -> bytes:
 def at_once(body: bytes, *, status: int = 200, headers: Headers = JSON, framing: Framing = Framing.LENGTH) -> Scenario:
     """Return an answer whose body is one write without delay."""
     return Scenario((Step(0, body),), status=status, headers=tuple(headers), framing=framing)
-
-
-def eventually[T](look: Callable[[], T], *, within: float = PATIENCE) -> T:
-    """Look until there is something to be seen, or the time is over; return what was seen last."""
-    ends = time.monotonic() + within
-    while not (seen := look()) and time.monotonic() < ends:
-        time.sleep(0.01)
-    return seen
 
 
 @dataclass(frozen=True)

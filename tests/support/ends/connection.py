@@ -14,7 +14,7 @@ from typing import override
 
 from tests.support.certificates import Authority
 from tests.support.provider.listener import Listener
-from tests.support.rig import PATIENCE
+from tests.support.waiting import PATIENCE
 
 HTTP1 = "http/1.1"
 HTTP2 = "h2"

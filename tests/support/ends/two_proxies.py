@@ -16,7 +16,8 @@ from typing import Any
 
 from tests.support.ends.connection import HTTP1, DrivenProvider, End, connect
 from tests.support.proxy import ADDON, ROOT, Proxy
-from tests.support.rig import ANTHROPIC, OPENAI, PATIENCE
+from tests.support.rig import ANTHROPIC, OPENAI
+from tests.support.waiting import PATIENCE
 
 FLOOR = ROOT / "tests" / "trials" / "bench" / "scripts" / "passthrough.py"
 NOBODY = "files.example.org"

@@ -11,7 +11,7 @@ from wsproto.extensions import Extension, PerMessageDeflate
 
 from tests.support.provider.scenario import Request
 from tests.support.provider.server import Takeover
-from tests.support.rig import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 class Peer:

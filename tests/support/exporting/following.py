@@ -1,13 +1,10 @@
 """What the tests of exporters share: a database of calls, and an export that is followed until it is enough."""
 
-import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +15,9 @@ from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence
 from llm_metrics_proxy.recorder.store.database import open_writer
+from tests.support.database import ask
 from tests.support.exporting.shelf import Shelf
+from tests.support.waiting import eventually
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -37,17 +36,6 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "PRICED_WITHIN", timedelta(0))
 
 
-def ask(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement, parameters).fetchall()
-
-
-def execute(path: Path, statement: str, *parameters: object) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement, parameters)
-        connection.commit()
-
-
 def stored(path: Path) -> list[Row]:
     return ask(path, "SELECT * FROM completion_requests ORDER BY id")
 
@@ -64,10 +52,7 @@ def recording(path: Path) -> Iterator[Recorder]:
     recorder.open()
     recorder.start()
     try:
-        deadline = time.monotonic() + 10
-        while not presence.living(path):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        assert eventually(lambda: presence.living(path))
         yield recorder
     finally:
         recorder.close()

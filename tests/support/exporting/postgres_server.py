@@ -4,7 +4,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 import psycopg
+
+from tests.support.ports import free_port
 
 PASSWORD = "geheim-7"
 _OWN = Path("/usr/lib/postgresql")  # where Debian has them, by version
@@ -42,9 +43,7 @@ class Server:
         self._programs = binaries() or Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         password = self._folder / "password"
         password.write_text(PASSWORD)
         if os.geteuid() == 0:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.proxy import ROOT, clean_environment
 from tests.trials.bench.commands import Target
 from tests.trials.bench.load import BenchFailedError
@@ -47,7 +48,7 @@ class LiteLLM:
     @contextmanager
     def serving(self, provider_port: int) -> Iterator[tuple[int, Target]]:
         """Start it, and yield its process id and where it serves."""
-        port, config = _free_port(), self._folder / "litellm.yaml"
+        port, config = free_port(), self._folder / "litellm.yaml"
         base = f"http://127.0.0.1:{provider_port}/v1"
         models = [
             f"  - model_name: bench-{answer}\n    litellm_params:\n      model: openai/bench-{answer}\n"
@@ -78,11 +79,6 @@ class LiteLLM:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

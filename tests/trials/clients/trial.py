@@ -13,7 +13,8 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.reporting import printable
 from tests.support.provider.scenario import Served
 from tests.support.proxy import clean_environment
-from tests.support.rig import Rig, Row, eventually
+from tests.support.rig import Rig, Row
+from tests.support.waiting import eventually
 from tests.trials.clients.answers import Answers, Case
 from tests.trials.clients.client import Client
 

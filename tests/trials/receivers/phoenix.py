@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.support.rig import Rig, eventually
+from tests.support.ports import free_port, listens
+from tests.support.rig import Rig
+from tests.support.waiting import eventually
 from tests.trials.receivers import environments, server, traced
 from tests.trials.receivers.traced import Traced
 
@@ -35,7 +37,7 @@ _DRAWN_MS = 15_000
 def problems(rig: Rig, folder: Path, picture: Path | None) -> Iterator[str]:
     """Say what is not as it should be; the page of a trace is drawn into `picture`."""
     place = environments.make("phoenix", PACKAGE)
-    http, grpc = server.free_port(), server.free_port()
+    http, grpc = free_port(), free_port()
     url = f"http://127.0.0.1:{http}"
     environment = {
         "PHOENIX_HOST": "127.0.0.1",
@@ -46,7 +48,7 @@ def problems(rig: Rig, folder: Path, picture: Path | None) -> Iterator[str]:
         "PHOENIX_ALLOW_EXTERNAL_RESOURCES": "false",
     }
     with server.running(
-        [place / "bin" / "phoenix", "serve"], folder, environment, lambda: server.listens(http) and server.listens(grpc)
+        [place / "bin" / "phoenix", "serve"], folder, environment, lambda: listens(http) and listens(grpc)
     ):
         for protocol, endpoint in (("http/protobuf", url), ("grpc", f"http://127.0.0.1:{grpc}")):
             its = traced.call(rig, url)

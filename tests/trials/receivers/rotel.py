@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tests.support.exporting import otlp_receiver
 from tests.support.exporting.otlp_receiver import Receiver, attributes
-from tests.support.rig import Rig, eventually
+from tests.support.ports import free_port, listens
+from tests.support.rig import Rig
+from tests.support.waiting import eventually
 from tests.trials.receivers import environments, server, traced
 
 PACKAGE = "rotel==0.0.1a15"
@@ -23,7 +25,7 @@ _METRICS = (
 def problems(rig: Rig, folder: Path, _picture: Path | None) -> Iterator[str]:
     """Say what is not as it should be."""
     (agent,) = environments.make("rotel", PACKAGE).glob("lib/python*/site-packages/rotel/rotel-agent")
-    http, grpc = server.free_port(), server.free_port()
+    http, grpc = free_port(), free_port()
     with otlp_receiver.by_http() as behind:
         ports = ["--otlp-http-endpoint", f"127.0.0.1:{http}", "--otlp-grpc-endpoint", f"127.0.0.1:{grpc}"]
         on = ["--exporter", "otlp", "--otlp-exporter-protocol", "http", "--otlp-exporter-endpoint", behind.url]
@@ -32,7 +34,7 @@ def problems(rig: Rig, folder: Path, _picture: Path | None) -> Iterator[str]:
             [agent, "start", *ports, *on, "--disable-batching"],
             folder,
             library,
-            lambda: server.listens(http) and server.listens(grpc),
+            lambda: listens(http) and listens(grpc),
         ):
             for protocol, port in (("http/protobuf", http), ("grpc", grpc)):
                 behind.asked.clear()

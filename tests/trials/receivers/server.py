@@ -1,14 +1,13 @@
 """A receiver's process on the loopback interface, and when it can be asked."""
 
 import os
-import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.proxy import clean_environment
-from tests.support.rig import eventually
+from tests.support.waiting import eventually
 
 _START_SECONDS = 120.0  # Phoenix makes its database first
 _STOP_SECONDS = 20
@@ -16,19 +15,6 @@ _STOP_SECONDS = 20
 
 class NotStartedError(Exception):
     """It ended or could not be reached; the message has its last words."""
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    """Whether somebody does."""
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill
+from tests.support.waiting import eventually
 from tests.trials.torture.case import Broken, expect
 from tests.trials.torture.load import Plan, Progress, handled
 from tests.trials.torture.recording import Recording
@@ -111,10 +112,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = _PAT
         Broken: it did not come.
     """
     began = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - began
-        expect(waited < seconds, f"not within {seconds:.0f} s: {what}")
-        time.sleep(0.02)
+    expect(eventually(condition, within=seconds), f"not within {seconds:.0f} s: {what}")
     return time.monotonic() - began
 
 

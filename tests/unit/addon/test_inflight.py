@@ -13,8 +13,8 @@ from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.starting.complaints import Complaints
 from llm_metrics_proxy.recorder.recorder import Recorder
+from tests.support.database import ask, rows
 from tests.support.exchanges import MS, exchange, sse
-from tests.unit.writing.test_worker import ask, rows
 
 _TURN_SECONDS = 0.003
 _PROMISED_SECONDS = 0.25 - 0.1  # what the recorder leaves of it

@@ -18,7 +18,8 @@ from llm_metrics_proxy.recorder.reporting import Reporter, say
 from tests.end_to_end.test_start import MITMDUMP
 from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, Proxy, clean_environment
-from tests.support.rig import PATIENCE, Rig, eventually, question, started
+from tests.support.rig import Rig, question, started
+from tests.support.waiting import PATIENCE, eventually
 
 JSON_LINES = ("metrics_log_format=json",)
 BEGIN = ["timestamp", "level", "event", "message"]

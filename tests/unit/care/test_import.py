@@ -19,20 +19,10 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store.database import open_reader, open_writer
+from tests.support.database import ask, execute
 
 DATABASES = Path(__file__).parents[2] / "databases"
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def ask(path: Path, statement: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
-
-
-def execute(path: Path, statement: str) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement)
-        connection.commit()
 
 
 def released(name: str, path: Path) -> Path:

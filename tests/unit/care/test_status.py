@@ -22,7 +22,8 @@ from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import table_backup
 from llm_metrics_proxy.recorder.store import spill_folder, sqlite, timestamps
-from tests.unit.writing.test_worker import wait_until
+from tests.support.database import execute
+from tests.support.waiting import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
 
@@ -63,12 +64,6 @@ def record(path: Path, *events: CompletionRequest | Unrecognised, queue_size: in
         recorder.submit(event)
     recorder.start()
     recorder.close()
-
-
-def execute(path: Path, statement: str, *parameters: object) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement, parameters)
-        connection.commit()
 
 
 @pytest.fixture

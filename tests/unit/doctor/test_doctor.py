@@ -44,7 +44,8 @@ from llm_metrics_proxy.recorder.doctor.port import Found
 from llm_metrics_proxy.recorder.store import spill_folder
 from tests.support.certificates import Authority
 from tests.support.proxy import clean_environment
-from tests.support.rig import PATIENCE, Rig, started
+from tests.support.rig import Rig, started
+from tests.support.waiting import PATIENCE
 
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
 URL = "http://127.0.0.1:8080"

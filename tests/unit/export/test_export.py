@@ -19,18 +19,8 @@ from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import identity, watermarks
 from llm_metrics_proxy.recorder.store.slices import open_background
-from tests.support.exporting.following import (
-    ROWS,
-    MakeEvent,
-    add,
-    ask,
-    execute,
-    fill,
-    following,
-    hurry,
-    recording,
-    stored,
-)
+from tests.support.database import ask, execute
+from tests.support.exporting.following import ROWS, MakeEvent, add, fill, following, hurry, recording, stored
 from tests.support.exporting.shelf import Shelf
 
 

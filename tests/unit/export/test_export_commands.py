@@ -11,7 +11,7 @@ import pytest
 from llm_metrics_proxy.recorder.export.run import Report
 from llm_metrics_proxy.recorder.export.telling import telling
 from tests.support.proxy import ROOT
-from tests.support.rig import eventually
+from tests.support.waiting import eventually
 
 _MAIN = "from llm_metrics_proxy.recorder.commands.cli import main; main()"
 

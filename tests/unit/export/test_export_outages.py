@@ -15,18 +15,8 @@ from llm_metrics_proxy.recorder.export.outbox import COLUMN
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import presence
 from llm_metrics_proxy.recorder.store.database import open_writer
-from tests.support.exporting.following import (
-    ROWS,
-    MakeEvent,
-    add,
-    ask,
-    execute,
-    fails,
-    fill,
-    following,
-    hurry,
-    stored,
-)
+from tests.support.database import ask, execute
+from tests.support.exporting.following import ROWS, MakeEvent, add, fails, fill, following, hurry, stored
 from tests.support.exporting.shelf import Forgetful, Shelf
 
 

@@ -13,7 +13,8 @@ from llm_metrics_proxy.recorder.export import Unavailable, run
 from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import exporters, timestamps
 from llm_metrics_proxy.recorder.upkeep import prune
-from tests.support.exporting.following import ROWS, MakeEvent, add, execute, fails, fill, following, hurry
+from tests.support.database import execute
+from tests.support.exporting.following import ROWS, MakeEvent, add, fails, fill, following, hurry
 from tests.support.exporting.shelf import Shelf
 
 

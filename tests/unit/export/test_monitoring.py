@@ -19,11 +19,11 @@ from deploy.monitoring import __main__ as making
 from deploy.monitoring import dashboard, queries, rules
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
-from tests.end_to_end.test_start import free_port
 from tests.support.exporting.metrics_server import PROMETHEUS, PROMTOOL, Serving, needs_prometheus, serving
+from tests.support.ports import free_port
 from tests.support.recent_calls import any_calls, call, write
+from tests.support.waiting import wait_until
 from tests.unit.export.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
-from tests.unit.writing.test_worker import wait_until
 
 NEW = 60  # calls that come while Prometheus looks
 COST = 0.25  # of each

@@ -26,8 +26,8 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.database import reader
 from tests.support.exporting.metrics_server import PROMTOOL, Figures, needs_prometheus, parsed, serving
 from tests.support.recent_calls import any_calls, write
+from tests.support.waiting import wait_until
 from tests.unit.export.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
-from tests.unit.writing.test_worker import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
 

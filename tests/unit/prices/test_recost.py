@@ -34,7 +34,9 @@ from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
 from llm_metrics_proxy.recorder.upkeep import INTERVAL, UpkeepProcess, upkeep
-from tests.unit.writing.test_worker import ask, run, wait_until, write_lock
+from tests.support.database import ask, write_lock
+from tests.support.waiting import wait_until
+from tests.unit.writing.test_worker import run
 
 type MakeEvent = Callable[..., CompletionRequest]
 type Fill = Callable[..., Path]

@@ -13,7 +13,7 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence
 from llm_metrics_proxy.recorder.store.presence import Presence
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of
-from tests.unit.writing.test_worker import wait_until
+from tests.support.waiting import wait_until
 
 _LIVE = """
 import sys, pathlib, time

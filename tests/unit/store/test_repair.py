@@ -16,6 +16,7 @@ from llm_metrics_proxy.recorder.schema import table_backup
 from llm_metrics_proxy.recorder.schema.repair import Repaired, repair
 from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.identity import differences
+from tests.support.database import ask
 
 INSERT = """
     INSERT INTO completion_requests
@@ -31,11 +32,6 @@ def filled(current_db: Path, tmp_path: Path) -> Path:
         connection.executemany(INSERT, [("gpt-5", f"{number:032x}") for number in range(50)])
         connection.execute("DELETE FROM completion_requests WHERE id > 40")
     return current_db
-
-
-def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
 
 
 def run(path: Path, script: str) -> None:

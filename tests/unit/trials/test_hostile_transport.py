@@ -14,7 +14,8 @@ import pytest
 from tests.support.ends.connection import End
 from tests.support.ends.two_proxies import Side, started
 from tests.support.process_watch import Watched
-from tests.support.rig import AT_ONCE, CHAT, OPENAI, PATIENCE, eventually, question
+from tests.support.rig import AT_ONCE, CHAT, OPENAI, question
+from tests.support.waiting import PATIENCE, eventually
 from tests.trials.hostile.codings import bomb
 
 HEAD_END = b"\r\n\r\n"

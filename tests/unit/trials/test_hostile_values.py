@@ -13,7 +13,8 @@ from llm_metrics_proxy.recorder.reporting import printable
 from tests.support.exchanges import CODINGS, encoded
 from tests.support.provider.scenario import Framing, Scenario, Step
 from tests.support.proxy import ROOT
-from tests.support.rig import JSON, Headers, Rig, Row, at_once, eventually, question
+from tests.support.rig import JSON, Headers, Rig, Row, at_once, question
+from tests.support.waiting import eventually
 
 DEEP = b"[" * 100_000 + b"]" * 100_000
 HUGE = 2 * 1024 * 1024

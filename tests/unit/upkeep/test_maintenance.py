@@ -17,7 +17,8 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
 from llm_metrics_proxy.recorder.upkeep import maintenance
 from llm_metrics_proxy.recorder.upkeep.maintenance import Maintenance
-from tests.unit.writing.test_worker import rows, wait_until
+from tests.support.database import rows
+from tests.support.waiting import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -21,23 +20,13 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence, slices, timestamps
 from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.upkeep import prune
+from tests.support.database import ask, execute
 
 type MakeEvent = Callable[..., CompletionRequest]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 CALLS = 20_000  # one a second
 HALF = START + timedelta(seconds=CALLS // 2)
-
-
-def ask(path: Path, statement: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
-
-
-def execute(path: Path, statement: str, *parameters: object) -> None:
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement, parameters)
-        connection.commit()
 
 
 def command(*arguments: object, answer: str | None = None) -> Result:

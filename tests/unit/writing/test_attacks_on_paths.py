@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import rejected
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from tests.conftest import MakeEvent
+from tests.support.database import rows
 from tests.support.proxy import ROOT
 
 SECONDS = 20
@@ -54,11 +55,6 @@ def record(path: Path | str, *, cwd: Path | None = None) -> subprocess.Completed
     return subprocess.run(
         command, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS
     )
-
-
-def rows(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("SELECT count(*) FROM completion_requests").fetchone()[0])
 
 
 PLANTED: dict[str, Callable[[Path, Path], object]] = {

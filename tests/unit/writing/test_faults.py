@@ -18,7 +18,8 @@ from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
 from llm_metrics_proxy.recorder.writing import write_loop
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.spill import files
-from tests.unit.writing.test_worker import ask, rows, wait_until
+from tests.support.database import ask, rows
+from tests.support.waiting import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
 

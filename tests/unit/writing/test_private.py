@@ -16,7 +16,8 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing.spill import files
 from tests.conftest import MakeEvent
-from tests.support.rig import Rig, at_once, eventually, question, started
+from tests.support.rig import Rig, at_once, question, started
+from tests.support.waiting import eventually
 
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH

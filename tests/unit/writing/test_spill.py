@@ -3,13 +3,11 @@
 import errno
 import os
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -27,16 +25,12 @@ from llm_metrics_proxy.recorder.writing import rejected, spill
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import PIECE_LINES, Replay
 from llm_metrics_proxy.recorder.writing.spill import Record, Spill, SpillFiles
+from tests.support.database import ask
 
 type MakeEvent = Callable[..., CompletionRequest]
 
 AT = "2026-03-01T12:00:00.000Z"
 PROCESS = "host-1-1"
-
-
-def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
 
 
 def lines_of(*records: Record) -> bytes:

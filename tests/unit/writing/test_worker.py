@@ -6,8 +6,8 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -18,42 +18,20 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of
 from llm_metrics_proxy.recorder.writing import spill
+from tests.support.database import ask, rows, write_lock
+from tests.support.waiting import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
 
 
-def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
-
-
-def rows(path: Path) -> int:
-    return int(str(ask(path, "SELECT count(*) FROM completion_requests")[0][0]))
-
-
 def stored_counters(path: Path) -> dict[object, object]:
-    return dict(ask(path, "SELECT name, value FROM recorder_counters"))  # type: ignore[arg-type] # pairs
+    return dict(ask(path, "SELECT name, value FROM recorder_counters"))
 
 
 def run(code: str, path: Path) -> subprocess.CompletedProcess[str]:
     """Run `code` in a Python of its own, with the database's path and the project's folder as arguments."""
     command = [sys.executable, "-c", code, str(path), str(Path(__file__).parents[3])]
     return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it did not happen in time"
-        time.sleep(0.005)
-
-
-@contextmanager
-def write_lock(path: Path) -> Iterator[None]:
-    """As another process that writes for a long time."""
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
 
 
 def test_an_event_is_durable_within_250_ms(recorder: Recorder, db_path: Path, make_event: MakeEvent) -> None:
@@ -170,7 +148,7 @@ def test_close_keeps_aside_what_a_locked_database_does_not_take_and_the_next_sta
     wait_until(lambda: rows(db_path) == 20)
     following.close()
     totals = ask(db_path, "SELECT name, sum(value) FROM recorder_counters GROUP BY name")
-    assert dict(totals) == {"received": 20, "spilled": 20, "unparsed": 2, "replayed": 20, "written": 20}  # type: ignore[arg-type] # pairs
+    assert dict(totals) == {"received": 20, "spilled": 20, "unparsed": 2, "replayed": 20, "written": 20}
     assert not folder_of(db_path).exists()
 
 
