@@ -12,6 +12,8 @@ RecorderError
   ├─ ReportFailed      a report could not be written; what stood there stays
   ├─ NoAuthority       the certificate of the proxy's CA cannot be read
   ├─ BadProxyUrl       a text is no URL of a proxy
+  ├─ RunRefused        no proxy can be had for a program
+  ├─ NoProgram         a program cannot be run
   └─ BadDuration       a text is no length of time
 """
 
@@ -71,3 +73,16 @@ class BadProxyUrl(RecorderError):  # noqa: N818
 
 class BadDuration(RecorderError):  # noqa: N818
     """A text is no length of time."""
+
+
+class RunRefused(RecorderError):  # noqa: N818
+    """No proxy can be had for a program."""
+
+
+class NoProgram(RecorderError):  # noqa: N818
+    """A program cannot be run; `code` is the exit code that a shell has for it."""
+
+    def __init__(self, *, what: str, cure: str, code: int) -> None:
+        """As RecorderError."""
+        super().__init__(what=what, cure=cure)
+        self.code = code

@@ -1,11 +1,12 @@
 """What a start says: where the rows go, and what to type in the other terminal."""
 
 import ipaddress
-import os
 import shlex
+import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
+from llm_metrics_proxy import __version__
 from llm_metrics_proxy.recorder.client_setup.variables import sh_line, variables
 
 _IPV6 = 6
@@ -27,10 +28,10 @@ def export_lines(address: tuple[str, int], bundle: Path, authority: Path) -> lis
 
 def greeting(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path, authority: Path) -> str:
     """Return the text that a start prints; `addresses` are those of the regular proxy, of which the first is shown."""
-    lines = [f"LLM metrics: recording to {database}"]
+    lines = [f"LLM metrics {__version__}: recording to {database}"]
     for address in list(addresses)[:1]:
         lines += ["In the other terminal:", *(f"  {line}" for line in export_lines(address, bundle, authority))]
-    lines.append(f"Then: sqlite-utils llm-top {shlex.quote(_short(database))}")
+    lines.append(f"Then: {shlex.quote(_reader())} llm-top {shlex.quote(str(database))}")
     return "\n".join(lines)
 
 
@@ -38,6 +39,7 @@ def facts(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path, au
     """Return what the greeting says, for programs."""
     shown = list(addresses)[:1]
     return {
+        "version": __version__,
         "database": str(database),
         "environment": environment(shown[0], bundle, authority) if shown else {},
     }
@@ -51,6 +53,7 @@ def public_addresses(addresses: Iterable[tuple[str, int]]) -> list[str]:
     ]
 
 
-def _short(path: Path) -> str:
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith("..") else relative
+def _reader() -> str:
+    """sqlite-utils with our plugin: another one on the PATH would not know llm-top."""
+    ours = Path(sysconfig.get_path("scripts")) / "sqlite-utils"
+    return str(ours) if ours.is_file() else "sqlite-utils"

@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from llm_metrics_proxy import __version__
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.backup import backups
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused
@@ -109,6 +110,7 @@ class Status(msgspec.Struct, frozen=True):
     """All of it. The names are the keys of the JSON document, which others' programs read: add, never rename."""
 
     at: str
+    version: str  # of this program
     database: File
     surroundings: Surroundings
     table_backups: tuple[str, ...]
@@ -138,6 +140,7 @@ def collect(path: Path) -> Status:
             since = timestamps.bound(now - RECENT)
             return Status(
                 at=timestamps.bound(now),
+                version=__version__,
                 database=File(
                     str(path),
                     bytes_ or 0,
@@ -232,6 +235,7 @@ def _facts(status: Status) -> Lines:
     wal = "none" if file.wal_bytes is None else f"{file.wal_bytes:,} bytes"
     count = f"{rows.count:,}"
     lines = [
+        ("llm-metrics", status.version),
         ("database", file.path),
         ("size", f"{file.bytes:,} bytes, WAL {wal}"),
         ("schema version", str(file.schema_version)),

@@ -10,6 +10,8 @@ REPLACING: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CUR
 """They name a file that is trusted instead of the client's own roots, so it has to hold these as well."""
 ADDING: Final = "NODE_EXTRA_CA_CERTS"
 NODE_SWITCH: Final = "NODE_USE_ENV_PROXY"
+LOCAL: Final = "localhost,127.0.0.1,::1"
+"""NO_PROXY: servers of this machine, above all those of agents' tools (MCP), are not the proxy's affair."""
 
 # PowerShell takes typographic quotes for plain ones, and a doubled one for itself.
 _POWERSHELL_QUOTES = str.maketrans({quote: quote * 2 for quote in "'\u2018\u2019\u201a\u201b"})
@@ -23,7 +25,21 @@ def variables(url: str, bundle: Path, authority: Path) -> dict[str, str]:
         **dict.fromkeys(REPLACING, str(bundle)),
         ADDING: str(authority),
         NODE_SWITCH: "1",
+        "NO_PROXY": LOCAL,
     }
+
+
+def program_environment(given: Mapping[str, str], url: str, bundle: Path, authority: Path) -> dict[str, str]:
+    """Return `given` with the variables in it, for a program that is started with them.
+
+    Names in small letters are set as well, since many clients prefer them. Hosts that NO_PROXY excepts already stay.
+    """
+    ours = variables(url, bundle, authority)
+    excepted = [given.get(name, "") for name in ("NO_PROXY", "no_proxy")]
+    entries = dict.fromkeys(one.strip() for value in (*excepted, LOCAL) for one in value.split(",") if one.strip())
+    ours["NO_PROXY"] = ",".join(entries)
+    small = {name.lower(): ours[name] for name in ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY")}
+    return {**given, **ours, **small}
 
 
 def sh_line(name: str, value: str) -> str:

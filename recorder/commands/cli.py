@@ -1,43 +1,72 @@
-"""`llm-metrics`: the group of commands. Each has a file in commands/, what it does stands in a module of its own."""
+"""`llm-metrics`: the group of commands. Each is imported when it is called, so that help is quick."""
+
+import importlib
+import sys
+from typing import Final, override
 
 import click
 
-from llm_metrics_proxy.recorder.commands.backup import backup
-from llm_metrics_proxy.recorder.commands.backups import backups
-from llm_metrics_proxy.recorder.commands.check import check
+from llm_metrics_proxy import __version__
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES
-from llm_metrics_proxy.recorder.commands.doctor import doctor
-from llm_metrics_proxy.recorder.commands.env import env
-from llm_metrics_proxy.recorder.commands.export import export
-from llm_metrics_proxy.recorder.commands.importing import import_command
-from llm_metrics_proxy.recorder.commands.migrate import migrate
-from llm_metrics_proxy.recorder.commands.prune import prune
-from llm_metrics_proxy.recorder.commands.recost import recost
-from llm_metrics_proxy.recorder.commands.restore import restore
-from llm_metrics_proxy.recorder.commands.rollup import rollup
-from llm_metrics_proxy.recorder.commands.serve import serve
-from llm_metrics_proxy.recorder.commands.status import status
+
+_HERE = "llm_metrics_proxy.recorder.commands"
+COMMANDS: Final = {
+    # name: (module, its command, the first sentence of its help)
+    "backup": ("backup", "backup", "Make a verified copy of the database, while the proxy goes on recording."),
+    "backups": (
+        "backups",
+        "backups",
+        "List the backups of the database, newest first; the database itself may be gone.",
+    ),
+    "check": ("check", "check", "Look for damage, impossible values, and what was left behind."),
+    "doctor": (
+        "doctor",
+        "doctor",
+        "Tell why no rows come: run it in the terminal, and with the variables, of the program in question.",
+    ),
+    "env": ("env", "env", 'Print the lines that send a program\'s calls through the proxy: eval "$(llm-metrics env)".'),
+    "export": ("export", "export", "Bring the calls to a server that many hosts share."),
+    "import": ("importing", "import_command", "Read the calls of another database into ours."),
+    "migrate": (
+        "migrate",
+        "migrate",
+        "Bring the database to the present schema version, after a backup, as every start does.",
+    ),
+    "prune": ("prune", "prune", "Delete old calls, after a backup."),
+    "recost": ("recost", "recost", "Compute anew what calls cost, and show what changed."),
+    "restore": ("restore", "restore", "Put a backup back into the database, also while the proxy runs."),
+    "rollup": ("rollup", "rollup", "Bring the roll-up up to date with the rows."),
+    "run": ("run", "run", "Start the proxy, or run a PROGRAM whose calls go through it."),
+    "serve": ("serve", "serve", "Serve what the calls add up to, for a Prometheus that asks."),
+    "status": ("status", "status", "Show how the recording goes."),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+class _Commands(click.Group):
+    """The commands of the table, and their help texts without importing them."""
+
+    @override
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    @override
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(f"{_HERE}.{module}"), attribute)
+        return command if isinstance(command, click.Command) else None
+
+    @override
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=EXIT_CODES)
+@click.version_option(__version__, prog_name="llm-metrics")
 def main() -> None:
-    """Look after the database of the LLM metrics proxy."""
-
-
-for command in (
-    backup,
-    backups,
-    check,
-    doctor,
-    env,
-    export,
-    import_command,
-    migrate,
-    prune,
-    recost,
-    restore,
-    rollup,
-    serve,
-    status,
-):
-    main.add_command(command)
+    """Record what every LLM API call costs, and look after the record."""
+    if sys.platform == "win32":
+        message = "Windows has not what this needs (fcntl): run it inside WSL, the Windows Subsystem for Linux."
+        raise click.ClickException(message)

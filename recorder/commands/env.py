@@ -13,6 +13,11 @@ from llm_metrics_proxy.recorder.commands.doctor import ca_option
 from llm_metrics_proxy.recorder.doctor import is_loopback
 from llm_metrics_proxy.recorder.errors import NoAuthority
 
+_ABOUT_LOCAL = (
+    "# NO_PROXY: servers of this machine, such as a local Ollama, are not recorded. Unset it to record them, or start "
+    "the proxy with --mode regular --mode reverse:http://localhost:11434@11435 and call that port."
+)
+
 
 @click.command(epilog=EXIT_CODES)
 @click.option(
@@ -55,3 +60,4 @@ def env(shell: str, proxy: str, ca: Path) -> None:
         return
     for name, value in values.items():
         click.echo(LINES[shell](name, value))
+    click.echo(_ABOUT_LOCAL)  # last, for those who evaluate the lines without quotes

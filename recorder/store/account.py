@@ -23,6 +23,7 @@ from llm_metrics_proxy.recorder.events import Unrecognised
 from llm_metrics_proxy.recorder.store import database, timestamps
 
 SALVAGE: Final = "salvage"
+START: Final = "start"  # a recorder's first batch; the detail is its version
 MOST_UNRECOGNISED: Final = 1_000  # rows: a scanner behind the proxy must not fill the file
 
 # All counters in one statement: each costs the proxy's thread a moment of the GIL.
@@ -46,7 +47,8 @@ _COUNTERS = (
 )
 _TOTALS = "SELECT name, sum(value) FROM recorder_counters GROUP BY name ORDER BY name"
 _EVENTS = """
-    SELECT id, at, process, kind, count, from_at, to_at, detail FROM recorder_events ORDER BY id DESC LIMIT ?
+    SELECT id, at, process, kind, count, from_at, to_at, detail FROM recorder_events
+    WHERE kind <> 'start' ORDER BY id DESC LIMIT ?
 """
 _MOST_SEEN = """
     SELECT host, path, count, first_at, last_at FROM unrecognised ORDER BY count DESC, host, path LIMIT ?

@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from llm_metrics_proxy import __version__
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
-from llm_metrics_proxy.recorder.store.account import SALVAGE, Account, Counters, Gap, Tally
+from llm_metrics_proxy.recorder.store.account import SALVAGE, START, Account, Counters, Gap, Tally
 from llm_metrics_proxy.recorder.writing import rows
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
@@ -44,6 +45,7 @@ class Writer:
         self._live = live
         self._process = process
         self._counters = counters
+        self._is_version_noted = False
 
     def write(self, events: Sequence[Event]) -> list[Rejected]:
         """Write the events, the counters and the gaps; return the events that no row could be made of.
@@ -75,6 +77,8 @@ class Writer:
             account.write_gaps(gaps)
             for name in self._live.salvaged:
                 account.note_event(SALVAGE, f"kept as {name}")
+            if not self._is_version_noted:
+                account.note_event(START, f"llm-metrics-proxy {__version__}")
             connection.execute("COMMIT")
             self._live.confirm()
         except BaseException as error:  # raised again: no transaction stays open, and no gap is forgotten
@@ -85,6 +89,7 @@ class Writer:
                 self._live.failed(error)
             raise
         self._live.salvaged.clear()
+        self._is_version_noted = True
         for name, n in outcome.counts.items():  # only now: a batch that is tried again is not counted twice
             self._counters.add(name, n)
         self._counters.saved(values)

@@ -1,6 +1,7 @@
 """What a start prints can be pasted into a shell, and the file of certificates is whole at any moment."""
 
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -66,7 +67,7 @@ def test_the_greeting_names_the_database_and_the_first_address(tmp_path: Path, m
     text = greeting(tmp_path / "my metrics.db", addresses, Path("/b"), Path("/a"))
     assert f"recording to {tmp_path}/my metrics.db" in text
     assert text.count("HTTPS_PROXY") == 1
-    assert text.endswith("sqlite-utils llm-top 'my metrics.db'")
+    assert text.endswith(f"{Path(sys.executable).with_name('sqlite-utils')} llm-top '{tmp_path}/my metrics.db'")
 
 
 def test_without_a_regular_proxy_there_is_nothing_to_export() -> None:

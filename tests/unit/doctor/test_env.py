@@ -16,13 +16,13 @@ from ruamel.yaml import YAML
 from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME, CA_NAME
 from llm_metrics_proxy.recorder.client_setup.proxy_url import without_password
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH, read
-from llm_metrics_proxy.recorder.client_setup.variables import ADDING, LINES, REPLACING
+from llm_metrics_proxy.recorder.client_setup.variables import ADDING, LINES, LOCAL, REPLACING
 from llm_metrics_proxy.recorder.commands.cli import main
 from tests.support.proxy import clean_environment
 from tests.support.rig import Rig
 
 URL = "http://team:x@127.0.0.1:8080"
-NAMES = ("HTTPS_PROXY", "HTTP_PROXY", *REPLACING, ADDING, "NODE_USE_ENV_PROXY")
+NAMES = ("HTTPS_PROXY", "HTTP_PROXY", *REPLACING, ADDING, "NODE_USE_ENV_PROXY", "NO_PROXY")
 # Each is harmless in a path, and steers one shell or another.
 FOLDERS = [
     "plain",
@@ -53,7 +53,13 @@ def lines(folder: Path, shell: str, url: str = URL) -> str:
 def expected(folder: Path, url: str = URL) -> dict[str, str]:
     bundle = str(folder / BUNDLE_NAME)
     files = dict.fromkeys(REPLACING, bundle) | {ADDING: str(folder / CA_NAME)}
-    return {"HTTPS_PROXY": url, "HTTP_PROXY": url, **files, "NODE_USE_ENV_PROXY": "1"}
+    return {"HTTPS_PROXY": url, "HTTP_PROXY": url, **files, "NODE_USE_ENV_PROXY": "1", "NO_PROXY": LOCAL}
+
+
+def without_comment(printed: str) -> list[str]:
+    *commands, comment = printed.splitlines()
+    assert comment.startswith("# NO_PROXY: ")
+    return commands
 
 
 def evaluated(shell: str, script: str, home: Path) -> dict[str, str]:
@@ -84,7 +90,7 @@ def test_the_lines_for_fish_do_what_they_say(folder: str, tmp_path: Path) -> Non
 def test_the_lines_for_fish_follow_its_rules_of_quoting(folder: str, tmp_path: Path) -> None:
     """In single quotes fish knows two escapes: of the quote, and of the backslash."""
     place, found = tmp_path / folder, {}
-    for line in lines(place, "fish").splitlines():
+    for line in without_comment(lines(place, "fish")):
         match = re.fullmatch(r"set -gx (\w+) '((?:[^'\\]|\\['\\])*)'", line)
         assert match, line
         found[match[1]] = re.sub(r"\\(['\\])", r"\1", match[2])
@@ -96,7 +102,7 @@ def test_the_lines_for_powershell_follow_its_rules_of_quoting(folder: str, tmp_p
     """In single quotes PowerShell knows one escape: a quote, of whichever of its kinds, is doubled."""
     place, found = tmp_path / folder, {}
     quote = "['\u2018\u2019\u201a\u201b]"
-    for line in lines(place, "powershell").splitlines():
+    for line in without_comment(lines(place, "powershell")):
         match = re.fullmatch(rf"\$env:(\w+) = '((?:(?!{quote}).|({quote})\3)*)'", line)
         assert match, line
         found[match[1]] = re.sub(rf"({quote})\1", r"\1", match[2])

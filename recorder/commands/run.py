@@ -1,0 +1,158 @@
+"""`llm-metrics run`."""
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import certifi
+import click
+import msgspec
+
+from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bundle
+from llm_metrics_proxy.recorder.client_setup.variables import program_environment
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
+from llm_metrics_proxy.recorder.errors import NoAuthority, NoProgram, RecorderError, RunRefused
+from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program, workers
+from llm_metrics_proxy.recorder.running.proxy import Proxy
+from llm_metrics_proxy.recorder.running.summary import as_text, last_id, summary
+from llm_metrics_proxy.recorder.store.database import get_db_path
+from llm_metrics_proxy.recorder.upkeep.upkeep_process import UpkeepProcess
+
+_LONGEST_LABEL = 64
+_LAST_PORT = 65_535
+
+
+def _settings(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for setting in given:
+        if "=" not in setting:
+            message = f"{setting} has no value: write --set NAME=VALUE."
+            raise click.BadParameter(message)
+    return given
+
+
+def _label(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
+    if given is not None and not (given.isprintable() and 0 < len(given) <= _LONGEST_LABEL):
+        message = f"{given!r} is no label: write up to {_LONGEST_LABEL} printable characters."
+        raise click.BadParameter(message)
+    return given
+
+
+@click.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog=f"{EXIT_CODES.rstrip()}\nWith a PROGRAM the exit code is its own; 127: there is no such program.\n",
+)
+@click.option("--port", type=click.IntRange(0, _LAST_PORT), default=8080, show_default=True, help="0: any free one.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--db", metavar="PATH", help="The database; else environment LLM_METRICS_DB, else metrics.db here.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="NAME=VALUE",
+    multiple=True,
+    callback=_settings,
+    help="An option of mitmproxy or of the addon.",
+)
+@click.option("--mode", "modes", metavar="MODE", multiple=True, help="A mode of mitmproxy: reverse:http://HOST@PORT.")
+@click.option("--workers", "count", type=click.IntRange(1, 64), default=1, help="Proxies, on the ports from --port on.")
+@click.option("--label", metavar="NAME", callback=_label, help="Who calls: the column origin of the program's rows.")
+@click.option("--quiet", is_flag=True, help="Print no summary when the program has ended.")
+@click.option("--json", "document", metavar="FILE", type=click.Path(path_type=Path), help="Write the summary as JSON.")
+@click.argument("words", metavar="[-- PROGRAM [ARGUMENT]...]", nargs=-1, type=click.UNPROCESSED)
+@refusing
+def run(  # noqa: PLR0913 - the options
+    *,
+    port: int,
+    host: str,
+    db: str | None,
+    settings: tuple[str, ...],
+    modes: tuple[str, ...],
+    count: int,
+    label: str | None,
+    quiet: bool,
+    document: Path | None,
+    words: tuple[str, ...],
+) -> None:
+    """Start the proxy, or run a PROGRAM whose calls go through it.
+
+    Without a PROGRAM the proxy serves until Ctrl-C, and prints what to type in the other terminal. With one, its calls
+    go through the proxy that serves on the port already, or else through one that is started for it and ends with it:
+
+    llm-metrics run --label billing -- python app.py
+
+    The program has the terminal, its signals and its exit code as if it had been started alone. One line on stderr sums
+    its calls up when it has ended.
+    """
+    asked = CommandLine(host, port, settings, modes, get_db_path(db) if db or words else None)
+    if not words:
+        for option, value in (("--label", label), ("--json", document), ("--quiet", quiet)):
+            if value:
+                message = f"{option} is for a program: add -- PROGRAM, or leave it out."
+                raise click.UsageError(message)
+        _serve(asked, count)
+    if count != 1:
+        message = "--workers is for a proxy that serves alone: leave it out, or leave the program out."
+        raise click.UsageError(message)
+    try:
+        code = _run_program(asked, words, label, document, quiet=quiet)
+    except NoProgram as error:
+        click.echo(f"Error: {printable(str(error))}", err=True)
+        sys.exit(error.code)
+    program.end_like(code)
+
+
+def _serve(asked: CommandLine, count: int) -> None:
+    """Become the proxy, or the parent of several."""
+    if asked.port and asked.port + count - 1 > _LAST_PORT:
+        message = f"The ports from {asked.port} on are fewer than {count}: give a lower --port."
+        raise click.UsageError(message)
+    if count == 1:
+        os.execv(asked.words[0], asked.words)  # noqa: S606 - a command of our own
+    commands = [asked.on(asked.port + number if asked.port else 0).words for number in range(count)]
+    sys.exit(workers.serve(commands, asked.authority))
+
+
+def _run_program(
+    asked: CommandLine, words: tuple[str, ...], label: str | None, document: Path | None, *, quiet: bool
+) -> int:
+    """Run the program and sum its calls up; return its exit code, or minus the number of the signal that ended it."""
+    if os.environ.get(INSIDE_A_RUN):
+        what = "This program runs inside llm-metrics run, so its calls are recorded already"
+        raise RunRefused(what=what, cure=f"start {words[0]} without llm-metrics run")
+    path = program.find(words[0])
+    database = asked.database or get_db_path()
+    proxy = Proxy(asked.host, asked.port, database)
+    proxy.use(replace(asked, port=proxy.port, database=database).words, os.environ)
+    try:
+        before = last_id(database)
+        url = proxy.url if label is None else proxy.url.replace("://", f"://{quote(label, safe='')}:x@", 1)
+        environment = program_environment(os.environ, url, *_certificates(asked.authority))
+        environment |= {INSIDE_A_RUN: "1", "LLM_METRICS_DB": str(database)}
+        code = program.run(path, words, environment, proxy.descriptor)
+    finally:
+        proxy.leave()
+    try:
+        UpkeepProcess(database).look()
+        found = summary(database, before, label)
+        if document is not None:
+            fields = {**msgspec.to_builtins(found), "exit_code": code, "database": str(database)}
+            document.write_bytes(msgspec.json.format(msgspec.json.encode(fields)) + b"\n")
+    except (RecorderError, OSError) as error:  # a fault of ours never changes how the program ended
+        click.echo(f"llm-metrics: {printable(str(error))}", err=True)
+        return code
+    if not quiet:
+        others = "" if proxy.is_started_here or label else " (with those of other programs on this proxy)"
+        for line in (*proxy.said(), f"{as_text(found)}{others}"):
+            click.echo(f"llm-metrics: {printable(line)}", err=True)
+    return code
+
+
+def _certificates(authority: Path) -> tuple[Path, Path]:
+    """Return the file of certificates that clients trust, and that of the proxy's CA."""
+    try:
+        return bundle_of(authority) or write_bundle(authority, Path(certifi.where())), authority
+    except OSError as error:
+        what = f"The proxy's CA {authority} cannot be read ({error.strerror})"
+        raise NoAuthority(what=what, cure="name its folder with --set confdir=FOLDER") from error

@@ -1,0 +1,72 @@
+"""`llm-metrics run`: the command line of the proxy, alone or for one program.
+
+proxy.py finds or starts the proxy that a program goes through, program.py runs that program as if it had been started
+alone, summary.py tells what its calls came to, and workers.py keeps several proxies on one database.
+"""
+
+import sys
+import sysconfig
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+import llm_metrics_proxy
+from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME
+
+INSIDE_A_RUN: Final = "LLM_METRICS_RUN"
+"""The variable that a program finds in its environment when it was started by `llm-metrics run`."""
+
+ADDON: Final = Path(llm_metrics_proxy.__file__).parent / "addon" / "main.py"
+
+# Our defaults where they differ from mitmproxy's. flow_detail: it prints whole URLs, with the keys in them.
+# termlog_verbosity: it prints a line for each connection; without warnings nobody would hear that a client does not
+# trust the CA. tcp_timeout: it ends calls that think for ten minutes.
+_DEFAULTS = {"flow_detail": "0", "termlog_verbosity": "warn", "tcp_timeout": "3600"}
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What was asked of the proxy; `settings` are mitmproxy's options as `name=value`."""
+
+    host: str
+    port: int
+    settings: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    database: Path | None = None
+
+    def on(self, port: int) -> Self:
+        """Return the same on another port."""
+        return replace(self, port=port)
+
+    @property
+    def authority(self) -> Path:
+        """The certificate of the proxy's CA: where it is, or will be."""
+        folders = self._values("confdir") or ["~/.mitmproxy"]
+        return Path(folders[-1]).expanduser().absolute() / CA_NAME
+
+    @property
+    def words(self) -> list[str]:
+        """The words that start mitmdump with the addon."""
+        # Beside -s, --set scripts=... would leave the addon out.
+        scripts = [str(ADDON), *self._values("scripts")]
+        settings = [f"{name}={value}" for name, value in _DEFAULTS.items() if not self._values(name)]
+        settings += [setting for setting in self.settings if not setting.startswith("scripts=")]
+        if self.database is not None:
+            settings.append(f"metrics_db={self.database}")
+        words = [*_mitmdump(), "--listen-host", self.host, "--listen-port", str(self.port)]
+        for option, values in (("--mode", self.modes), ("--set", settings), ("-s", scripts)):
+            for value in values:
+                words += [option, value]
+        return words
+
+    def _values(self, name: str) -> list[str]:
+        pairs = (setting.partition("=") for setting in self.settings)
+        return [value for found, _, value in pairs if found == name]
+
+
+def _mitmdump() -> list[str]:
+    """Mitmdump of the environment that this program is installed in, whatever the PATH says."""
+    script = Path(sysconfig.get_path("scripts")) / "mitmdump"
+    if script.is_file():
+        return [str(script)]
+    return [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]

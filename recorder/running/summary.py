@@ -1,0 +1,73 @@
+"""The summary of a run: its calls, added up from their rows."""
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+
+from llm_metrics_proxy.recorder.figures import quantities
+from llm_metrics_proxy.recorder.store.database import reader
+
+_LAST = "SELECT ifnull(max(id), 0) FROM completion_requests"
+_ADDED_UP = """
+    SELECT count(*), sum(NOT success), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens), sum(cost_usd),
+        sum(cost_usd IS NULL), max(time_to_first_token_ms)
+    FROM completion_requests WHERE id > :after AND (:origin IS NULL OR origin = :origin)
+"""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The names are the keys of the JSON document. None: no call says so; `uncosted` calls have no cost."""
+
+    calls: int
+    failures: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cached_tokens: int | None
+    cost_usd: float | None
+    uncosted: int
+    slowest_first_token_ms: float | None
+
+
+def last_id(path: Path) -> int:
+    """Return the id of the newest row, 0 where there is none.
+
+    Raises:
+        DatabaseRefused: it cannot be read.
+    """
+    with reader(path) as connection:
+        (last,) = connection.execute(_LAST).fetchone()
+    return int(last)
+
+
+def summary(path: Path, after: int, origin: str | None) -> Summary:
+    """Add up the rows with an id above `after`, of one origin if it is given.
+
+    Raises:
+        DatabaseRefused: the database cannot be read.
+    """
+    with reader(path) as connection:
+        return _of(connection, after, origin)
+
+
+def _of(connection: sqlite3.Connection, after: int, origin: str | None) -> Summary:
+    row = connection.execute(_ADDED_UP, {"after": after, "origin": origin}).fetchone()
+    calls, failures, prompt, completion, cached, cost, uncosted, slowest = row
+    return Summary(calls, failures or 0, prompt, completion, cached, cost, uncosted or 0, slowest)
+
+
+def as_text(found: Summary) -> str:
+    """Return the summary as one line for a person."""
+    if not found.calls:
+        return "no calls"
+    plus = "+" if found.uncosted and found.cost_usd is not None else ""
+    parts = [
+        f"{quantities.count(found.calls)} call{'s' if found.calls != 1 else ''}",
+        f"{quantities.count(found.failures)} failed",
+        f"tokens {quantities.count(found.prompt_tokens)} in ({quantities.count(found.cached_tokens)} cached)",
+        f"{quantities.count(found.completion_tokens)} out",
+        f"{quantities.dollars(found.cost_usd)}{plus}",
+    ]
+    if found.slowest_first_token_ms is not None:
+        parts.append(f"slowest first token {quantities.milliseconds(found.slowest_first_token_ms)}")
+    return ", ".join(parts)

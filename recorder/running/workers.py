@@ -1,0 +1,45 @@
+"""Several proxies that record into one database: started one after the other, and ended together."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+_CA_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+
+
+def serve(commands: Sequence[Sequence[str]], certificate: Path) -> int:
+    """Run all commands until one of them ends or this process is told to end; return the exit code.
+
+    At the very first start mitmproxy makes its CA, and several that start together would each make one, of which a
+    client could trust only the last: so each waits until `certificate` is there.
+    """
+    told: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        told.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note)
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        for command in commands:
+            running.append(subprocess.Popen(command))  # noqa: S603 - a command of our own
+            ends = time.monotonic() + _CA_SECONDS
+            while not certificate.is_file() and running[-1].poll() is None and time.monotonic() < ends and not told:
+                time.sleep(_POLL_SECONDS)
+        while not told:
+            if any(process.poll() is not None for process in running):
+                sys.stderr.write(f"One of the {len(running)} proxies has ended, so the others end too.\n")
+                return 1
+            time.sleep(_POLL_SECONDS)
+        return 0
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()
