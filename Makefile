@@ -28,12 +28,8 @@ $(MARK): pyproject.toml requirements-dev.txt deploy/scripts/make-venv
 $(DASHBOARD_MARK): deploy/dashboard/requirements.txt deploy/scripts/make-venv
 	@sh deploy/scripts/make-venv .venv-dashboard deploy/dashboard/requirements.txt
 
-# flow_detail=0: the default prints whole URLs, with the keys in them. warn: -q would also hide that a client does not trust the CA.
-# tcp_timeout: the default ends calls that think for ten minutes.
-MITMDUMP := $(BIN)/mitmdump --listen-host 127.0.0.1 --set flow_detail=0 --set termlog_verbosity=warn --set tcp_timeout=3600 \
-	-s addon/main.py
 run: $(MARK) ## start the proxy on 127.0.0.1; PORT=8080, ARGS="--set name=value ...", N=4 for four on ports 8080 to 8083
-	@exec $(if $(N),sh deploy/scripts/run-proxies $(N) $(PORT) $(MITMDUMP) $(ARGS),$(MITMDUMP) --listen-port $(PORT) $(ARGS))
+	@exec $(BIN)/llm-metrics run --port $(PORT) $(if $(N),--workers $(N)) $(ARGS)
 
 demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic: no key, no network
 	@exec $(BIN)/python -m demo $(ARGS)

@@ -32,6 +32,7 @@ _LEAST_DESCRIPTOR = 200  # programs use the low ones as they like
 _PASSWORD_WANTED = 407
 _LAST_OF_THE_GREETING = "\nThen: "
 _MOST_LINES = 20
+_OURS = "llm-metrics: "
 _ANOTHER_PORT = "choose another port with --port"
 
 
@@ -183,19 +184,21 @@ class Proxy:
                 raise RunRefused(what=f"The proxy did not start within {_START_SECONDS:g} s", cure=f"see {self.log}")
             time.sleep(_POLL_SECONDS)
         self._process = None
-        said = self.log.read_text(errors="replace")
         if self._serves():
             return False
-        raise _refusal(said)
+        raise _refusal(self.log)
 
 
-def _refusal(said: str) -> RunRefused:
-    """Make an error of the sentence of a start that was refused."""
+def _refusal(log: Path) -> RunRefused:
+    """Make an error of what a start that was refused has logged: our own sentence, or mitmproxy's last line."""
+    _, _, said = log.read_text(errors="replace").rpartition(_LAST_OF_THE_GREETING)
     lines = [line for line in said.splitlines() if line.strip()]
-    ours = [line.removeprefix("llm-metrics: ") for line in lines if line.startswith("llm-metrics: ")]
-    sentence = (ours or lines or ["mitmdump said nothing"])[-1].rstrip(".")
-    what, _, cure = sentence.rpartition(": ")
-    return RunRefused(what=what or f"The proxy did not start ({sentence})", cure=cure if what else "see its options")
+    for line in reversed(lines):
+        if line.startswith(_OURS):
+            what, _, cure = line.removeprefix(_OURS).rstrip(".").rpartition(": ")
+            return RunRefused(what=what, cure=cure)
+    last = lines[-1] if lines else "it said nothing"
+    return RunRefused(what=f"The proxy did not start ({last})", cure=f"see {log}")
 
 
 def _is_ending(users: Path) -> bool:

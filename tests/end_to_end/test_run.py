@@ -21,7 +21,7 @@ import pytest
 from llm_metrics_proxy.recorder.running import INSIDE_A_RUN
 from tests.support import rig
 from tests.support.provider.scenario import Request, Scenario
-from tests.support.provider.server import Upstream
+from tests.support.provider.server import Provider
 from tests.support.proxy import REDIRECT, clean_environment
 
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
@@ -43,7 +43,7 @@ for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 1):
 class Place:
     """An empty folder with a home, a free port, and a provider that answers every host."""
 
-    def __init__(self, folder: Path, upstream: Upstream) -> None:
+    def __init__(self, folder: Path, upstream: Provider) -> None:
         self.folder, self.upstream = folder, upstream
         self.database = folder / "metrics.db"
         self.port = free_port()
@@ -53,8 +53,8 @@ class Place:
         self.options = ["--port", str(self.port), "--set", f"scripts={REDIRECT}"]
         self.options += ["--set", f"ssl_verify_upstream_trusted_ca={ca}"]
         self.environment = clean_environment(folder) | {
-            "DEMO_UPSTREAM_PORT": str(upstream.port),
-            "DEMO_LISTENING_FILE": str(folder / "listening.json"),
+            "TEST_PROVIDER_PORT": str(upstream.port),
+            "TEST_LISTENING_FILE": str(folder / "listening.json"),
             "XDG_RUNTIME_DIR": str(folder / "runtime"),
         }
 
@@ -93,7 +93,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    with Upstream(lambda _request: rig.at_once(json.dumps(ANSWER).encode())) as upstream:
+    with Provider(lambda _request: rig.at_once(json.dumps(ANSWER).encode())) as upstream:
         yield Place(tmp_path, upstream)
 
 

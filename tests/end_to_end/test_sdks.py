@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_metrics_proxy import __version__
 from tests.support.provider import anthropic_answers, openai_answers
 from tests.support.provider.scenario import Request, Scenario
 from tests.support.proxy import ADDON, ROOT, clean_environment
@@ -113,7 +114,7 @@ def test_each_of_their_calls_is_a_row_and_each_retry_too(typed: tuple[Rig, list[
 def test_the_start_prints_where_the_rows_go_and_the_real_port(typed: tuple[Rig, list[object]]) -> None:
     proxy = typed[0].proxy
     said = proxy.log
-    assert f"LLM metrics: recording to {proxy.database}\n" in said
+    assert f"LLM metrics {__version__}: recording to {proxy.database}\n" in said
     assert f"export HTTPS_PROXY={proxy.url}\n" in said
     assert f"export NODE_EXTRA_CA_CERTS={shlex.quote(str(proxy.ca))}\n" in said
 
@@ -142,7 +143,9 @@ def test_a_changed_script_is_loaded_anew_and_no_row_is_lost(tmp_path: Path) -> N
         with rig.asking(question("open-meanwhile", stream=True)) as (_, response):
             assert response.readline()
             os.utime(script, (2e9, 2e9))
-            assert eventually(lambda: rig.proxy.log.count("LLM metrics: recording to") == 2), "not loaded anew"
+            assert eventually(lambda: rig.proxy.log.count(f"LLM metrics {__version__}: recording to") == 2), (
+                "not loaded anew"
+            )
             response.read()
         rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
         rig.ask(question("afterwards"))
@@ -167,4 +170,4 @@ def test_plain_mitmdump_loads_the_addon(tmp_path: Path) -> None:
         eventually(lambda: process.poll() is not None or "Then: " in log.read_text())
         process.terminate()
         assert process.wait() == 0, log.read_text()
-    assert f"LLM metrics: recording to {tmp_path / 'metrics.db'}\n" in log.read_text()
+    assert f"LLM metrics {__version__}: recording to {tmp_path / 'metrics.db'}\n" in log.read_text()

@@ -1,4 +1,4 @@
-"""Several proxies record into one file, and `make run N=2` starts and ends them together."""
+"""Several proxies record into one file, and `llm-metrics run --workers 2` starts and ends them together."""
 
 import os
 import random
@@ -16,12 +16,11 @@ import pytest
 
 from llm_metrics_proxy.recorder.store import presence
 from tests.support.provider import openai_answers
-from tests.support.proxy import ADDON, ROOT, clean_environment
+from tests.support.proxy import clean_environment
 from tests.support.rig import Rig, question, started
 from tests.support.waiting import eventually
 
-SCRIPT = ROOT / "deploy" / "scripts" / "run-proxies"
-MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
+LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
 
 
 def free_ports(count: int) -> int:
@@ -37,9 +36,9 @@ def free_ports(count: int) -> int:
 
 @contextmanager
 def together(folder: Path, count: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = ["sh", str(SCRIPT), count, str(free_ports(3)), *MITMDUMP, "--listen-host", "127.0.0.1", "-s", str(ADDON)]
-    command += ["--set", f"confdir={folder}/confdir", "--set", f"metrics_db={folder}/metrics.db", *arguments]
-    environment = clean_environment(folder) | {"PYTHONPATH": str(ROOT)}
+    command = [LLM_METRICS, "run", "--port", str(free_ports(3)), "--workers", count, "--db", f"{folder}/metrics.db"]
+    command += ["--set", f"confdir={folder}/confdir", *arguments]
+    environment = clean_environment(folder)
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as process:
@@ -124,4 +123,4 @@ def test_what_is_no_number_of_proxies_is_a_sentence(count: str, tmp_path: Path) 
     with together(tmp_path, count) as process:
         said, _ = process.communicate(timeout=20)
     assert process.returncode == 2
-    assert said == f"N is '{count}', which is no number of proxies: write N=4.\n"
+    assert f"Invalid value for '--workers': '{count}' is not" in said or "is not in the range 1<=x<=64" in said

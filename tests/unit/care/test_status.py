@@ -81,6 +81,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
     assert list(found) == [
         *(
             "at",
+            "version",
             "database",
             "surroundings",
             "table_backups",

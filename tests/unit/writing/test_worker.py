@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from llm_metrics_proxy import __version__
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
 from llm_metrics_proxy.recorder.recorder import Recorder
@@ -125,7 +126,7 @@ def test_what_neither_database_nor_spill_file_nor_queue_takes_is_dropped_counted
         time.sleep(1.2)  # an attempt that has the gap in its hands fails too
     wait_until(lambda: rows(current_db) == 6)
     recorder.close()
-    gaps = ask(current_db, "SELECT kind, count, from_at, to_at, detail FROM recorder_events")
+    gaps = ask(current_db, "SELECT kind, count, from_at, to_at, detail FROM recorder_events WHERE kind <> 'start'")
     assert gaps == [("gap", 3, "2026-03-01T12:00:05.000Z", "2026-03-01T12:00:07.000Z", "queue_full")]
     assert stored_counters(current_db) == {"received": 9, "written": 6, "dropped_queue_full": 3}
 
@@ -334,3 +335,18 @@ assert opened == [sys.argv[1]], opened  # once, exclusively, to create it before
     result = run(code, db_path)
     assert result.returncode == 0, result.stderr
     assert rows(db_path) == 2
+
+
+def test_the_first_batch_says_which_version_wrote_it_and_a_start_without_calls_says_nothing(
+    current_db: Path, make_event: MakeEvent
+) -> None:
+    for batches in (0, 2):
+        recorder = Recorder(current_db)
+        recorder.open()
+        recorder.start()
+        for number in range(batches):
+            recorder.submit(make_event())
+            wait_until(lambda: recorder.counters().get("written") == number + 1)  # noqa: B023 - called at once
+        recorder.close()
+    noted = ask(current_db, "SELECT kind, detail FROM recorder_events")
+    assert noted == [("start", f"llm-metrics-proxy {__version__}")]

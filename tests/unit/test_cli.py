@@ -1,0 +1,52 @@
+"""`llm-metrics` itself: its help is quick since no command is imported for it, and yet says what each command says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from llm_metrics_proxy import __version__
+from llm_metrics_proxy.recorder.commands.cli import COMMANDS, main
+
+LLM_METRICS = Path(sys.executable).with_name("llm-metrics")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_all_says_of_each_command_what_its_own_says(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert command.name == name
+    assert command.get_short_help_str(limit=200) == COMMANDS[name][2]
+
+
+def test_help_imports_no_command() -> None:
+    code = "import sys\nfrom llm_metrics_proxy.recorder.commands.cli import main\n"
+    code += "main(['--help'], standalone_mode=False)\n"
+    code += (
+        "sys.exit(' '.join(one for one in ('sqlite3', 'msgspec', 'mitmproxy', 'certifi') if one in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    done = subprocess.run([LLM_METRICS, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"llm-metrics, version {__version__}\n"
+
+
+def test_an_unknown_command_is_a_sentence() -> None:
+    result = CliRunner().invoke(main, ["nonsense"])
+    assert result.exit_code == 2
+    assert "No such command 'nonsense'." in result.stderr
+
+
+def test_windows_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    result = CliRunner().invoke(main, ["status"])
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert "WSL" in result.stderr
