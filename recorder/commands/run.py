@@ -14,12 +14,12 @@ from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bund
 from llm_metrics_proxy.recorder.client_setup.variables import program_environment
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
 from llm_metrics_proxy.recorder.errors import NoAuthority, NoProgram, RecorderError, RunRefused
-from llm_metrics_proxy.recorder.printable import printable
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program, workers
 from llm_metrics_proxy.recorder.running.proxy import Proxy
 from llm_metrics_proxy.recorder.running.summary import as_text, last_id, summary
 from llm_metrics_proxy.recorder.store.database import get_db_path
-from llm_metrics_proxy.recorder.upkeep.upkeep_process import UpkeepProcess
+from llm_metrics_proxy.recorder.upkeep import UpkeepProcess
 
 _LONGEST_LABEL = 64
 _LAST_PORT = 65_535
