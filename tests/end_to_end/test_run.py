@@ -23,6 +23,7 @@ from tests.support import rig
 from tests.support.provider.scenario import Request, Scenario
 from tests.support.provider.server import Provider
 from tests.support.proxy import REDIRECT, clean_environment
+from tests.support.waiting import eventually
 
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
 ANSWER = {
@@ -102,7 +103,7 @@ def serving(place: Place, *options: str) -> Iterator[subprocess.Popen[str]]:
     command = place.command(options=options)
     with subprocess.Popen(command, cwd=place.folder, env=place.environment, stdout=subprocess.PIPE, text=True) as proxy:
         try:
-            assert rig.eventually(place.serves, within=30)
+            assert eventually(place.serves, within=30)
             yield proxy
         finally:
             proxy.terminate()
@@ -197,12 +198,12 @@ def test_two_runs_share_a_proxy_that_lasts_as_long_as_the_longer(place: Place) -
     slow = "import time, pathlib, runpy; runpy.run_path('call.py'); pathlib.Path('up').touch()\n"
     slow += "while not pathlib.Path('go').exists(): time.sleep(0.02)\nrunpy.run_path('call.py')"
     with subprocess.Popen(place.command(sys.executable, "-c", slow), cwd=place.folder, env=place.environment) as longer:
-        assert rig.eventually((place.folder / "up").exists, within=30)
+        assert eventually((place.folder / "up").exists, within=30)
         assert place.run(*place.calls()).returncode == 0
         (place.folder / "go").touch()
         assert longer.wait(30) == 0
     assert len(place.rows()) == 3
-    assert rig.eventually(lambda: not place.serves())
+    assert eventually(lambda: not place.serves())
 
 
 def test_the_first_of_two_runs_may_end_before_the_other(place: Place) -> None:
@@ -211,7 +212,7 @@ def test_the_first_of_two_runs_may_end_before_the_other(place: Place) -> None:
         place.command(sys.executable, "-c", wait.format("first")), cwd=place.folder, env=place.environment
     )
     with first:
-        assert rig.eventually(place.serves, within=30)
+        assert eventually(place.serves, within=30)
         second = place.command(sys.executable, "-c", f"{wait.format('second')}import runpy; runpy.run_path('call.py')")
         with subprocess.Popen(second, cwd=place.folder, env=place.environment) as other:
             time.sleep(1.5)
@@ -220,18 +221,18 @@ def test_the_first_of_two_runs_may_end_before_the_other(place: Place) -> None:
             (place.folder / "second").touch()
             assert other.wait(30) == 0
     assert len(place.rows()) == 1
-    assert rig.eventually(lambda: not place.serves())
+    assert eventually(lambda: not place.serves())
 
 
 def test_after_a_kill_of_the_run_the_program_keeps_its_proxy_to_its_end(place: Place) -> None:
     code = "import time, pathlib, runpy; pathlib.Path('up').touch()\n"
     code += "while not pathlib.Path('go').exists(): time.sleep(0.02)\nrunpy.run_path('call.py')"
     with subprocess.Popen(place.command(sys.executable, "-c", code), cwd=place.folder, env=place.environment) as run:
-        assert rig.eventually((place.folder / "up").exists, within=30)
+        assert eventually((place.folder / "up").exists, within=30)
         run.kill()
     assert place.serves()
     (place.folder / "go").touch()
-    assert rig.eventually(lambda: not place.serves(), within=20), "the proxy ends after its last user"
+    assert eventually(lambda: not place.serves(), within=20), "the proxy ends after its last user"
     assert len(place.rows()) == 1
 
 
@@ -239,7 +240,7 @@ def test_what_a_program_leaves_running_keeps_the_proxy(place: Place) -> None:
     """A daemon that a program starts has the program's variables, and would otherwise call into nothing."""
     script = f"(sleep 1.5; '{sys.executable}' call.py) > /dev/null 2>&1 &"
     assert place.run("sh", "-c", script).returncode == 0
-    assert rig.eventually(lambda: not place.serves(), within=20)
+    assert eventually(lambda: not place.serves(), within=20)
     assert len(place.rows()) == 1
 
 
@@ -348,7 +349,7 @@ class Terminal:
                 self.said += os.read(self._master, 65536).decode(errors="replace")
             return text in self.said
 
-        assert rig.eventually(heard, within=within), self.said
+        assert eventually(heard, within=within), self.said
         self.said = self.said.partition(text)[2]
 
     def close(self) -> None:
@@ -399,7 +400,7 @@ def test_several_proxies_record_into_one_file_and_end_together(place: Place) -> 
             with socket.socket() as client:
                 return client.connect_ex(("127.0.0.1", second)) == 0
 
-        assert rig.eventually(serves_too, within=30)
+        assert eventually(serves_too, within=30)
         proxies.terminate()
         assert proxies.wait(30) == 0
     assert not place.serves()
