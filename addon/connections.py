@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Tunnel(NamedTuple):
-    """What a CONNECT said: the requests that come through it do not repeat it."""
+    """The data of a CONNECT, which the requests that come through it do not repeat."""
 
     user: str | None
     host: str
@@ -29,11 +29,11 @@ class Connections:
         self._tunnels[client] = tunnel
 
     def tunnel_of(self, client: str) -> Tunnel | None:
-        """Where the client's connection leads; None if it is no tunnel."""
+        """Return the tunnel that the client's connection is; None if it is none."""
         return self._tunnels.get(client)
 
     def connect_ms(self, server: str, start: float | None, ready: float | None) -> float | None:
-        """What it took to connect, from `start` to `ready` in seconds, for the first request that uses `server`."""
+        """Return the ms from `start` to `ready` (seconds) for the first request that uses `server`, else None."""
         if server in self._waited_for:
             return None
         self._waited_for.add(server)

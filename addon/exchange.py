@@ -80,7 +80,7 @@ class Exchange:
 
     @property
     def last_activity(self) -> int:
-        """When something came for the last time."""
+        """The moment of the last piece, head or end."""
         moments = self.answered.moments or self.asked.moments
         return max(self._last, moments[-1]) if moments else self._last
 

@@ -7,7 +7,7 @@ STREAM_TRUNCATED = "stream_truncated"
 
 
 class Cause(enum.StrEnum):
-    """What ended an exchange."""
+    """The cause of an exchange's end."""
 
     COMPLETE = "complete"
     CLIENT_DISCONNECT = "client_disconnect"

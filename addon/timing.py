@@ -47,18 +47,18 @@ class Gaps:
 
     @property
     def events(self) -> int:
-        """How many there were."""
+        """The number of events."""
         return self._count + len(self._moments)
 
     @property
     def first(self) -> int | None:
-        """When the first one was."""
+        """The moment of the first event."""
         self._settle()
         return self._first
 
     @property
     def last(self) -> int | None:
-        """When the last one was."""
+        """The moment of the last event."""
         self._settle()
         return self._last
 

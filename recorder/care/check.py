@@ -30,7 +30,7 @@ _LOOK_AND_REMOVE = "look at what is in it, then remove it"
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """What is the matter, and what to do about it; neither ends with a full stop."""
+    """A problem and its cure; neither ends with a full stop."""
 
     what: str
     cure: str

@@ -104,7 +104,7 @@ def _moment(value: object, zone: ZoneInfo | None) -> str:
 
 
 def _are_untrue(values: Mapping[str, object]) -> bool:
-    """Whether there are times of tokens though nothing was streamed, or times in an order that cannot be."""
+    """True if there are times of tokens though nothing was streamed, or times in an order that cannot be."""
     times = [values[name] for name in _TIMES_OF_TOKENS if name in values]
     if not values.get("is_streaming"):
         return bool(times)
@@ -249,7 +249,7 @@ class _Import:
                     yield event
 
     def _is_there(self, row_id: int, event: CompletionRequest) -> bool:
-        """Whether the target has this very row without an event_id."""
+        """True if the target has this very row without an event_id."""
         found = self._writer.execute(_SAME_ROW, (row_id,)).fetchone()
         return found == astuple(replace(event, event_id=None)) if found else False
 

@@ -98,7 +98,7 @@ class File(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """How many calls are recorded, and the period that they cover. Not `exact`: there are at most `count`."""
+    """The number of recorded calls, and the period that they cover. Not `exact`: there are at most `count`."""
 
     count: int
     exact: bool

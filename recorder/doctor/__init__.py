@@ -41,7 +41,7 @@ class Circumstances:
 
     @property
     def proxy(self) -> ProxyUrl:
-        """Where the proxy is."""
+        """The proxy's address."""
         return proxy_url.parse(self.url)
 
     @property

@@ -33,7 +33,7 @@ type Environment = Mapping[str, str]
 
 
 class Answer(msgspec.Struct):
-    """What one client made of it; the names are those that the probes print. No version: it is not installed."""
+    """The result of one client; the names are those that the probes print. No version: it is not installed."""
 
     client: str
     version: str | None = None
@@ -43,7 +43,7 @@ class Answer(msgspec.Struct):
 
     @property
     def proved(self) -> bool:
-        """Whether the addon has answered it."""
+        """True if the addon has answered it."""
         return self.body is not None and signature.read(self.body.encode()) is not None
 
 

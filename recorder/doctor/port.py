@@ -57,7 +57,7 @@ _START = "start the proxy: make run, or mitmdump -s addon/main.py"
 
 @dataclass(frozen=True)
 class Found:
-    """Who it is: `signature` where it is mitmproxy with the addon, `certificate` the CA that mitmproxy hands out."""
+    """The program at the address: `signature` if it is ours, `certificate` the CA that mitmproxy hands out."""
 
     check: Check
     signature: Signature | None = None

@@ -17,7 +17,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORE
 
 @dataclass(frozen=True)
 class Answer:
-    """What was said; `status` is None where it was no HTTP, and `said` then what it was."""
+    """An answer; `status` is None if it was no HTTP, and `said` then holds it."""
 
     status: int | None
     said: str

@@ -28,7 +28,7 @@ class Batch(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What recorders say of themselves: rows of `recorder_counters` and `recorder_events`, as outbox.py reads them."""
+    """The recorders' account of themselves: rows of `recorder_counters` and `recorder_events`."""
 
     counters: Sequence[Row]
     events: Sequence[Row]
@@ -46,7 +46,7 @@ class Unacceptable(Exception):  # noqa: N818
 
 
 class Destination(Protocol):
-    """Where rows go; for one thread. Made without any I/O, so that what is wrong with its arguments shows at once."""
+    """A place that takes rows; for one thread. Made without any I/O, so that a fault of its arguments shows at once."""
 
     name: str  # the kind and the place: "postgres db.example:5432/metrics", without secrets
     wants_changes: bool  # whether rows that changed are to be sent again
@@ -81,7 +81,7 @@ class Destination(Protocol):
 
 @contextmanager
 def alone(path: Path, name: str) -> Iterator[bool]:
-    """Whether this is the only exporter of that name, for as long as this lasts.
+    """Yield True if this is the only exporter of that name, and keep it so until the end of the block.
 
     Raises:
         ExportFailed: the folder beside the database, where that is kept, cannot be used.

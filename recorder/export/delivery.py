@@ -35,7 +35,7 @@ type _Files = list[tuple[int, int, int] | None]
 
 
 class _Taken(msgspec.Struct):
-    """What the destination has taken and the database does not know of yet."""
+    """A batch that the destination has taken and the database does not know of yet."""
 
     position: Position
     sent: int = 0
@@ -43,7 +43,7 @@ class _Taken(msgspec.Struct):
 
 
 class Delivery:
-    """What goes from one database to one destination; for one thread."""
+    """The delivery from one database to one destination; for one thread."""
 
     def __init__(
         self, path: Path, destination: Destination, *, at_once: int, follow: bool, stop: threading.Event
@@ -130,7 +130,7 @@ class Delivery:
 
     @contextmanager
     def _reconnecting(self) -> Iterator[None]:
-        """What fails here is followed by a new connection."""
+        """After a failure inside, the next step connects anew."""
         try:
             yield
         except Unavailable:
@@ -209,7 +209,7 @@ class Delivery:
 
 
 def _as_they_are(path: Path) -> _Files:
-    """What is another after each commit, seen without opening anything: of the database and its WAL."""
+    """A value that changes with each commit, read from the database and its WAL without opening them."""
     found: _Files = []
     for file in (path, path.with_name(f"{path.name}-wal")):
         try:
@@ -232,7 +232,7 @@ def _opened(path: Path) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def _guarded(path: Path) -> Iterator[None]:
-    """Whoever opens it makes the -shm if there is none.
+    """Be present as a reader; alone where there is no -shm, since opening the file makes one.
 
     If others have it open all the same, somebody has removed theirs, and two for one WAL would damage the database.
     """

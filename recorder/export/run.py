@@ -32,7 +32,7 @@ PATIENCE_SECONDS: Final = 120.0  # of an export that does not follow
 
 
 class Report(msgspec.Struct, frozen=True):
-    """How an export stands: rows sent and refused since it began, and about how many are left."""
+    """The progress of an export: rows sent and refused since it began, and about how many are left."""
 
     sent: int
     refused: int

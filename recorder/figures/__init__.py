@@ -53,7 +53,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sums(NamedTuple):
-    """What figures are made of, in the order of SUMS: of several groups they can be added up."""
+    """The parts of figures, in the order of SUMS: those of several groups can be added up."""
 
     requests: int
     errors: float
@@ -70,13 +70,13 @@ class Sums(NamedTuple):
 
     @classmethod
     def of(cls, columns: Sequence[Any]) -> Self:
-        """What SQL answered for SUMS."""
+        """The sums in a row of SUMS."""
         *sums, first_tokens, rates = columns
         return cls._make([*sums, sorted(json.loads(first_tokens)), sorted(json.loads(rates))])
 
     @classmethod
     def added(cls, groups: Sequence[Self]) -> Self:
-        """Those of all groups, of which there is at least one, together."""
+        """The sums of all groups together; there is at least one."""
         columns: list[tuple[Any, ...]] = list(zip(*groups, strict=True))
         *sums, last_at, first_tokens, rates = columns
         merged = (sorted(chain.from_iterable(lists)) for lists in (first_tokens, rates))

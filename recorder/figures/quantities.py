@@ -20,7 +20,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """How many: `9,876`, `12.3k`, `1.23M`."""
+    """A number of things: `9,876`, `12.3k`, `1.23M`."""
     if value is None:
         return UNKNOWN
     if round(value) < _EXACT:
@@ -51,7 +51,7 @@ def rate(value: float | None) -> str:
 
 
 def share(part: float | None, whole: float | None) -> str:
-    """What part of the whole, in percent; neither nothing nor all unless it is."""
+    """The part of the whole, in percent; 0 % and 100 % only where that is exact."""
     if part is None or not whole:
         return UNKNOWN
     percent = _HUNDRED * part / whole

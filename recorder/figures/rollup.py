@@ -57,7 +57,7 @@ _FORGET_HOURS = tuple(
 
 
 class _Fresh(NamedTuple):
-    """What rows add up to, and how many changes of costs there had been by then."""
+    """The sums of some rows, and the number of changes of costs by then."""
 
     above: int  # ids
     up_to: int
@@ -103,7 +103,7 @@ def bring_up_to_date(  # noqa: PLR0913 - how it is done, each by name and with a
 
 @contextmanager
 def _gathering(connection: sqlite3.Connection, path: Path, aside: Executor | None) -> Iterator[_Gather]:
-    """How the next rows are gathered: here, or in another thread, through a connection of its own."""
+    """Yield the function that gathers the next rows: here, or in another thread, through a connection of its own."""
     if aside is None:
         yield partial(_gather, connection)
         return

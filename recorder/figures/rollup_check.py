@@ -73,7 +73,7 @@ def recount(connection: sqlite3.Connection, path: Path) -> list[str]:
 
 
 def _of_day(connection: sqlite3.Connection, day: str) -> str | None:
-    """How the roll-up of the day differs from its rows, and while hours are kept those."""
+    """The difference between the roll-up of the day and its rows, and while hours are kept between those, too."""
     of_rows = _of_rows(connection, day)
     difference = _difference(_of_rollup(connection, "day", day), of_rows.by(SPANS["day"]))
     if difference is None and day >= bound(datetime.now(UTC) - _HOURS_SURE)[: SPANS["day"]]:
@@ -93,7 +93,7 @@ def _of_rows(connection: sqlite3.Connection, day: str) -> Sums:
 
 
 def _of_rollup(connection: sqlite3.Connection, span: str, begins: str) -> Sums:
-    """What the roll-up has of the periods whose names begin so."""
+    """The sums in the roll-up of the periods whose names begin so."""
     sums = Sums()
     for period, model, origin, provider, streaming, success, error_type, *of_key in connection.execute(
         _CALLS, (span, begins)
@@ -105,7 +105,7 @@ def _of_rollup(connection: sqlite3.Connection, span: str, begins: str) -> Sums:
 
 
 def _difference(found: Sums, expected: Sums) -> str | None:
-    """What is different, in one phrase; None if nothing is."""
+    """The difference in one phrase; None if there is none."""
     calls, should_be = (round(sum(sums[0] for sums in one.calls.values())) for one in (found, expected))
     if calls != should_be:
         return f"{calls} calls, and not {should_be}"

@@ -24,7 +24,7 @@ _MARK_WITHIN = 1000  # bytes from the start
 
 
 def check(path: Path, database: Path, *, force: bool) -> None:
-    """Whether a report may be written to `path`: before the work, so that none is lost.
+    """Check that a report may be written to `path`: before the work, so that none is lost.
 
     An earlier report makes way, so that the same command works each week; any other file only if `force`, and the
     database that is reported of never.

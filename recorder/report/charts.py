@@ -43,7 +43,7 @@ class Bar(NamedTuple):
 
 
 class Point(NamedTuple):
-    """What is known of a time: `low` is the line, and up to `high` goes a band."""
+    """The values at a time: `low` is the line, and up to `high` goes a band."""
 
     start: datetime
     end: datetime
@@ -53,7 +53,7 @@ class Point(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """What all charts over time have; `unit` writes a value beside its mark."""
+    """The parts of every chart over time; `unit` writes a value beside its mark."""
 
     size: Size
     period: Period
@@ -93,7 +93,7 @@ class _Plot:
         SubElement(self.svg, "text", attributes).text = text
 
     def tip(self, start: datetime, end: datetime, text: str) -> None:
-        """What a pointer sees anywhere between the two moments."""
+        """The text that a pointer shows anywhere between the two moments."""
         attributes = {"class": "tip", **_box(self.x(start), _TOP, self.x(end) - self.x(start), self.base - _TOP)}
         SubElement(SubElement(self.svg, "rect", attributes), "title").text = text
 

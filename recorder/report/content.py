@@ -57,7 +57,7 @@ _CALLS = """
 
 
 class ErrorType(msgspec.Struct, frozen=True):
-    """How many calls failed with it; `name` is None for errors without a type."""
+    """The number of calls that failed with it; `name` is None for errors without a type."""
 
     name: str | None
     count: int
@@ -100,7 +100,7 @@ class Period(msgspec.Struct, frozen=True):
 
     @property
     def slots(self) -> int:
-        """How many."""
+        """The number of slots."""
         return round((self.end - self.start) / self.slot)
 
     @property
@@ -186,7 +186,7 @@ def collect(connection: sqlite3.Connection, period: Period) -> Content:
 
 
 def _added[K](groups: Iterable[tuple[K, Sums]]) -> dict[K, Sums]:
-    """Those of the same key together."""
+    """The sums of each key together."""
     by_key: dict[K, list[Sums]] = {}
     for key, sums in groups:
         by_key.setdefault(key, []).append(sums)

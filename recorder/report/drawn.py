@@ -35,7 +35,7 @@ class Swatch(NamedTuple):
 
 
 def colours(content: Content) -> Colours:
-    """Those with a panel have one, then the most expensive."""
+    """The colours of models: those with a panel have one, then the most expensive."""
     models = dict.fromkeys([*content.panels, *_priciest(content)])
     return {model: f"c{n}" for n, model in enumerate(list(models)[:COLOURS], start=1)}
 
@@ -51,7 +51,7 @@ def traffic(content: Content) -> Markup:
 
 
 def failures(content: Content) -> Markup:
-    """Those that failed once more, on a scale of their own."""
+    """The failed calls once more, on a scale of their own."""
     return _requests(content, charts.LOW, "Failed requests over time", lambda one: [("error", one.errors)])
 
 
@@ -91,7 +91,7 @@ def costs(content: Content, colour: Colours) -> Markup | None:
 
 
 def cost_legend(content: Content, colour: Colours) -> list[Swatch]:
-    """What the colours of the costs mean."""
+    """The legend of the costs' colours."""
     shown = [model for model in _priciest(content) if model in colour]
     legend = [Swatch(colour[model], words.name(model)) for model in shown]
     has_others = any(one.cost_usd is not None and one.name not in shown for one in content.models)
@@ -99,7 +99,7 @@ def cost_legend(content: Content, colour: Colours) -> list[Swatch]:
 
 
 def cache(content: Content) -> Markup | None:
-    """Which part of the input came from caches; None if no provider told of it."""
+    """The part of the input that came from caches; None if no provider told of it."""
     if content.total is None or not content.total.cached_of_tokens:
         return None
     slots = zip(charts.slots(content.period), content.slots, strict=True)

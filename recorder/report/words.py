@@ -108,7 +108,7 @@ def span(start: datetime, end: datetime) -> str:
 
 
 def slot(period: Period) -> str:
-    """What follows `in each`: `2 hours`, `day`."""
+    """The words after `in each`: `2 hours`, `day`."""
     minutes = period.slot.total_seconds() / 60
     unit, length = next((unit, length) for unit, length in _MINUTES.items() if minutes >= length)
     return unit if minutes == length else f"{minutes / length:.3g} {unit}s"

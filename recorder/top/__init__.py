@@ -36,7 +36,7 @@ class Top(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def collect(connection: sqlite3.Connection, window: timedelta, by: By) -> Top:
-    """What the calls of the last `window` looked like, all as of one moment.
+    """The figures of the calls of the last `window`, all as of one moment.
 
     Raises:
         sqlite3.Error: they could not be read.

@@ -66,7 +66,7 @@ class Screen:
 
 
 class Lines:
-    """Where no terminal is: one table below the other, or one JSON document a line; troubles go to stderr."""
+    """Output without a terminal: one table below the other, or one JSON document a line; troubles go to stderr."""
 
     def __init__(self, console: Console, *, as_json: bool) -> None:
         """Nothing is printed yet."""
@@ -92,7 +92,7 @@ class Lines:
         self._told = trouble
 
     def redraw(self) -> None:
-        """What is printed stays as it is."""
+        """Do nothing: printed lines stay as they are."""
 
     def give_back(self) -> None:
         """There is nothing to give back."""

@@ -53,7 +53,7 @@ class Interruptions:
         os.close(self._write)
 
     def is_over(self) -> bool:
-        """Whether there is a reason to end."""
+        """True if there is a reason to end."""
         return self.exit_code is not None
 
     def wait(self, seconds: float) -> bool:
@@ -68,7 +68,7 @@ class Interruptions:
         return bool(happened)
 
     def take_suspension(self) -> bool:
-        """Whether Ctrl-Z was typed since the last call; the caller leaves the terminal and calls `suspend`."""
+        """True if Ctrl-Z was typed since the last call; the caller leaves the terminal and calls `suspend`."""
         suspended, self._suspended = self._suspended, False
         return suspended
 

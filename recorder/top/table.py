@@ -56,7 +56,7 @@ _COLUMNS: Final = (
 
 
 def table(top: Top, *, width: int | None = None, height: int | None = None) -> Group:
-    """What there is to tell, at most `width` cells wide and, if it can be, `height` lines high."""
+    """The table, at most `width` cells wide and, if it can be, `height` lines high."""
     window = f"the last {_minutes(top)} (since {top.since[:10]} {top.since[11:16]} UTC)"
     if top.total is None:
         return Group(Text(f"No LLM calls in {window}{_last_call(top)}."))

@@ -29,7 +29,7 @@ _PATIENCE_SECONDS = 0.2  # for locks: Ctrl-C is not heard meanwhile
 
 
 class Source:
-    """Where the figures come from: takes them at any time, and notices when the file is another one."""
+    """The source of the figures: takes them at any time, and notices when the file is another one."""
 
     def __init__(self, path: Path, window: timedelta, by: top.By, interruptions: Interruptions) -> None:
         """Open nothing yet."""
@@ -56,7 +56,7 @@ class Source:
         return taken
 
     def trouble(self, error: DatabaseRefused) -> str:
-        """What to tell when `take` raised."""
+        """The sentence to show when `take` raised."""
         if database.inode_of(self._path) is None:
             return f"{printable(str(self._path))} is gone: waiting for it to come back."
         return f"{printable(str(error))} Trying again meanwhile."

@@ -89,7 +89,7 @@ class Maintenance:
             account_of_this_process(connection).note_event("backup", str(made))
 
     def _is_due(self, interval: timedelta) -> bool:
-        """Whether the newest backup, or before the first one the database itself, is that old."""
+        """True if the newest backup, or before the first one the database itself, is that old."""
         since = timestamps.bound(datetime.now(UTC) - interval)
         newest = next(iter(backups.found(self._path, self._backup_dir)), None)
         if newest is not None:

@@ -70,7 +70,7 @@ class Old(msgspec.Struct, frozen=True):
 
 
 class Pruned(msgspec.Struct, frozen=True):
-    """What was done. The lock was held `slices` times, never longer than `longest_hold_ms`."""
+    """The result of a run. The lock was held `slices` times, never longer than `longest_hold_ms`."""
 
     rows: int
     from_at: str | None

@@ -166,7 +166,7 @@ class Otlp:
         return self._sender
 
     def _told(self, failure: Failure) -> Exception:
-        """What the loop is to know of a failure."""
+        """The exception that the loop gets for a failure."""
         match failure.verdict:
             case Verdict.AGAIN:
                 self._not_before = time.monotonic() + failure.wait

@@ -55,7 +55,7 @@ def real(value: object) -> float | None:
 
 
 def flag(value: object) -> bool | None:
-    """What SQLite has as 0 and 1."""
+    """A boolean, which SQLite has as 0 and 1."""
     return bool(value) if isinstance(value, int) else None
 
 
@@ -149,7 +149,7 @@ def of(row: Row) -> _Made:
 
 
 def failed(row: Row) -> bool:
-    """Whether the call is known to have failed."""
+    """True if the call is known to have failed."""
     return row[_SUCCESS] == 0
 
 

@@ -40,11 +40,11 @@ class Endpoint(NamedTuple):
 
     @property
     def secure(self) -> bool:
-        """Whether it is spoken to by TLS."""
+        """True if it is reached by TLS."""
         return self.parts.scheme == "https"
 
     def url(self, signal: str) -> str:
-        """Where one of the signals goes by HTTP: `traces` or `metrics`."""
+        """The URL of one of the signals by HTTP: `traces` or `metrics`."""
         return self.parts._replace(path=f"{self.parts.path.rstrip('/')}/v1/{signal}").geturl()
 
 
@@ -77,7 +77,7 @@ _OF_GRPC: Final = ("grpc_proxy", "https_proxy", "http_proxy")  # the first of th
 
 
 def is_here(proxy: str) -> bool:
-    """Whether the URL of a proxy leads to this machine."""
+    """True if the URL of a proxy leads to this machine."""
     try:
         host = urlsplit(proxy if "://" in proxy else f"http://{proxy}").hostname or ""
         return host == "localhost" or ip_address(host).is_loopback or ip_address(host).is_unspecified
@@ -86,5 +86,5 @@ def is_here(proxy: str) -> bool:
 
 
 def grpc_has_one_elsewhere() -> bool:
-    """Whether grpc may use the proxy of the environment."""
+    """True if grpc may use the proxy of the environment."""
     return not is_here(next(filter(None, map(os.environ.get, _OF_GRPC)), ""))

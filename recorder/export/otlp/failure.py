@@ -14,7 +14,7 @@ LONGEST_WAIT: Final = 300.0  # seconds; a receiver cannot ask for more
 
 
 class Verdict(Enum):
-    """What follows from a failure."""
+    """The consequence of a failure."""
 
     AGAIN = auto()  # later
     REFUSED = auto()  # not what was sent, whenever it is sent
@@ -32,7 +32,7 @@ class Failure(Exception):  # noqa: N818 - caught where it is thrown, and turned 
 
 
 class Finding(NamedTuple):
-    """What a code means."""
+    """The meaning of a code."""
 
     verdict: Verdict
     what: str

@@ -39,7 +39,7 @@ _REMEMBERED: Final = 10_000  # spans
 
 
 class Metrics:
-    """What was recorded in this process, and what of it is to be sent."""
+    """The metrics that this process has recorded, and those that it has not sent."""
 
     def __init__(self, resource: Resource, scope: str, version: str, exporter: MetricExporter) -> None:
         # As the SDK's own reader does: what the environment asks for stands in the exporter.
@@ -83,7 +83,7 @@ class Metrics:
             del self._recorded[next(iter(self._recorded))]
 
     def to_send(self, *, anyway: bool = False) -> MetricsData | None:
-        """What is to be sent now, `anyway` also when nothing is new; None for nothing.
+        """The metrics to send now, `anyway` also when nothing is new; None for nothing.
 
         It is the same until `taken`: what was collected may not be there a second time.
         """

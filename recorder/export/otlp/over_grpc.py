@@ -32,7 +32,7 @@ _REASONS: Final = (
 
 
 def sender(to: Endpoint) -> Exporting:
-    """What sends to this receiver; nothing is sent yet."""
+    """The sender for this receiver; nothing is sent yet."""
     note = Note()
     how: dict[str, Any] = {
         "endpoint": to.parts.scheme + "://" + to.address,
@@ -65,7 +65,7 @@ class _Stub:
 
 
 class _Noting:
-    """What both exporters have besides the SDK's own."""
+    """The part of both exporters that is not the SDK's own."""
 
     _client: Any  # the SDK's stub
 

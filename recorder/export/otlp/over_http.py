@@ -34,7 +34,7 @@ _REASONS: Final[tuple[tuple[type[BaseException], str], ...]] = (
 
 
 def sender(to: Endpoint) -> Exporting:
-    """What sends to this receiver; nothing is sent yet."""
+    """The sender for this receiver; nothing is sent yet."""
     note = Note()
     spans = OTLPSpanExporter(to.url("traces"), timeout=seconds("TRACES"), session=_Session(note))
     metrics = OTLPMetricExporter(

@@ -22,7 +22,7 @@ _log.propagate = False
 
 
 class Note:
-    """What came of the last request, noted by what is below the exporter, which would keep it to itself."""
+    """The result of the last request, noted below the exporter, which would keep it to itself."""
 
     def __init__(self) -> None:
         self.failure: Failure | None = None
@@ -80,7 +80,7 @@ class Exporting:
 
 
 def seconds(signal: str) -> float:
-    """How long a request may take: what the environment says for `TRACES` or `METRICS`, but not too long."""
+    """The time limit of a request: that of the environment for `TRACES` or `METRICS`, but not too long."""
     for name in (f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"):
         try:
             wanted = float(os.environ.get(name, ""))

@@ -32,7 +32,7 @@ _LAST_PORT: Final = 65_535
 
 
 class Dsn(msgspec.Struct, frozen=True):
-    """Where it leads."""
+    """A DSN, parsed."""
 
     name: str  # postgres HOST:PORT/DATABASE
     conninfo: str  # with secrets

@@ -46,7 +46,7 @@ _COMING: Final = re.compile(
 
 @contextmanager
 def explained(name: str) -> Iterator[None]:
-    """What PostgreSQL says inside becomes one of the three.
+    """Turn an error of PostgreSQL inside into one of the three.
 
     Raises:
         Unavailable: later.
@@ -60,7 +60,7 @@ def explained(name: str) -> Iterator[None]:
 
 
 def meaning(name: str, error: psycopg.Error) -> Unavailable | Unacceptable | ExportFailed:
-    """What it means; `name` is the destination's."""
+    """The exception that an error means; `name` is the destination's."""
     state = error.sqlstate
     if state is None:
         return Unacceptable(_kind(error)) if isinstance(error, psycopg.DataError) else _connecting(name, error)

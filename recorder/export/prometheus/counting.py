@@ -51,7 +51,7 @@ class Saved(msgspec.Struct, frozen=True):
     kinds: list[Kind]
 
     def totals(self) -> Totals:
-        """What was saved, to go on with: it changes the lists of this."""
+        """The saved totals, to go on with: adding to them changes the lists of this."""
         return Totals(dict(self.labels), self.groups, self.kinds)
 
 
@@ -67,7 +67,7 @@ def as_json(totals: Totals, *, row_id: int, cost_id: int, history_id: int) -> st
 
 
 def from_json(text: str) -> Saved | None:
-    """What `as_json` made; None of anything else."""
+    """The totals that `as_json` wrote; None of anything else."""
     try:
         saved = _decode(text)
     except (msgspec.MsgspecError, UnicodeError):
@@ -173,7 +173,7 @@ class Counting:
         self._saved_at = time.monotonic()
 
     def _look(self, connection: sqlite3.Connection) -> bool:
-        """Whether what is in memory belongs to this database; if not, begin anew with what that has saved."""
+        """True if the totals in memory belong to this database; if not, begin anew with those that it has saved."""
         mark = exporters.mark(connection, NAME)
         if mark == self._mark and (not self.row_id or self._is_known(connection)):
             return True
@@ -184,7 +184,7 @@ class Counting:
         return False
 
     def _is_known(self, connection: sqlite3.Connection) -> bool:
-        """Whether the last row that was counted is there, or was and has been deleted since."""
+        """True if the last row that was counted is there, or was and has been deleted since."""
         row = connection.execute(_ROW, (self.row_id,)).fetchone()
         if row is not None:
             return bool(row == self._last_row)

@@ -21,7 +21,7 @@ _COUNTERS = "SELECT name, value FROM recorder_counters WHERE process = ?"
 
 
 class Written(msgspec.Struct, frozen=True):
-    """What the database says."""
+    """Facts from the database."""
 
     counters: dict[str, int]
     in_memory: int | None  # events of the recorders that live, as of their last transaction
@@ -30,7 +30,7 @@ class Written(msgspec.Struct, frozen=True):
 
 
 class Surrounding(msgspec.Struct, frozen=True):
-    """What the file system says; sizes in bytes. None is what it would not say."""
+    """Facts from the file system; sizes in bytes. None where it did not answer."""
 
     recorders: int | None
     database_bytes: int | None
@@ -103,7 +103,7 @@ def seconds(timestamp: object) -> float | None:
 
 
 def _may_be_listed(folder: Path) -> bool:
-    """Whether it can be known what is in it; a folder that is not there is empty."""
+    """True if the folder can be listed; one that is not there is empty."""
     try:
         next(folder.iterdir(), None)
     except FileNotFoundError:

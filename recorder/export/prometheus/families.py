@@ -48,7 +48,7 @@ _MOST_LISTED: Final = 50  # exporters, and counters whose names are not known he
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """How far the totals have come, for a look from outside."""
+    """The progress of the totals, for a look from outside."""
 
     share: float
     waiting: int
@@ -59,7 +59,7 @@ class Seen(msgspec.Struct, frozen=True):
 
 
 def of_calls(totals: Totals) -> Iterator[Metric]:
-    """What the calls were and how long they took."""
+    """The calls and their times."""
     kinds = list(totals.kinds.values())
     labels = (*_GROUP, "outcome", "streaming")
     calls = CounterMetricFamily(
@@ -98,7 +98,7 @@ def of_calls(totals: Totals) -> Iterator[Metric]:
 
 
 def of_costs(groups: Iterable[Group]) -> Iterator[Metric]:
-    """What the calls cost."""
+    """The costs of the calls."""
     cost = CounterMetricFamily("llm_cost_dollars", "US dollars, of the calls whose cost is known.", labels=_GROUP)
     priceless = CounterMetricFamily("llm_calls_without_cost", "Calls whose cost is not known.", labels=_GROUP)
     for group in groups:
@@ -109,7 +109,7 @@ def of_costs(groups: Iterable[Group]) -> Iterator[Metric]:
 
 
 def of_database(written: Written) -> Iterator[Metric]:
-    """What the recorders and the exporters have written about themselves."""
+    """The recorders' and the exporters' own records."""
     counters = dict(written.counters)
     for name, (shown, what) in _COUNTERS.items():
         yield _counter(shown, what, counters.pop(name, 0))
@@ -124,7 +124,7 @@ def of_database(written: Written) -> Iterator[Metric]:
 
 
 def of_surrounding(around: Surrounding) -> Iterator[Metric]:
-    """What stands around the database."""
+    """The files around the database."""
     yield _gauge("recorders", "Recorders that run now.", around.recorders)
     yield _gauge("database_size_bytes", "The database's file.", around.database_bytes)
     yield _gauge("wal_size_bytes", "What was committed and is not in the database's file yet.", around.wal_bytes)
@@ -135,12 +135,12 @@ def of_surrounding(around: Surrounding) -> Iterator[Metric]:
 
 
 def database_up(*, up: bool) -> Metric:
-    """Whether the other figures are of now."""
+    """A gauge: 1 if the other figures are of now."""
     return _gauge("database_up", "Whether the database could be read just now.", int(up))
 
 
 def of_counting(seen: Seen) -> Iterator[Metric]:
-    """How this program itself does."""
+    """The state of this program itself."""
     version = InfoMetricFamily("llm_metrics_build", "The program, and the schema that it reads.")
     version.add_metric((), {"version": seen.version, "schema_version": str(seen.schema_version)})
     yield version
@@ -203,5 +203,5 @@ def _values(kind: Kind) -> tuple[str, ...]:
 
 
 def _buckets(histogram: Histogram, bounds: tuple[str, ...], unit: int) -> tuple[list[tuple[str, float]], float]:
-    """What `add_metric` takes: how many values were at most each bound, and their sum."""
+    """The arguments of `add_metric`: how many values were at most each bound, and their sum."""
     return list(zip((*bounds, "+Inf"), accumulate(histogram.counts), strict=True)), histogram.total / unit

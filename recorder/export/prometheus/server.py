@@ -32,13 +32,13 @@ class Address(NamedTuple):
 
     @property
     def url(self) -> str:
-        """Where a program on this machine finds it."""
+        """The URL by which a program on this machine finds it."""
         host = self.host or "localhost"
         return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
 
     @property
     def is_for_this_machine(self) -> bool:
-        """Whether nobody else can reach it."""
+        """True if only this machine can reach it."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
