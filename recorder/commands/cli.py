@@ -14,11 +14,11 @@ COMMANDS: Final = {
     # name: (module, its command, the first sentence of its help)
     "backup": ("backup", "backup", "Make a verified copy of the database, while the proxy goes on recording."),
     "backups": (
-        "backups",
+        "backup",
         "backups",
         "List the backups of the database, newest first; the database itself may be gone.",
     ),
-    "check": ("check", "check", "Look for damage, impossible values, and what was left behind."),
+    "check": ("status", "check", "Look for damage, impossible values, and what was left behind."),
     "doctor": (
         "doctor",
         "doctor",
@@ -34,10 +34,10 @@ COMMANDS: Final = {
     ),
     "prune": ("prune", "prune", "Delete old calls, after a backup."),
     "recost": ("recost", "recost", "Compute anew what calls cost, and show what changed."),
-    "restore": ("restore", "restore", "Put a backup back into the database, also while the proxy runs."),
-    "rollup": ("rollup", "rollup", "Bring the roll-up up to date with the rows."),
+    "restore": ("backup", "restore", "Put a backup back into the database, also while the proxy runs."),
+    "rollup": ("recost", "rollup", "Bring the roll-up up to date with the rows."),
     "run": ("run", "run", "Start the proxy, or run a PROGRAM whose calls go through it."),
-    "serve": ("serve", "serve", "Serve what the calls add up to, for a Prometheus that asks."),
+    "serve": ("export", "serve", "Serve what the calls add up to, for a Prometheus that asks."),
     "status": ("status", "status", "Show how the recording goes."),
 }
 

@@ -16,6 +16,7 @@ Exit codes:
   1  it could not be done; stderr says why in one sentence
   2  wrong usage
 """
+SOMETHING_FOUND = 3
 
 database_option = click.option(
     "--db", metavar="PATH", help="The database; else environment LLM_METRICS_DB, else metrics.db here."

@@ -12,8 +12,13 @@ import msgspec
 
 from llm_metrics_proxy.recorder.client_setup import proxy_url
 from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME
-from llm_metrics_proxy.recorder.commands.check import SOMETHING_FOUND
-from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
+from llm_metrics_proxy.recorder.commands.common import (
+    EXIT_CODES,
+    SOMETHING_FOUND,
+    database_option,
+    json_option,
+    refusing,
+)
 from llm_metrics_proxy.recorder.doctor import Check, Circumstances, proxy_variables
 from llm_metrics_proxy.recorder.doctor.examination import examine
 from llm_metrics_proxy.recorder.store.database import get_db_path

@@ -1,4 +1,4 @@
-"""`llm-metrics export`: a command for each kind of destination, and one that ends an export for good."""
+"""`llm-metrics export` and `llm-metrics serve`: the calls and their sums, for servers that many hosts share."""
 
 import functools
 import os
@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +23,7 @@ from llm_metrics_proxy.recorder.store.slices import Slices, open_background
 
 if TYPE_CHECKING:
     from llm_metrics_proxy.recorder.export import Destination
+
 
 _NICENESS: Final = 10  # the proxy and its clients come first
 _RATE: Final = 12_000  # rows a second: half of what a PostgreSQL on the same two cores takes
@@ -143,3 +145,27 @@ def forget(name: str, db: str | None) -> None:
     if not known:
         raise ExportFailed(what=f"There is no export to {name}", cure="give a name that llm-metrics status shows")
     click.echo(f"The export to {printable(name)} is forgotten.")
+
+
+@click.command(epilog=EXIT_CODES)
+@click.option(
+    "--prometheus",
+    "address",
+    metavar="ADDRESS",
+    required=True,
+    help="Where Prometheus finds /metrics: 127.0.0.1:9464, [::1]:9464, or :9464 for all addresses.",
+)
+@database_option
+@refusing
+def serve(address: str, db: str | None) -> None:
+    """Serve what the calls add up to, for a Prometheus that asks.
+
+    /metrics has counters and histograms of the calls by provider, model, operation, outcome and streaming, and how the
+    recorders do; /healthz says whether the database can be read. Runs while the proxy records, until Ctrl-C or SIGTERM.
+    The totals are kept in the database, so that neither a restart nor `prune` takes anything from them. One process
+    for each database.
+    """
+    path = get_db_path(db)
+    run = with_extra("llm_metrics_proxy.recorder.export.prometheus")
+    say = partial(click.echo, err=True)
+    run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

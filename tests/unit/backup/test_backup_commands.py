@@ -17,9 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder.commands.backup import backup
-from llm_metrics_proxy.recorder.commands.backups import backups
-from llm_metrics_proxy.recorder.commands.restore import restore
+from llm_metrics_proxy.recorder.commands.backup import backup, backups, restore
 
 NAME = re.compile(r"metrics\.db\.\d{8}_\d{6}_\d{3}\.backup")
 
@@ -169,7 +167,7 @@ def test_on_a_terminal_a_restore_asks(current_db: Path, folder: Path, answer: st
     saved = Path(str(read(backup, "--db", current_db, "--to", folder)["path"]))
     root = str(Path(__file__).parents[3])
     program = f"import sys; sys.path.insert(0, {root!r}); "
-    program += "from llm_metrics_proxy.recorder.commands.restore import restore; restore()"
+    program += "from llm_metrics_proxy.recorder.commands.backup import restore; restore()"
     command = [sys.executable, "-c", program, saved.name, "--db", str(current_db), "--dir", str(folder)]
     controller, terminal = pty.openpty()
     with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal) as process:

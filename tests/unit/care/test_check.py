@@ -14,7 +14,7 @@ from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.care.check import check
-from llm_metrics_proxy.recorder.commands.check import check as check_command
+from llm_metrics_proxy.recorder.commands.status import check as check_command
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from sqlite_utils import Database
 
 from llm_metrics_proxy.recorder import percentile
-from llm_metrics_proxy.recorder.commands import ago
+from llm_metrics_proxy.recorder.commands import plugin
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.store.database import open_writer
@@ -41,7 +41,7 @@ def sqlite_utils(*arguments: object) -> subprocess.CompletedProcess[str]:
 def answer(statement: str, *parameters: Any) -> Any:  # noqa: ANN401 - whatever SQL answers
     with closing(sqlite3.connect(":memory:")) as connection:
         percentile.register(connection)
-        ago.register(connection)
+        plugin.prepare_connection(connection)
         ((value,),) = connection.execute(statement, parameters).fetchall()
         return value
 
@@ -181,7 +181,7 @@ def test_what_is_no_length_of_time_is_an_error_with_its_reason(length: str) -> N
 
 def test_the_index_serves_ago(current_db: Path) -> None:
     with closing(sqlite3.connect(current_db)) as connection:
-        ago.register(connection)
+        plugin.prepare_connection(connection)
         statement = "EXPLAIN QUERY PLAN SELECT model FROM completion_requests WHERE timestamp >= ago('24h')"
         ((*_, plan),) = connection.execute(statement).fetchall()
     assert plan == "SEARCH completion_requests USING INDEX completion_requests_timestamp (timestamp>?)"
@@ -233,12 +233,8 @@ def test_no_other_command_pays_for_what_ours_need() -> None:
         "llm_metrics_proxy",
         "llm_metrics_proxy.recorder",
         "llm_metrics_proxy.recorder.commands",
-        "llm_metrics_proxy.recorder.commands.ago",
         "llm_metrics_proxy.recorder.commands.common",
-        "llm_metrics_proxy.recorder.commands.llm_report",
-        "llm_metrics_proxy.recorder.commands.llm_top",
         "llm_metrics_proxy.recorder.commands.plugin",
-        "llm_metrics_proxy.recorder.commands.to_stdout",
         "llm_metrics_proxy.recorder.errors",
         "llm_metrics_proxy.recorder.percentile",
         "llm_metrics_proxy.recorder.reporting",
