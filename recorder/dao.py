@@ -11,18 +11,18 @@ from datetime import datetime
 
 import msgspec
 
+from llm_metrics_proxy.recorder import writing
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures.integrity import IMPOSSIBLE
 from llm_metrics_proxy.recorder.figures.metrics import Metrics
 from llm_metrics_proxy.recorder.figures.rollup_query import BEGINNING, END, metrics_between
 from llm_metrics_proxy.recorder.store.timestamps import bound
-from llm_metrics_proxy.recorder.writing import rows
 
 # Texts that stand before and after every timestamp, so that an open end needs no other statement and the index serves.
 _FIRST, _LAST = "", "~"
 
 _SELECT = f"""
-    SELECT id, {", ".join(rows.COLUMNS)} FROM completion_requests
+    SELECT id, {", ".join(writing.COLUMNS)} FROM completion_requests
     WHERE timestamp >= :start AND timestamp < :end
         AND (:model IS NULL OR model = :model)
         AND (:origin IS NULL OR origin = :origin)
@@ -83,10 +83,10 @@ class CompletionRequestsDAO:
                 of the caller's, some of the rows are inserted; it is the caller's to roll back.
         """
         if self._connection.in_transaction:
-            return rows.insert(self._connection, events)
+            return writing.insert(self._connection, events)
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            inserted = rows.insert(self._connection, events)
+            inserted = writing.insert(self._connection, events)
             self._connection.execute("COMMIT")
         finally:
             if self._connection.in_transaction:
@@ -164,7 +164,7 @@ def _period(start: datetime | None, end: datetime | None) -> dict[str, str | int
 
 
 def _stored(row: tuple[object, ...]) -> StoredRequest:
-    values = dict(zip(("id", *rows.COLUMNS), row, strict=True))
+    values = dict(zip(("id", *writing.COLUMNS), row, strict=True))
     values["success"] = bool(values["success"])
     values["is_streaming"] = bool(values["is_streaming"])
     values["event_id"] = values["event_id"] or ""

@@ -16,12 +16,12 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import say
-from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import presence, watermarks
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.timestamps import parse_duration
@@ -84,7 +84,7 @@ class Recorder:
     def open(self, *, or_spill: bool = False) -> RecorderError | None:
         """Check what stands at the path, create or migrate it; in the caller's thread, before any traffic.
 
-        With `or_spill` a database that cannot be used is no end: the reason is returned, and events are kept aside
+        With `or_spill` a database that cannot be used is no end: the reason is returned, and events are spilled
         until it can be.
 
         Raises:
@@ -94,7 +94,7 @@ class Recorder:
         retention = _duration("metrics_retention", self._retention)
         price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
         try:
-            self._path = startup.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
+            self._path = schema.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
         except RecorderError as error:
             if not or_spill:
                 raise
@@ -146,7 +146,7 @@ class Recorder:
         return self._counters.values()
 
     def close(self, deadline: float = 5.0) -> None:
-        """Write what waits, or keep it aside, within `deadline` seconds; what cannot be is dropped and counted.
+        """Write what waits, or spill it, within `deadline` seconds; what cannot be is dropped and counted.
 
         Safe to call again, and when the recorder was never started.
         """

@@ -25,9 +25,8 @@ from typing import Literal
 import msgspec
 
 from llm_metrics_proxy.migrations import APPLICATION_ID
-from llm_metrics_proxy.recorder.backup import backup as backup_file
-from llm_metrics_proxy.recorder.backup import backups, places, retention
-from llm_metrics_proxy.recorder.backup.backup import Progress, copy_pages
+from llm_metrics_proxy.recorder import backup as backup_file
+from llm_metrics_proxy.recorder.backup import Progress, backups, copy_pages, places, retention
 from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.store import database, identity, presence, sqlite

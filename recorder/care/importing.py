@@ -22,10 +22,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 from msgspec.structs import astuple, replace
 
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import ImportFailed
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import database, identity
 from llm_metrics_proxy.recorder.store.account import GrowingEvent
 from llm_metrics_proxy.recorder.store.slices import Slices
@@ -168,7 +168,7 @@ def import_calls(
             reader.row_factory = sqlite3.Row
             if target.exists() and target.samefile(source):
                 raise ImportFailed(what=f"{source} is the database itself", cure="give the path of another one")
-            path = startup.prepare(target, backup_dir=backup_dir, lock_seconds=database.START_SECONDS)
+            path = schema.prepare(target, backup_dir=backup_dir, lock_seconds=database.START_SECONDS)
             with closing(database.open_writer(path)) as writer:
                 writer.execute("PRAGMA wal_autocheckpoint=0")
                 run = _Import(reader, writer, Slices(writer, path), GrowingEvent(writer, "import", str(source)))

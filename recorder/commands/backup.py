@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import msgspec
 
+from llm_metrics_proxy.recorder import backup as backup_file
 from llm_metrics_proxy.recorder import restore as restoring
-from llm_metrics_proxy.recorder.backup import backup as backup_file
 from llm_metrics_proxy.recorder.backup import backups as backup_list
 from llm_metrics_proxy.recorder.backup import places, retention
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing

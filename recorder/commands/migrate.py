@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 import msgspec
 
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.schema import repair as repairing
-from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.schema.migrator import Plan, migrate_plan
 from llm_metrics_proxy.recorder.store.account import last
 from llm_metrics_proxy.recorder.store.database import START_SECONDS, get_db_path
@@ -40,7 +40,7 @@ def migrate(db: str | None, backup_dir: Path | None, *, dry_run: bool, repair: b
     plan = migrate_plan(path)
     document = msgspec.to_builtins(plan) | {"dry_run": dry_run, "backup_file": None}
     if not dry_run:
-        path = startup.prepare(path, backup_dir=backup_dir, lock_seconds=START_SECONDS)
+        path = schema.prepare(path, backup_dir=backup_dir, lock_seconds=START_SECONDS)
         if plan.backup:
             document["backup_file"] = last(path, "migrate")
     if repaired is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.database import get_db_path

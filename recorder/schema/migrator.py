@@ -22,8 +22,8 @@ import msgspec
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
-from llm_metrics_proxy.recorder.backup import backup, places
-from llm_metrics_proxy.recorder.backup.backup import copy_pages
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import copy_pages, places
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import views

@@ -17,7 +17,8 @@ import msgspec
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import NAMES, REGISTRY
-from llm_metrics_proxy.recorder.backup import backup, retention
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import retention
 from llm_metrics_proxy.recorder.errors import MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.schema import table_backup
 from llm_metrics_proxy.recorder.schema.table_backup import quoted
@@ -85,8 +86,8 @@ def _repair(connection: sqlite3.Connection, path: Path, version: int, backup_dir
     try:
         saved = backup.create(path, backup_dir=backup_dir)  # of exactly this state, since we have the lock
         violations = len(connection.execute("PRAGMA foreign_key_check").fetchall())
-        mending = Mending(connection, version)
-        mending.mend()
+        done = Rebuilding(connection, version)
+        done.run()
         identity.version_of(connection, path)
         if len(connection.execute("PRAGMA foreign_key_check").fetchall()) > violations:
             what = f"{path} cannot be repaired, since a foreign key would point to nothing"
@@ -98,11 +99,10 @@ def _repair(connection: sqlite3.Connection, path: Path, version: int, backup_dir
     locked = time.monotonic() - began
     with suppress(RecorderError):  # the repair is done
         retention.apply(path, backup_dir)
-    done = mending
     return Repaired(path, saved, tuple(done.tables), tuple(done.kept), tuple(done.dropped), done.rows, locked)
 
 
-class Mending:
+class Rebuilding:
     """The changes to one database, in the caller's transaction, and what they were."""
 
     def __init__(self, connection: sqlite3.Connection, version: int) -> None:
@@ -115,7 +115,7 @@ class Mending:
         self._version = version
         self._expected = _expected(version)
 
-    def mend(self) -> None:
+    def run(self) -> None:
         """Make everything that the registry makes as it makes it.
 
         Raises:

@@ -144,7 +144,7 @@ def alone(database: Path, work: str) -> Iterator[bool]:
 
 @contextmanager
 def exclusively(database: Path, seconds: float) -> Iterator[None]:
-    """Nobody has the database open while this lasts; recorders keep their events aside meanwhile.
+    """Nobody has the database open while this lasts; recorders spill their events meanwhile.
 
     Raises:
         DatabaseRefused: a recorder still had it open after `seconds`, or the spill folder cannot be used.

@@ -12,7 +12,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from llm_metrics_proxy.recorder.backup import backup, backups
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backups
 from llm_metrics_proxy.recorder.backup import retention as backup_retention
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.figures import rollup

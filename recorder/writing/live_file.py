@@ -10,8 +10,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import database, identity, presence, sqlite
 from llm_metrics_proxy.recorder.store.presence import Presence
 from llm_metrics_proxy.recorder.writing import salvage
@@ -136,7 +136,7 @@ class LiveFile:
     def _connect(self) -> sqlite3.Connection:
         try:
             if not self._prepared:
-                startup.prepare(
+                schema.prepare(
                     self._path, backup_dir=self._backup_dir, lock_seconds=database.RECORDER_SECONDS, checked_bytes=0
                 )
             self._connection = connection = database.open_writer(self._path)

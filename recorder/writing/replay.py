@@ -1,4 +1,4 @@
-"""What was kept aside goes back to the database: files of this process that it has let go of, and those of the dead.
+"""Bring spilled events back to the database: files of this process that it has let go of, and those of the dead.
 
 A file is read in pieces. In the transaction that writes a piece the database also notes how many lines of the file it
 has (`recorder_events`, kind "replay"), so that nothing counts twice when a process is killed between that commit and

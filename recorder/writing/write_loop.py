@@ -1,4 +1,4 @@
-"""What the recorder's thread does: gather a batch and write it, or keep it aside for as long as the database refuses.
+"""The recorder's thread: gather a batch and write it, or spill it for as long as the database refuses.
 
 Nothing ends the thread but the end of the queue, or the shutdown's deadline. While the database refuses, every batch
 goes into the spill file, and the database is tried again with growing pauses; once it takes one, the spill files
@@ -118,7 +118,7 @@ class WriteLoop:
             self._presence.vanish()
 
     def give_up(self) -> None:
-        """The shutdown's deadline has come: keep aside what is left, and end."""
+        """The shutdown's deadline has come: spill what is left, and end."""
         self._given_up.set()
         self._live.interrupt()
 
@@ -233,7 +233,7 @@ class WriteLoop:
     # --- the end
 
     def _abandon(self) -> None:
-        """Keep aside all that is left; what that does not take is counted as dropped."""
+        """Spill all that is left; what no file takes is counted as dropped."""
         with suppress(queue.Empty, queue.ShutDown):
             while True:
                 self._batch.append(self._events.get_nowait())

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from llm_metrics_proxy import __version__
+from llm_metrics_proxy.recorder import writing
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
 from llm_metrics_proxy.recorder.store.account import SALVAGE, START, Account, Counters, Gap, Tally
-from llm_metrics_proxy.recorder.writing import rows
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Piece
@@ -56,7 +56,7 @@ class Writer:
         return self._transaction(events, None)
 
     def replay(self, piece: Piece) -> list[Rejected]:
-        """Write what was kept aside, but for the lines that the database has already; the same otherwise."""
+        """Write spilled events, but for the lines that the database has already; the same otherwise."""
         if Account(self._live.connection(), self._process).replayed_lines(piece.file) >= piece.end:
             return []
         return self._transaction([], piece)
@@ -103,13 +103,13 @@ def _insert(connection: sqlite3.Connection, account: Account, events: Sequence[E
     rejected: list[Rejected] = []
     connection.execute("SAVEPOINT batch")
     try:
-        counts["written"] = rows.insert(connection, requests)
+        counts["written"] = writing.insert(connection, requests)
     except _ABOUT_A_ROW:
         connection.execute("ROLLBACK TO batch")
         # A batch is small and this is rare: one by one finds every bad row and keeps all others.
         for request in requests:
             try:
-                counts["written"] += rows.insert(connection, [request])
+                counts["written"] += writing.insert(connection, [request])
             except _ABOUT_A_ROW as error:
                 rejected.append(Rejected(request, error))
     connection.execute("RELEASE batch")

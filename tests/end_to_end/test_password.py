@@ -9,7 +9,7 @@ from pathlib import Path
 import bcrypt
 import pytest
 
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from tests.support.process_watch import Watched
 from tests.support.rig import JSON, Reply, Rig, at_once, question, started
 from tests.support.waiting import eventually

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from tests.support.provider.scenario import End, Scenario, Step
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import msgspec
 
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store import database, identity, watermarks
 from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.trials.bench.calls import calls
@@ -45,7 +45,7 @@ def fill(path: Path, made: Iterator[CompletionRequest], tell: Callable[[int], No
     """
     if path.exists():
         raise DatabaseRefused(what=f"{path} is there already", cure="give another path, or delete it")
-    path = startup.prepare(path, backup_dir=None, lock_seconds=_LOCK_SECONDS)
+    path = schema.prepare(path, backup_dir=None, lock_seconds=_LOCK_SECONDS)
     try:
         with closing(database.connect(path, timeout=_LOCK_SECONDS)) as connection:
             connection.execute("PRAGMA synchronous=OFF")  # a power cut costs no more than to make it again

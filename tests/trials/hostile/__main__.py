@@ -13,7 +13,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from tests.support.process_watch import Watched
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy

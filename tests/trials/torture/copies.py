@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.errors import BackupFailed
 from llm_metrics_proxy.recorder.store.database import connect
 from tests.support.percentile import percentile

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.restore import restore
 from tests.support.percentile import percentile
 from tests.trials.torture.case import Blocked, Outcome, Stage, expect

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.migrations import APPLICATION_ID
-from llm_metrics_proxy.recorder.backup import backup, backups, places, retention
-from llm_metrics_proxy.recorder.backup.backup import copy_pages
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backups, copy_pages, places, retention
 from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
 from llm_metrics_proxy.recorder.store.database import connect, open_writer
 

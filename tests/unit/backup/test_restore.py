@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import Restored, restore

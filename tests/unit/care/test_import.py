@@ -11,13 +11,13 @@ from zoneinfo import ZoneInfo
 import pytest
 from click.testing import CliRunner, Result
 
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.care import importing
 from llm_metrics_proxy.recorder.commands.importing import import_command
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import ImportFailed
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
-from llm_metrics_proxy.recorder.schema import startup
 from llm_metrics_proxy.recorder.store.database import open_reader, open_writer
 from tests.support.database import ask, execute
 
@@ -35,7 +35,7 @@ def upgraded(name: str, path: Path) -> Path:
     """The same, as a start of this program leaves it."""
     saved = path.parent / "saved"
     saved.mkdir(exist_ok=True)
-    startup.prepare(released(name, path), backup_dir=saved, lock_seconds=5)
+    schema.prepare(released(name, path), backup_dir=saved, lock_seconds=5)
     return path
 
 

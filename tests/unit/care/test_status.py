@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.care import status
 from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder import restore
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup, restore
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, ExportFailed
 from llm_metrics_proxy.recorder.export import Batch, Row, Unavailable, outbox, run

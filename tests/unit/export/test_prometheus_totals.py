@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.export import outbox
 from llm_metrics_proxy.recorder.export.prometheus import counting, facts, families, totals
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME, Counting

@@ -24,9 +24,10 @@ from llm_metrics_proxy.migrations import (
     REGISTRY,
     m0001_completion_requests,
 )
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
 from llm_metrics_proxy.recorder.recorder import Recorder
-from llm_metrics_proxy.recorder.schema import migrator, startup
+from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.schema.migrator import migrate_plan
 from llm_metrics_proxy.recorder.store import database, identity
 
@@ -48,7 +49,7 @@ rate_limit_remaining_requests INTEGER, rate_limit_remaining_tokens INTEGER, serv
 SPAWN = multiprocessing.get_context("spawn")
 # Starts in milliseconds, from a process without threads.
 FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.schema.startup", "tests.unit.store.test_migrations"])
+FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.schema", "tests.unit.store.test_migrations"])
 
 RELEASED = Path(__file__).parents[2] / "databases"
 STARTERS = 4
@@ -485,7 +486,7 @@ def test_a_newer_release_that_migrates_right_after_us_is_not_undone(version_1: P
 
 
 def _prepare(path: Path) -> None:
-    startup.prepare(path, backup_dir=path.parent / "saved", lock_seconds=30)
+    schema.prepare(path, backup_dir=path.parent / "saved", lock_seconds=30)
 
 
 def _apply_alone(path: Path) -> None:

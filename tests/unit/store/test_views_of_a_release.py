@@ -20,11 +20,12 @@ from click.testing import CliRunner
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION, REGISTRY, views
+from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.care.check import check
 from llm_metrics_proxy.recorder.commands.migrate import migrate
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, MigrationFailed
 from llm_metrics_proxy.recorder.restore import restore
-from llm_metrics_proxy.recorder.schema import migrator, startup
+from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.schema.repair import repair
 from llm_metrics_proxy.recorder.store import database
 from tests.unit.store.test_migrations import ask, assert_version, finish, released
@@ -61,7 +62,7 @@ def another_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def start(path: Path) -> None:
     saved = path.parent / "saved"
     saved.mkdir(exist_ok=True)
-    startup.prepare(path, backup_dir=saved, lock_seconds=30)
+    schema.prepare(path, backup_dir=saved, lock_seconds=30)
 
 
 def texts(path: Path) -> list[str]:
@@ -200,7 +201,7 @@ def test_a_kill_while_views_are_made_leaves_all_of_the_old_ones(current_db: Path
 
 def test_no_backup_is_made_for_views_alone(current_db: Path, tmp_path: Path, another_release: Path) -> None:
     become(another_release)
-    startup.prepare(current_db, backup_dir=None, lock_seconds=5)  # the default places are forbidden under TESTING
+    schema.prepare(current_db, backup_dir=None, lock_seconds=5)  # the default places are forbidden under TESTING
     assert list(tmp_path.rglob("*.backup")) == []
 
 
@@ -302,7 +303,7 @@ def test_a_locked_database_with_other_views_is_refused_in_one_sentence(current_d
     with closing(sqlite3.connect(current_db, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DatabaseRefused, match="locked by another process"):
-            startup.prepare(current_db, backup_dir=None, lock_seconds=0.1)
+            schema.prepare(current_db, backup_dir=None, lock_seconds=0.1)
 
 
 def backup_of(name: str, folder: Path) -> Path:

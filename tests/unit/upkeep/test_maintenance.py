@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.backup import backup, backups
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backups
 from llm_metrics_proxy.recorder.errors import BadDuration
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.backup import backup, backups, places
+from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.backup import backups, places
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import spill_folder

@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from llm_metrics_proxy.addon.starting.authority import guard
-from llm_metrics_proxy.recorder.backup import backup
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.commands.status import check
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import spill_folder
