@@ -13,6 +13,8 @@ from llm_metrics_proxy.addon import row
 from llm_metrics_proxy.addon.framing.decoding import LIMIT
 from llm_metrics_proxy.addon.privacy import masked
 from llm_metrics_proxy.addon.providers import errors, usage, values
+from llm_metrics_proxy.recorder.commands.run import run
+from llm_metrics_proxy.recorder.running import CommandLine
 from llm_metrics_proxy.recorder.store import account
 from tests.support.proxy import ROOT
 from tests.support.rig import at_once, question, started
@@ -30,8 +32,10 @@ def test_make_run_listens_on_this_machine_alone(arguments: list[str]) -> None:
         check=True,
         timeout=60,
     ).stdout
-    assert "--listen-host 127.0.0.1" in said
-    assert "ssl_insecure" not in said
+    asked = run.make_context("run", said.rpartition("llm-metrics run")[2].split()).params
+    words = CommandLine(asked["host"], asked["port"], asked["settings"]).words
+    assert words[words.index("--listen-host") + 1] == "127.0.0.1"
+    assert "ssl_insecure" not in " ".join(words)
 
 
 @pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
