@@ -1,13 +1,12 @@
 """`llm-metrics`: the group of commands. Each is imported when it is called, so that help is quick."""
 
 import importlib
-import sys
 from typing import Final, override
 
 import click
 
 from llm_metrics_proxy import __version__
-from llm_metrics_proxy.recorder.commands.common import EXIT_CODES
+from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, ON_WINDOWS
 
 _HERE = "llm_metrics_proxy.recorder.commands"
 COMMANDS: Final = {
@@ -54,7 +53,12 @@ class _Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(f"{_HERE}.{module}"), attribute)
+        try:
+            command = getattr(importlib.import_module(f"{_HERE}.{module}"), attribute)
+        except ModuleNotFoundError as error:
+            if error.name != "fcntl":
+                raise
+            raise click.ClickException(ON_WINDOWS) from error
         return command if isinstance(command, click.Command) else None
 
     @override
@@ -67,6 +71,3 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="llm-metrics")
 def main() -> None:
     """Record what every LLM API call costs, and look after the record."""
-    if sys.platform == "win32":
-        message = "Windows has not what this needs (fcntl): run it inside WSL, the Windows Subsystem for Linux."
-        raise click.ClickException(message)

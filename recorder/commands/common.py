@@ -17,6 +17,7 @@ Exit codes:
   2  wrong usage
 """
 SOMETHING_FOUND = 3
+ON_WINDOWS = "Windows has not what this needs (fcntl): run it inside WSL, the Windows Subsystem for Linux."
 
 database_option = click.option(
     "--db", metavar="PATH", help="The database; else environment LLM_METRICS_DB, else metrics.db here."

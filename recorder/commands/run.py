@@ -108,6 +108,7 @@ def _serve(asked: CommandLine, count: int) -> None:
     if asked.port and asked.port + count - 1 > _LAST_PORT:
         message = f"The ports from {asked.port} on are fewer than {count}: give a lower --port."
         raise click.UsageError(message)
+    workers.check_ports(asked, count)
     if count == 1:
         os.execv(asked.words[0], asked.words)  # noqa: S606 - a command of our own
     commands = [asked.on(asked.port + number if asked.port else 0).words for number in range(count)]

@@ -62,7 +62,9 @@ def run(path: str, words: Sequence[str], environment: Mapping[str, str], kept_op
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup, or a job in the background
                 before[number] = signal.signal(number, handler)
     try:
-        process = subprocess.Popen(words, executable=path, env=environment, pass_fds=(kept_open,))  # noqa: S603 - what the user typed
+        os.set_inheritable(kept_open, True)  # noqa: FBT003 - the system's own signature
+        # All others that we were given are for the program, such as those of `<(command)`; ours are closed by its exec.
+        process = subprocess.Popen(words, executable=path, env=environment, close_fds=False)  # noqa: S603 - what the user typed
         return _end_of(process)
     except OSError as error:
         what = f"{path} cannot be executed ({error.strerror})"

@@ -1,6 +1,8 @@
-"""Several proxies that record into one database: started one after the other, and ended together."""
+"""Proxies that serve until somebody ends them: their ports, and several that record into one database."""
 
+import errno
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -8,8 +10,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
+from llm_metrics_proxy.recorder.errors import RunRefused
+from llm_metrics_proxy.recorder.running import CommandLine
+
 _CA_SECONDS = 10.0
 _POLL_SECONDS = 0.1
+
+
+def check_ports(asked: CommandLine, count: int) -> None:
+    """See that `count` proxies can listen from the port on; modes that name their own (`@`) need none.
+
+    Raises:
+        RunRefused: a port is another program's, or this machine has no such address.
+    """
+    if not asked.port or (asked.modes and all("@" in mode for mode in asked.modes)):
+        return
+    family = socket.AF_INET6 if ":" in asked.host else socket.AF_INET
+    for port in range(asked.port, asked.port + count):
+        try:
+            socket.create_server((asked.host, port), family=family).close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                what = f"Port {port} of {asked.host} is another program's"
+                raise RunRefused(what=what, cure="choose another port with --port, or end that program") from error
+            what = f"{asked.host} cannot be listened on at port {port} ({error.strerror})"
+            raise RunRefused(what=what, cure="choose others with --host and --port") from error
 
 
 def serve(commands: Sequence[Sequence[str]], certificate: Path) -> int:

@@ -149,6 +149,28 @@ def test_input_and_output_are_the_programs(place: Place) -> None:
     assert done.stdout == "in and out\n"
 
 
+def test_descriptors_of_the_shell_reach_the_program(place: Place) -> None:
+    words = " ".join(f"'{word}'" for word in place.command("cat"))
+    done = subprocess.run(
+        ["/bin/bash", "-c", f"{words} <(echo substituted)"],
+        cwd=place.folder,
+        env=place.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "substituted\n")
+
+
+@pytest.mark.parametrize("options", [(), ("--workers", "2")])
+def test_a_proxy_on_a_taken_port_is_refused_in_one_sentence(place: Place, options: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", place.port)):
+        done = place.run(options=options)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert f"Port {place.port} of 127.0.0.1 is another program's: choose another port with --port" in done.stderr
+    assert not place.database.exists()
+
+
 def test_a_label_is_the_origin_and_counts_alone(place: Place) -> None:
     with serving(place):
         place.run(*place.calls(2), options=("--label", "other"))

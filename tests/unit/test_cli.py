@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from llm_metrics_proxy import __version__
 from llm_metrics_proxy.recorder.commands.cli import COMMANDS, main
+from tests.support.proxy import ADDON
 
 LLM_METRICS = Path(sys.executable).with_name("llm-metrics")
 
@@ -44,9 +45,26 @@ def test_an_unknown_command_is_a_sentence() -> None:
     assert "No such command 'nonsense'." in result.stderr
 
 
-def test_windows_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "win32")
-    result = CliRunner().invoke(main, ["status"])
-    assert result.exit_code == 1
-    assert result.stderr.count("\n") == 1
-    assert "WSL" in result.stderr
+# No module fcntl, as on Windows. What runs is a process of its own, in which none of ours was imported before.
+WITHOUT_FCNTL = "import sys; sys.modules['fcntl'] = None; "
+
+
+@pytest.mark.parametrize("command", ["status", "run", "doctor", "backup"])
+def test_windows_is_told_what_to_do(command: str, tmp_path: Path) -> None:
+    code = f"{WITHOUT_FCNTL}from llm_metrics_proxy.recorder.commands.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, command], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "WSL" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_windows_is_told_so_by_mitmdump(tmp_path: Path) -> None:
+    code = f"{WITHOUT_FCNTL}from mitmproxy.tools.main import mitmdump; mitmdump()"
+    words = [sys.executable, "-c", code, "--listen-port", "0", "--set", f"confdir={tmp_path}", "-s", str(ADDON)]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert "WSL" in done.stderr
+    assert "Traceback" not in done.stderr
