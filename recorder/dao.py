@@ -136,7 +136,7 @@ class CompletionRequestsDAO:
         return metrics_between(self._connection, start or BEGINNING, end or END)
 
     def get_table_info(self) -> TableInfo:
-        """How the table is made and how much it holds."""
+        """The table's columns and indexes, and how much it holds."""
         count, oldest, newest = self._connection.execute(_ROWS).fetchone()
         return TableInfo(
             columns=tuple(

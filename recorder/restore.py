@@ -43,7 +43,7 @@ _ROOM = 2  # copies: this one, and the WAL of the live file
 
 
 class Restored(msgspec.Struct, frozen=True):
-    """What was done; `schema_version` is the backup's own, from which it was brought up to date.
+    """The result of a restore; `schema_version` is the backup's own, from which it was brought up to date.
 
     `safety` is the backup of what the database held before, `set_aside` the folder with its files if it was damaged.
     Each is None where there was no such thing.
@@ -137,7 +137,7 @@ def _check_page_size(path: Path, backup: Path) -> None:
 
 
 def _state(path: Path) -> State:
-    """What stands at the path.
+    """Tell what stands at the path.
 
     Raises:
         DatabaseRefused: the database of another program, or one that is locked or cannot be read.

@@ -1,4 +1,4 @@
-"""Where backups stand, what they are called, and the digest beside each.
+"""The folders and names of backups, and the digest beside each.
 
 A backup is `metrics.db.YYYYMMDD_HHMMSS_mmm.backup`, the moment in UTC. A folder that was given is the only place, and
 may be a symbolic link: somebody chose it. Else it is `backups/` beside the database, then
@@ -65,7 +65,7 @@ def make(place: Path, *, given: bool) -> None:
 
 
 def is_own(place: Path) -> bool:
-    """Whether a default place is a folder of this user, and no link."""
+    """True if a default place is a folder of this user, and no link."""
     return place.is_dir() and not place.is_symlink() and place.stat().st_uid == os.geteuid()
 
 
@@ -125,20 +125,20 @@ def sweep(place: Path, name: str) -> None:
 
 
 def _is_in_use(path: Path) -> bool:
-    """Whether it is a backup, or the digest of one; a backup of no bytes is a name that somebody only reserved."""
+    """True for a backup or the digest of one; a backup of no bytes is a name that somebody only reserved."""
     finished = path.with_name(path.name.removesuffix(".sha256"))
     return finished.name.endswith(".backup") and finished.exists() and finished.stat().st_size > 0
 
 
 class Digest(msgspec.Struct, frozen=True):
-    """What a `.sha256` says; `origin` is the database's path, None where it is not recorded."""
+    """The content of a `.sha256`; `origin` is the database's path, None where it is not recorded."""
 
     sha256: str
     origin: str | None
 
 
 def digest_path(backup: Path) -> Path:
-    """Where the digest of `backup` stands."""
+    """The path of the digest of `backup`."""
     return backup.with_name(f"{backup.name}.sha256")
 
 
@@ -159,7 +159,7 @@ def write_digest(unfinished: Path, final: Path, origin: Path) -> None:
 
 
 def read_digest(backup: Path) -> Digest | None:
-    """What stands beside `backup`; None if nothing that can be read does."""
+    """The digest beside `backup`; None if there is none that can be read."""
     try:
         descriptor = open_regular(digest_path(backup))
         with os.fdopen(descriptor, "rb") as stream:

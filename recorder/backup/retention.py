@@ -1,4 +1,4 @@
-"""Which backups may go: old ones, and only while enough good ones stay.
+"""Delete backups that are no longer needed: old ones, and only while enough good ones stay.
 
 Of a database's backups these stay: the newest good ones, the newest good one of each schema version, the newest good
 one by the file's own time (a clock that was set back makes young names look old), and whatever cannot be read or has

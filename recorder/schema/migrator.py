@@ -231,7 +231,7 @@ class Plan(msgspec.Struct, frozen=True):
 
 
 def migrate_plan(path: Path) -> Plan:
-    """What a start would do to the database at `path`; writes nothing, and creates nothing.
+    """Plan what a start would do to the database at `path`; writes nothing, and creates nothing.
 
     Raises:
         DatabaseRefused: what stands there cannot be migrated.

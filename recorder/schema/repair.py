@@ -40,7 +40,7 @@ type Objects = dict[tuple[str, str], tuple[str, str]]  # (type, name): (table, S
 
 
 class Repaired(msgspec.Struct, frozen=True):
-    """What was done. `backup` is None if there was nothing to do.
+    """The result of a repair. `backup` is None if there was nothing to do.
 
     `kept_copies` are tables with the columns that have no place in ours, `dropped` the users' indexes and triggers
     that could not stay, and `locked_seconds` is how long nobody else could write.
@@ -207,7 +207,7 @@ class Rebuilding:
 
 
 def _expected(version: int) -> Objects:
-    """What the registry makes, as the SQL that makes it."""
+    """The registry's objects, as the SQL that makes them."""
     db = Database(memory=True, execute_plugins=False)
     try:
         REGISTRY.apply(db, stop_before=NAMES[version:])

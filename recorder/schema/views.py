@@ -45,7 +45,7 @@ class Made(msgspec.Struct):
 
 
 def differences(connection: sqlite3.Connection, version: int) -> list[str]:
-    """How the views differ from those of this release, one phrase each; empty if a start would change none of them.
+    """List how the views differ from those of this release, one phrase each.
 
     `version` is the database's schema version.
     """

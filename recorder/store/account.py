@@ -1,4 +1,4 @@
-"""What a recorder says of itself: what became of every event, what was lost, and what nobody understood.
+"""A recorder's account of itself: the fate of every event, losses, and traffic that nobody understood.
 
 received = written + duplicates + unrecognised + the dropped_* counters + those that still wait. Events that were
 dropped also make a gap: how many, and from when to when, by cause. `Counters` has both in memory until they are
@@ -108,7 +108,7 @@ class Counters:
             return dict(self._values)
 
     def unsaved(self) -> bool:
-        """Whether there is anything that the database does not have yet."""
+        """True if there is anything that the database does not have yet."""
         with self._lock:
             return bool(self._gaps) or self._values != self._saved
 
@@ -167,7 +167,7 @@ class UnrecognisedAddress(msgspec.Struct, frozen=True):
 
 
 class UnrecognisedTraffic(msgspec.Struct, frozen=True):
-    """How many addresses and requests there are in `unrecognised`, and the addresses with most of them."""
+    """The numbers of addresses and requests in `unrecognised`, and the addresses with most requests."""
 
     addresses: int
     requests: int
@@ -209,7 +209,7 @@ class Account:
         return self._connection.execute(_EVENT, row).lastrowid
 
     def replayed_lines(self, file: str) -> int:
-        """How many lines of this spill file the database has."""
+        """The number of lines of this spill file that the database has."""
         found = self._connection.execute(_REPLAYED, (file,)).fetchone()
         return found[1] if found else 0
 
@@ -245,14 +245,14 @@ def last_events(connection: sqlite3.Connection, limit: int) -> tuple[RecorderEve
 
 
 def unrecognised_traffic(connection: sqlite3.Connection, limit: int) -> UnrecognisedTraffic:
-    """What no parser understood, with the `limit` addresses that were asked most often."""
+    """Traffic that no parser understood, with the `limit` addresses that were asked most often."""
     addresses, requests = connection.execute(_SEEN).fetchone()
     top = tuple(UnrecognisedAddress(*row) for row in connection.execute(_MOST_SEEN, (limit,)))
     return UnrecognisedTraffic(addresses, requests, top)
 
 
 class GrowingEvent:
-    """What one piece of work did to how many rows, and from when to when those were."""
+    """A row of `recorder_events` for one piece of work: the number of its rows and their time grow as it goes on."""
 
     def __init__(self, connection: sqlite3.Connection, kind: str, detail: str | None = None) -> None:
         """No row is made before there is something to say."""
@@ -279,7 +279,7 @@ class GrowingEvent:
 
 
 def account_of_this_process(connection: sqlite3.Connection) -> Account:
-    """What a command, or a thread beside the recorder's, writes about itself with."""
+    """The account of a command, or of a thread beside the recorder's."""
     return Account(connection, f"{socket.gethostname()}-{os.getpid()}")
 
 

@@ -1,4 +1,4 @@
-"""Where the database is, and the only ways to open it.
+"""The database's path, and the only ways to open it.
 
 The live file is never opened by anything but SQLite in this process: closing any other descriptor of it would drop
 the POSIX locks that SQLite holds, and with them the promise of every commit that follows. `os.stat` is harmless.
@@ -36,7 +36,7 @@ _STEPS = 50_000  # of SQLite's machine, about a millisecond: between two looks a
 
 
 class Files(NamedTuple):
-    """Which files a database is made of: the same for all who have it open, for as long as anybody has."""
+    """The files of a database: the same for all who have it open, for as long as anybody has."""
 
     database: Inode | None
     wal: Inode | None
@@ -44,7 +44,7 @@ class Files(NamedTuple):
 
 
 def is_testing() -> bool:
-    """Whether default locations are out of bounds (`TESTING=true`)."""
+    """True if default locations are out of bounds (`TESTING=true`)."""
     return os.environ.get("TESTING", "").strip().lower() == "true"
 
 

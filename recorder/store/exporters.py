@@ -58,7 +58,7 @@ type Mark = tuple[str, int, int, str]
 
 
 class Position(NamedTuple):
-    """How far a destination has come: the ids of the newest row and of the newest change that it has; 0 for none."""
+    """The ids of the newest row and of the newest change that a destination has; 0 for none."""
 
     row_id: int
     change_id: int
@@ -72,7 +72,7 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 class Lag(msgspec.Struct, frozen=True):
-    """How one exporter stands; `waiting` is about how many rows are not there yet: ids may have gaps.
+    """The standing of one exporter; `waiting` is about how many rows are not there yet: ids may have gaps.
 
     `reached_at` is empty as long as it never was.
     """
@@ -125,7 +125,7 @@ def needed(connection: sqlite3.Connection) -> int | None:
 
 
 def lags(connection: sqlite3.Connection) -> tuple[Lag, ...]:
-    """How all exporters stand."""
+    """The standing of all exporters."""
     since = _active_since()
     found = []
     for name, row_id, sent, refused, reached_at, error in connection.execute(_ALL).fetchall():
@@ -144,13 +144,13 @@ def waiting(connection: sqlite3.Connection, row_id: int) -> int:
 
 
 def mark(connection: sqlite3.Connection, name: str) -> Mark | None:
-    """What tells apart the last time that an exporter advanced from all others; None if there is no such exporter."""
+    """A mark that changes each time that an exporter advances; None if there is no such exporter."""
     found: Mark | None = connection.execute(_MARK, (name,)).fetchone()
     return found
 
 
 def state(connection: sqlite3.Connection, name: str) -> str | None:
-    """What the exporter has kept."""
+    """The text that the exporter has kept."""
     found = connection.execute(_STATE, (name,)).fetchone()
     return found[0] if found else None
 

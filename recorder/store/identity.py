@@ -1,4 +1,4 @@
-"""What a file is: new, ours at some version, or not for us. Reads only; every refusal is one sentence.
+"""Tell a file's identity: new, ours at some version, or not for us. Reads only; every refusal is one sentence.
 
 Three records of the version must agree: `PRAGMA user_version` (what code asks), `schema_version` (what people read),
 and sqlite-utils' list of applied steps (what decides about pending ones). They are only ever written together.
@@ -129,14 +129,14 @@ def claimed_version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def is_original(connection: sqlite3.Connection) -> bool:
-    """Whether this is the database of the original llm-metrics-proxy: the columns of version 1, and `app_version`."""
+    """True for the database of the original llm-metrics-proxy: it has the columns of version 1, and `app_version`."""
     calls = {name for (name,) in connection.execute(_COLUMN_NAMES, ("completion_requests",))}
     versions = {name for (name,) in connection.execute(_COLUMN_NAMES, ("schema_version",))}
     return calls >= {*columns_of(1), "app_version"} and versions >= {"id", "version", "applied_at", "description"}
 
 
 def changes(connection: sqlite3.Connection, version: int) -> list[str]:
-    """What keeps a database that claims to be of `version` from being it, one phrase each; empty if nothing does.
+    """List what keeps a database that claims to be of `version` from being it, one phrase each.
 
     Raises:
         sqlite3.Error: damaged or locked.
@@ -157,7 +157,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def _disagreements(connection: sqlite3.Connection, version: int) -> list[str]:
-    """What the two tables of versions say against `version`: they list all up to it, in order, and nothing else."""
+    """List what the two tables of versions say against `version`: each has all up to it, in order, and nothing else."""
     try:
         applied = [name for (name,) in connection.execute(_APPLIED, (REGISTRY.name,))]
         versions = [number for (number,) in connection.execute(_VERSIONS)]
@@ -196,7 +196,7 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def differences(connection: sqlite3.Connection, version: int) -> list[str]:
-    """What keeps the database from being `version` of the schema, one phrase each; empty if nothing does."""
+    """List what keeps the database from being `version` of the schema, one phrase each."""
     expected = _expected(version)
     actual = _facts(connection)
     found = []

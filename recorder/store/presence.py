@@ -1,4 +1,4 @@
-"""Which recorders live, and whether one of them has the database open: locks (flock) that end with their process.
+"""Signs of life of recorders, and of who has the database open: locks (flock) that end with their process.
 
 A recorder that has the database open shares the lock of the spill folder. Whoever has to move the file itself away
 takes it alone, so that no commit can go into a file that is on its way out.
@@ -81,7 +81,7 @@ class Presence:
 
 @contextmanager
 def sharing(database: Path) -> Iterator[None]:
-    """What is no recorder has the database open while this lasts, so that nobody moves the file away meanwhile.
+    """Have the database open without being a recorder: nobody moves the file away while this lasts.
 
     Raises:
         DatabaseRefused: somebody is replacing it, or the folder cannot be used.
@@ -122,7 +122,7 @@ def living(database: Path) -> set[str]:
 
 @contextmanager
 def alone(database: Path, work: str) -> Iterator[bool]:
-    """Whether this is the only one of the database's recorders at some work, for as long as this lasts.
+    """Be the only one of the database's recorders at some `work` while this lasts; gives False if another is at it.
 
     Raises:
         OSError, DatabaseRefused: the spill folder cannot be used.

@@ -58,7 +58,7 @@ class Slices:
 
     @property
     def stopped(self) -> bool:
-        """Whether the work is to end."""
+        """True if the work is to end."""
         return self._stop.is_set()
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What is known of SQLite: what its codes mean, the files it makes beside a database, its versions with defects."""
+"""Facts about SQLite: the meaning of its codes, the files it makes beside a database, its versions with defects."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How far each piece of work that follows the calls has come: the id of the last row that it has done.
+"""Watermarks: for each piece of work that follows the calls, the id of the last row that it has done.
 
 Ids grow in the order of the commits, since one transaction at a time inserts: no row appears below a watermark later.
 """

@@ -1,4 +1,4 @@
-"""What was submitted becomes rows of `completion_requests`, many in one statement.
+"""Events become rows of `completion_requests`: here by the insert, many rows in one statement.
 
 SQLite gives the GIL back once a statement, and each time it takes a moment to have it again, for this thread and the
 proxy's alike: a row a statement costs several times as much beside a busy proxy.

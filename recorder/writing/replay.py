@@ -65,7 +65,7 @@ class Replay:
 
     @property
     def busy(self) -> bool:
-        """Whether there is more to replay at once."""
+        """True if there is more to replay at once."""
         return self._reader is not None
 
     def look_now(self) -> None:

@@ -1,4 +1,4 @@
-"""What to do when the database was moved, removed or replaced while it was being written.
+"""Save a database that was moved, removed or replaced while it was being written.
 
 Everything that was committed can still be read through the connection that is open, until it is closed. It goes back
 to the path if nothing stands there; if another file does, beside it as `metrics.db.<time>.salvaged`.
@@ -119,7 +119,7 @@ def _remove_stale(path: Path, ours: Files) -> None:
 
 
 def _is_saved(path: Path, ours: Files) -> bool:
-    """Whether the file at `path` is what another recorder saved of the same files."""
+    """True if the file at `path` is what another recorder saved of the same files."""
     if not path.is_file():
         return False
     try:

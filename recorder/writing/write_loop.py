@@ -43,7 +43,7 @@ def timestamp_of(event: Event) -> str:
 
 
 def sentence_of(path: Path, error: Exception) -> str:
-    """What to say about an error of writing the database at `path`."""
+    """The sentence for an error of writing the database at `path`."""
     if isinstance(error, RecorderError):
         return str(error)
     if isinstance(error, sqlite3.Error):
@@ -173,7 +173,7 @@ class WriteLoop:
             self._drained = True
 
     def _patience(self) -> float:
-        """How long to wait for an event while there may be something else to do."""
+        """Seconds to wait for an event while there may be something else to do."""
         if self._refusing:
             return min(max(self._retry_at - time.monotonic(), 0), _IDLE_SECONDS)
         return 0 if self._replay.busy else _IDLE_SECONDS

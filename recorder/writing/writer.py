@@ -31,7 +31,7 @@ _ABOUT_A_ROW = (
 
 
 class Outcome(NamedTuple):
-    """What became of a batch: the counters that it adds to, and the events that no row could be made of."""
+    """The result of a batch: the counters that it adds to, and the events that no row could be made of."""
 
     counts: Counter[str]
     rejected: list[Rejected]
