@@ -24,10 +24,13 @@ from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.care.check import check
 from llm_metrics_proxy.recorder.commands.migrate import migrate
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, MigrationFailed
+from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.schema.repair import repair
 from llm_metrics_proxy.recorder.store import database
+from tests.conftest import MakeEvent
+from tests.support.waiting import wait_until
 from tests.unit.store.test_migrations import ask, assert_version, finish, released
 
 RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4"]
@@ -197,6 +200,23 @@ def test_a_kill_while_views_are_made_leaves_all_of_the_old_ones(current_db: Path
     become(another_release)
     start(current_db)
     assert texts(current_db) == views.statements()
+
+
+def test_a_recorder_that_runs_goes_on_while_another_release_starts_on_its_file(
+    db_path: Path, make_event: MakeEvent, another_release: Path
+) -> None:
+    recorder = Recorder(db_path)
+    recorder.open()
+    recorder.start()
+    recorder.submit(make_event())
+    wait_until(lambda: len(calls(db_path)) == 1)
+    become(another_release)
+    start(db_path)
+    recorder.submit(make_event())
+    recorder.close()
+    assert len(calls(db_path)) == 2
+    assert "spilled" not in recorder.counters()
+    assert texts(db_path) == views.statements()
 
 
 def test_no_backup_is_made_for_views_alone(current_db: Path, tmp_path: Path, another_release: Path) -> None:
