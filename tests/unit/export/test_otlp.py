@@ -4,84 +4,28 @@ import math
 import sqlite3
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
-from llm_metrics_proxy.recorder.export import Batch, Row, Unacceptable, outbox
+from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.export import Batch, Unacceptable, outbox
 from llm_metrics_proxy.recorder.export.otlp import Otlp, names
 from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.exporters import Position
-from tests.support.exporting import otlp_receiver
-from tests.support.exporting.otlp_receiver import METRICS, TRACES, Receiver, attributes
+from tests.support.exporting.otlp_receiver import Receiver, attributes
+from tests.support.exporting.otlp_rows import EVENT_ID, FULL, HERE, connected, just_now, row
+
+pytest_plugins = ["tests.support.exporting.otlp_fixtures"]
+pytestmark = pytest.mark.usefixtures("no_otlp_settings")
 
 type MakeEvent = Callable[..., CompletionRequest]
 
-HERE = Position(0, 0)
 START_NS = 1_772_366_400_123_000_000  # 2026-03-01T12:00:00.123Z
-EVENT_ID = "019ca9a2d1c071238aaabbbbccccdddd"
-FULL = {
-    "timestamp": "2026-03-01T12:00:00.123Z",
-    "success": True,
-    "status_code": 200,
-    "response_time_ms": 2_345,
-    "model": "gpt-5",
-    "origin": "billing",
-    "is_streaming": True,
-    "max_tokens": 1_000,
-    "temperature": 0.5,
-    "top_p": 0.9,
-    "message_count": 3,
-    "prompt_tokens": 120,
-    "completion_tokens": 80,
-    "total_tokens": 200,
-    "finish_reason": "length",
-    "time_to_first_token_ms": 310,
-    "time_to_last_token_ms": 2_300,
-    "tokens_per_second": 39.5,
-    "event_id": EVENT_ID,
-    "provider": "azure.ai.openai",
-    "operation": "chat",
-    "host": "team.openai.azure.com:8443",
-    "endpoint": "/openai/deployments/gpt-5/chat/completions",
-    "response_model": "gpt-5-2026-01-01",
-    "cached_tokens": 100,
-    "cache_write_tokens": 7,
-    "reasoning_tokens": 40,
-    "usage_source": "provider",
-    "usage": '{"prompt_tokens":120}',
-    "cost_usd": 0.0125,
-    "cost_source": "provider",
-    "time_to_first_byte_ms": 250.25,
-    "time_to_first_answer_ms": 900.5,
-    "output_events": 42,
-    "chunk_gap_p50_ms": 11.5,
-    "chunk_gap_p95_ms": 30.25,
-    "chunk_gap_max_ms": 81.0,
-    "upload_ms": 1.5,
-    "connect_ms": 22.0,
-    "request_bytes": 1_234,
-    "response_bytes": 56_789,
-    "http_version": "2",
-    "client": "10.0.0.7",
-    "user_agent": "OpenAI/Python 3.54.0",
-    "session_id": "session-1",
-    "trace_id": "0af7651916cd43dd8448eb211c80319c",
-    "parent_span_id": "b7ad6b7169203331",
-    "retry_count": 2,
-    "provider_request_id": "req_123",
-    "retry_after_ms": 1_500,
-    "rate_limit_remaining_requests": 9,
-    "rate_limit_remaining_tokens": 10_000,
-    "server_timing": '{"openai-processing-ms":1900}',
-    "error_code": "none",
-}
 ATTRIBUTES = {
     "gen_ai.operation.name": "chat",
     "gen_ai.provider.name": "azure.ai.openai",
@@ -138,57 +82,6 @@ ATTRIBUTES = {
 }
 # Columns that are no attributes: they are the span's times, ids, status, or come with it in another form.
 ELSEWHERE = {"id", "timestamp", "success", "response_time_ms", "trace_id", "parent_span_id", "error_message"}
-
-
-@pytest.fixture(autouse=True)
-def _no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
-@pytest.fixture(scope="module")
-def http_server() -> Iterator[Receiver]:
-    with otlp_receiver.by_http() as receiver:
-        yield receiver
-
-
-@pytest.fixture(scope="module")
-def grpc_server() -> Iterator[Receiver]:
-    with otlp_receiver.by_grpc() as receiver:
-        yield receiver
-
-
-@pytest.fixture
-def receiver(http_server: Receiver) -> Receiver:
-    http_server.asked.clear()
-    return http_server
-
-
-@pytest.fixture
-def otlp(receiver: Receiver) -> Iterator[Otlp]:
-    """A destination that is connected to `receiver`, which has forgotten how."""
-    with connected(receiver) as to:
-        receiver.asked.clear()
-        yield to
-
-
-def connected(receiver: Receiver, protocol: str | None = None) -> Any:  # noqa: ANN401 - closing() of an Otlp
-    to = Otlp(receiver.url, protocol, "host-1")
-    to.connect("source-1")
-    return closing(to)
-
-
-def row(**fields: Any) -> Row:  # noqa: ANN401 - what SQLite may hold
-    return tuple(fields.get(name) for name in outbox.COLUMNS)
-
-
-def just_now(**fields: Any) -> Row:  # noqa: ANN401
-    """A call that began two seconds ago and took one."""
-    now = time.time_ns() - 2_000_000_000
-    usual = {"response_time_ms": 1_000, "success": 1, "is_streaming": 0, "operation": "chat", "provider": "openai"}
-    at = {"timestamp": timestamp_of(now), "event_id": new_event_id(now // 1_000_000)}
-    return row(**usual | at | fields)
 
 
 def test_every_column_of_a_call_is_in_its_span(otlp: Otlp, receiver: Receiver, current_db: Path) -> None:
@@ -331,116 +224,6 @@ def test_the_environment_has_the_last_word_on_the_resource(receiver: Receiver, m
     found = receiver.resource()
     assert (found["service.name"], found["host.name"]) == ("gateway", "other")
     assert found["deployment.environment.name"] == "staging"
-
-
-def test_metrics_count_what_has_just_ended(otlp: Otlp, receiver: Receiver) -> None:
-    call = {
-        "model": "gpt-5",
-        "response_model": "gpt-5-2026",
-        "host": "api.openai.com:443",
-        "prompt_tokens": 100,
-        "completion_tokens": 5,
-        "cost_usd": 0.25,
-        "is_streaming": 1,
-        "time_to_first_byte_ms": 15.0,
-    }
-    otlp.send(Batch([just_now(**call), just_now(**call | {"response_time_ms": 90_000, "cost_usd": 0.5})], HERE))
-    assert receiver.paths() == [TRACES, METRICS]
-    labels = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": "openai",
-        "gen_ai.request.model": "gpt-5",
-        "gen_ai.response.model": "gpt-5-2026",
-        "server.address": "api.openai.com",
-        "server.port": 443,
-    }
-    seconds = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]
-    (duration,) = receiver.points("gen_ai.client.operation.duration")
-    assert attributes(duration.attributes) == labels
-    assert (duration.count, duration.sum, list(duration.explicit_bounds)) == (2, 91.0, seconds)
-    assert list(duration.bucket_counts) == [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]
-    (first,) = receiver.points("gen_ai.client.operation.time_to_first_chunk")
-    assert (first.count, first.sum, list(first.explicit_bounds)) == (2, pytest.approx(0.03), seconds)
-    tokens = {
-        attributes(one.attributes)["gen_ai.token.type"]: one for one in receiver.points("gen_ai.client.token.usage")
-    }
-    assert {kind: (one.count, one.sum) for kind, one in tokens.items()} == {"input": (2, 200), "output": (2, 10)}
-    assert list(tokens["input"].explicit_bounds) == [4**n for n in range(14)]
-    (cost,) = receiver.points("llm_metrics.cost")
-    assert (attributes(cost.attributes), cost.as_double) == (labels, 0.75)
-
-
-def test_metrics_add_up_from_batch_to_batch(otlp: Otlp, receiver: Receiver) -> None:
-    for count in (1, 2, 3):
-        otlp.send(Batch([just_now()], HERE))
-        (point,) = receiver.points("gen_ai.client.operation.duration")
-        assert point.count == count
-
-
-def test_a_row_that_comes_again_is_counted_once(otlp: Otlp, receiver: Receiver) -> None:
-    twice = just_now()
-    otlp.send(Batch([twice, twice], HERE))
-    otlp.send(Batch([twice, just_now()], HERE))
-    (point,) = receiver.points("gen_ai.client.operation.duration")
-    assert point.count == 2
-
-
-def test_history_is_in_no_metric(otlp: Otlp, receiver: Receiver) -> None:
-    ago = timestamp_of(time.time_ns() - 3_602 * 1_000_000_000)
-    otlp.send(Batch([row(**FULL), just_now(timestamp=ago)], HERE))
-    assert (len(receiver.spans()), receiver.paths()) == (2, [TRACES])
-    otlp.send(Batch([just_now(timestamp=ago, event_id=EVENT_ID, response_time_ms=10_000)], HERE))  # it ended later
-    (point,) = receiver.points("gen_ai.client.operation.duration")
-    assert point.count == 1
-
-
-def test_an_error_is_a_duration_with_its_type_and_no_tokens(otlp: Otlp, receiver: Receiver) -> None:
-    otlp.send(Batch([just_now(success=0, error_type="overloaded_error", prompt_tokens=10)], HERE))
-    (point,) = receiver.points("gen_ai.client.operation.duration")
-    assert attributes(point.attributes)["error.type"] == "overloaded_error"
-    assert receiver.points("gen_ai.client.token.usage") == []
-
-
-def test_what_the_conventions_require_is_there_when_it_is_unknown(otlp: Otlp, receiver: Receiver) -> None:
-    otlp.send(Batch([just_now(operation=None, provider=None)], HERE))
-    (point,) = receiver.points("gen_ai.client.operation.duration")
-    required = {"gen_ai.operation.name": "_OTHER", "gen_ai.provider.name": "_OTHER"}
-    assert attributes(point.attributes) == required
-
-
-def test_a_client_that_invents_models_makes_no_endless_metrics(otlp: Otlp, receiver: Receiver) -> None:
-    otlp.send(Batch([just_now(model=f"model-{n}") for n in range(500)], HERE))
-    otlp.send(Batch([just_now(model="model-7")], HERE))
-    points = receiver.points("gen_ai.client.operation.duration")
-    counts = {attributes(point.attributes)["gen_ai.request.model"]: point.count for point in points}
-    assert (len(counts), counts["_OTHER"], counts["model-7"]) == (201, 300, 2)
-
-
-def test_an_empty_batch_sends_the_metrics_as_they_are(otlp: Otlp, receiver: Receiver) -> None:
-    otlp.send(Batch([just_now()], HERE))
-    receiver.asked.clear()
-    otlp.send(Batch([], HERE))
-    assert (receiver.paths(), receiver.spans()) == ([TRACES, METRICS], [])
-    (point,) = receiver.points("gen_ai.client.operation.duration")
-    assert point.count == 1
-
-
-def test_the_environment_can_do_without_metrics(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
-    with connected(receiver) as to:
-        to.send(Batch([just_now()], HERE))
-    assert set(receiver.paths()) == {TRACES}
-
-
-def test_deltas_are_sent_where_the_environment_asks_for_them(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
-    with connected(receiver) as to:
-        for _ in range(2):
-            to.send(Batch([just_now()], HERE))
-            (point,) = receiver.points("gen_ai.client.operation.duration")
-            assert point.count == 1
 
 
 def test_headers_and_compression_are_those_of_the_environment(
