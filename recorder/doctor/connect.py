@@ -10,7 +10,7 @@ from contextlib import closing
 
 import certifi
 
-from llm_metrics_proxy.recorder.doctor import Check, Circumstances, fail, ok, speaking, untried, warn
+from llm_metrics_proxy.recorder.doctor import Check, Circumstances, fail, ok, port, untried, warn
 from llm_metrics_proxy.recorder.doctor.port import Found
 
 _NAME = "CONNECT"
@@ -57,7 +57,7 @@ class _NoTunnelError(Exception):
 def _refused(at: Circumstances, context: ssl.SSLContext) -> str | None:
     """Shake hands; return None if the certificate is one of the context's, else why not."""
     assert at.host is not None  # noqa: S101 - looked at before
-    answer, connection = speaking.connected(at.proxy, at.host, at.port, at.patience)
+    answer, connection = port.connected(at.proxy, at.host, at.port, at.patience)
     with closing(connection):
         if answer.status != _OK:
             explained = " ".join(html.unescape(_TAG.sub(" ", answer.body.decode(errors="replace"))).split())

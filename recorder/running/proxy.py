@@ -17,7 +17,7 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.client_setup import signature
 from llm_metrics_proxy.recorder.client_setup.proxy_url import ProxyUrl, address_text
-from llm_metrics_proxy.recorder.doctor import speaking
+from llm_metrics_proxy.recorder.doctor import port
 from llm_metrics_proxy.recorder.doctor.port import STATUS_URL, process_at
 from llm_metrics_proxy.recorder.errors import RunRefused
 from llm_metrics_proxy.recorder.running import until_unused
@@ -132,7 +132,7 @@ class Proxy:
         """
         place = ProxyUrl(self.host, self.port, None)
         try:
-            answer = speaking.get(place, STATUS_URL, _PATIENCE_SECONDS)
+            answer = port.get(place, STATUS_URL, _PATIENCE_SECONDS)
         except ConnectionRefusedError:
             return False
         except OSError as error:
@@ -151,7 +151,7 @@ class Proxy:
                 what = f"The proxy on {self.address} does not record into {self.database}"
                 raise RunRefused(what=what, cure=f"give its database with --db, or {_ANOTHER_PORT}")
             time.sleep(_POLL_SECONDS)  # it listens a moment before its recorder is there
-            signed = signature.read(speaking.get(place, STATUS_URL, _PATIENCE_SECONDS).body) or signed
+            signed = signature.read(port.get(place, STATUS_URL, _PATIENCE_SECONDS).body) or signed
         return True
 
     def _recorders(self) -> set[str]:

@@ -1,6 +1,6 @@
 """`sqlite-utils llm-top`: figures of the calls of the last minutes, by model, origin or provider.
 
-This module reads them; table.py draws them, display.py puts the table on a screen, watch.py does so again and again.
+This module reads them; table.py draws them, watch.py shows them once or again and again.
 """
 
 import sqlite3

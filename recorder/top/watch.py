@@ -1,10 +1,12 @@
 """`llm-top` as its options say: once, or with `--watch` again and again until Ctrl-C, whatever happens meanwhile.
 
 The database is opened anew for each table. So a file that is moved away, replaced, locked or deleted is reported and
-waited for, no file is created, and no reader keeps a recorder's WAL from being cut.
+waited for, no file is created, and no reader keeps a recorder's WAL from being cut. Tables are shown on the whole
+terminal, or as lines where there is no terminal.
 """
 
 import json
+import os
 import sys
 import time
 from contextlib import suppress
@@ -14,16 +16,105 @@ from pathlib import Path
 
 import click
 import msgspec
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
 
 from llm_metrics_proxy.recorder import top
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import database
 from llm_metrics_proxy.recorder.store.database import reader
-from llm_metrics_proxy.recorder.top import table
-from llm_metrics_proxy.recorder.top.display import Display, Lines, Screen
+from llm_metrics_proxy.recorder.top import Top, table
 from llm_metrics_proxy.recorder.top.interruptions import Interruptions
+
+_LINES_BELOW = 3  # the table: a blank one, what happened, when it was drawn
+
+type Display = Screen | Lines
+
+
+class Screen:
+    """The whole terminal, drawn over."""
+
+    def __init__(self, console: Console, seconds: float) -> None:
+        """Nothing is drawn yet."""
+        self._console = console
+        self._live = Live(console=console, screen=True, auto_refresh=False)
+        self._footer = f"every {seconds:g} s, Ctrl-C ends"
+        self._drawn_at = datetime.now(UTC)
+        self._taken: Top | None = None
+        self._told: str | None = None
+
+    def show(self, taken: Top, news: str | None) -> None:
+        """Show the figures."""
+        self._drawn_at, self._taken, self._told = datetime.now(UTC), taken, news
+        self.redraw()
+
+    def tell(self, trouble: str) -> None:
+        """Say why there are none."""
+        self._drawn_at, self._taken, self._told = datetime.now(UTC), None, trouble
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw again what was shown last."""
+        with suppress(OSError):  # the terminal's own word: COLUMNS may say what once was
+            size = os.get_terminal_size(self._console.file.fileno())
+            if size.columns and size.lines:
+                self._console.size = ConsoleDimensions(size.columns, size.lines)
+        width, height = self._console.size
+        parts: list[RenderableType] = []
+        if self._taken is not None:
+            parts += [table.table(self._taken, width=width, height=height - _LINES_BELOW), Text()]
+        if self._told is not None:
+            parts.append(Text(self._told, style="yellow"))
+        parts.append(Text(f"{self._drawn_at:%H:%M:%S} UTC, {self._footer}", style="dim"))
+        self._live.update(Group(*parts), refresh=True)
+
+    def give_back(self) -> None:
+        """Leave the terminal as it was; it may be gone."""
+        with suppress(OSError):
+            self._live.stop()
+
+    def take_terminal(self) -> None:
+        """Take the terminal."""
+        self._live.start()
+
+
+class Lines:
+    """Output without a terminal: one table below the other, or one JSON document a line; troubles go to stderr."""
+
+    def __init__(self, console: Console, *, as_json: bool) -> None:
+        """Nothing is printed yet."""
+        self._console = console
+        self._as_json = as_json
+        self._news: str | None = None
+        self._told: str | None = None
+
+    def show(self, taken: Top, news: str | None) -> None:
+        """Show the figures."""
+        if news is not None and news != self._news:
+            click.echo(news, err=True)
+        self._news, self._told = news, None
+        if self._as_json:
+            click.echo(json.dumps(msgspec.to_builtins(taken)))
+        else:
+            self._console.print(table.table(taken), Text())
+
+    def tell(self, trouble: str) -> None:
+        """Say why there are none, once."""
+        if trouble != self._told:
+            click.echo(trouble, err=True)
+        self._told = trouble
+
+    def redraw(self) -> None:
+        """Do nothing: printed lines stay as they are."""
+
+    def give_back(self) -> None:
+        """There is nothing to give back."""
+
+    def take_terminal(self) -> None:
+        """There is nothing to take."""
+
 
 _PATIENCE_SECONDS = 0.2  # for locks: Ctrl-C is not heard meanwhile
 

@@ -3,8 +3,8 @@
 A batch is copied into a temporary table and inserted from there; a row that is there already is updated if it differs.
 The same transaction moves the source's cursor on the server: after an outage the cursor says what has arrived, and an
 exporter goes on from there. A server that knows no cursor is filled from the beginning. dsn.py parses the address,
-values.py converts rows, failures.py classifies errors, schema.py makes the tables of steps/ and the views of views/,
-account.py brings the recorders' counters and events.
+values.py converts rows, failures.py classifies errors, schema.py makes the tables of steps/ and the views of views/.
+Here are also the recorders' counters and events: rows that are there unchanged cost no more than a look.
 
 What an exporter's role needs: CONNECT and TEMPORARY on the database; CREATE on the schema until the tables are there or
 are to be brought to a newer version, so an admin may do that alone, by one export. After that:
@@ -22,10 +22,9 @@ a pool of sessions, since it keeps a temporary table.
 from typing import Final
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, Cursor
 
 from llm_metrics_proxy.recorder.export import Account, Batch, Row, outbox
-from llm_metrics_proxy.recorder.export.postgres import account as accounts
 from llm_metrics_proxy.recorder.export.postgres import dsn as dsns
 from llm_metrics_proxy.recorder.export.postgres import failures, schema, values
 from llm_metrics_proxy.recorder.store.exporters import Position
@@ -137,7 +136,7 @@ class Postgres:
     def send_account(self, account: Account) -> None:
         """Insert or update what the recorders say of themselves."""
         with failures.explained(self.name), self._connected().cursor() as cursor:
-            accounts.send(cursor, account, self._source_id, self._host_id)
+            send(cursor, account, self._source_id, self._host_id)
 
     def close(self) -> None:
         """Close the connection, if there is one."""
@@ -168,3 +167,44 @@ def _unique(rows: list[Row]) -> list[Row]:
     """
     last = {(row[_EVENT_ID], row[_TIMESTAMP]): row for row in rows}
     return [last[key] for key in sorted(last)]
+
+
+_COUNT = """
+    INSERT INTO recorder_counters AS known (source_id, host_id, process, name, value, updated_at)
+    VALUES (%s, %s, %s, %s, %s, %s)
+    ON CONFLICT (source_id, process, name) DO UPDATE
+    SET host_id = excluded.host_id, value = excluded.value, updated_at = excluded.updated_at
+    WHERE (known.host_id, known.value, known.updated_at)
+        IS DISTINCT FROM (excluded.host_id, excluded.value, excluded.updated_at)
+"""
+_HAPPENED = """
+    INSERT INTO recorder_events AS known (source_id, host_id, id, at, process, kind, count, from_at, to_at, detail)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+    ON CONFLICT (source_id, id) DO UPDATE
+    SET host_id = excluded.host_id, at = excluded.at, process = excluded.process, kind = excluded.kind,
+        count = excluded.count, from_at = excluded.from_at, to_at = excluded.to_at, detail = excluded.detail
+    WHERE known.* IS DISTINCT FROM excluded.*
+"""
+_OF_COUNTERS = (values.text, values.text, values.integer, values.moment)
+_OF_EVENTS = (
+    values.integer, values.moment, values.text, values.text, values.integer, values.moment, values.moment, values.text,
+)  # fmt: skip
+
+
+def send(cursor: Cursor, account: Account, source_id: str, host_id: str | None) -> None:
+    """Insert them, or update those that changed.
+
+    Raises:
+        psycopg.Error: the server refuses.
+    """
+    for statement, converters, rows in (
+        (_COUNT, _OF_COUNTERS, account.counters),
+        (_HAPPENED, _OF_EVENTS, account.events),
+    ):
+        cursor.executemany(
+            statement,
+            [
+                (source_id, host_id, *(convert(value) for convert, value in zip(converters, row, strict=True)))
+                for row in rows
+            ],
+        )

@@ -1,8 +1,8 @@
 """`llm-metrics serve --prometheus`, from the first look at the database to the last saving of the totals.
 
 keeper.py is the one thread that reads the database; counting.py adds rows to the totals (totals.py) and saves them;
-facts.py reads the recorders' and exporters' state; families.py gives everything Prometheus' names; server.py and app.py
-answer requests.
+facts.py reads the recorders' and exporters' state; families.py gives everything Prometheus' names; server.py
+answers requests.
 """
 
 import os
@@ -16,10 +16,9 @@ from typing import Final
 from llm_metrics_proxy.recorder.errors import CannotServe
 from llm_metrics_proxy.recorder.export import alone
 from llm_metrics_proxy.recorder.export.prometheus import server as addresses
-from llm_metrics_proxy.recorder.export.prometheus.app import App
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME
 from llm_metrics_proxy.recorder.export.prometheus.keeper import Keeper
-from llm_metrics_proxy.recorder.export.prometheus.server import Server
+from llm_metrics_proxy.recorder.export.prometheus.server import App, Server
 from llm_metrics_proxy.recorder.store import identity
 from llm_metrics_proxy.recorder.store.database import reader
 

@@ -13,7 +13,7 @@ from llm_metrics_proxy.recorder import top
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.figures.rollup_query import BEGINNING, END, metrics_between
+from llm_metrics_proxy.recorder.figures.metrics import BEGINNING, END, metrics_between
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR, nearest_rank, register
 from llm_metrics_proxy.recorder.report.content import collect, period
 from llm_metrics_proxy.recorder.store.slices import open_background

@@ -18,8 +18,7 @@ from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
-from llm_metrics_proxy.recorder.figures.metrics import Figures, Metrics
-from llm_metrics_proxy.recorder.figures.rollup_query import BEGINNING, END, metrics_between
+from llm_metrics_proxy.recorder.figures.metrics import BEGINNING, END, Figures, Metrics, metrics_between
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.recorder import Recorder
