@@ -14,7 +14,6 @@ import pytest
 from llm_metrics_proxy.recorder.client_setup.proxy_url import parse
 from llm_metrics_proxy.recorder.doctor import (
     port,
-    speaking,
 )
 from tests.support.rig import Rig, started
 from tests.support.waiting import PATIENCE
@@ -75,7 +74,7 @@ def test_a_refusal_is_read_to_its_end_though_the_proxy_stays_on_the_line(length:
     with stranger(refuse) as number, ExitStack() as stack:
         stack.callback(left.set)
         began = time.monotonic()
-        answer, connection = speaking.connected(parse(f"http://127.0.0.1:{number}"), HOST, 443, PATIENCE)
+        answer, connection = port.connected(parse(f"http://127.0.0.1:{number}"), HOST, 443, PATIENCE)
         connection.close()
         assert time.monotonic() - began < PATIENCE
     assert (answer.status, answer.body) == (502, b"why?")
