@@ -57,11 +57,11 @@ def _locate(database: str) -> Path:
         path = Path(given).expanduser().absolute()
         size = path.stat().st_size if path.is_file() else 0
     except RuntimeError:
-        _end(f"The home folder in {given} is unknown: give an absolute path (make dashboard DB=PATH).")
+        _end(f"The home folder in {given} is unknown: give an absolute path (--db PATH, with make DB=PATH).")
     except OSError as error:
-        _end(f"{given} cannot be read ({error.strerror}): give a path that can (make dashboard DB=PATH).")
+        _end(f"{given} cannot be read ({error.strerror}): give a path that can (--db PATH, with make DB=PATH).")
     if not size:
-        _end(f"There is no database at {path}: start the proxy once, or give the right path (make dashboard DB=PATH).")
+        _end(f"There is no database at {path}: start the proxy, or give the right path (--db PATH, with make DB=PATH).")
     if any(one in str(path) for one in _UNREADABLE_NAMES):
         _end(f"Datasette cannot open {path}: use a path without {' '.join(_UNREADABLE_NAMES)}.")
     try:
@@ -77,7 +77,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port))
     except OSError as error:
         why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        _end(f"Port {port} of {host} {why}: choose another (make dashboard PORT=8002).")
+        _end(f"Port {port} of {host} {why}: choose another (--port 8002, with make PORT=8002).")
 
 
 def _end(sentence: str) -> NoReturn:

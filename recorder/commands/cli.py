@@ -18,6 +18,7 @@ COMMANDS: Final = {
         "List the backups of the database, newest first; the database itself may be gone.",
     ),
     "check": ("status", "check", "Look for damage, impossible values, and what was left behind."),
+    "dashboard": ("dashboard", "dashboard", "Show the calls as a live page on 127.0.0.1, until Ctrl-C."),
     "doctor": (
         "doctor",
         "doctor",

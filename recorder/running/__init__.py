@@ -69,4 +69,4 @@ def _mitmdump() -> list[str]:
     script = Path(sysconfig.get_path("scripts")) / "mitmdump"
     if script.is_file():
         return [str(script)]
-    return [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
+    return [sys.executable, "-P", "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]

@@ -382,13 +382,15 @@ def test_a_name_that_datasette_would_misread_is_one_sentence(database: Path, tmp
 
 
 def test_an_unknown_home_is_one_sentence() -> None:
-    said = "The home folder in ~nobody-here/metrics.db is unknown: give an absolute path (make dashboard DB=PATH).\n"
+    said = (
+        "The home folder in ~nobody-here/metrics.db is unknown: give an absolute path (--db PATH, with make DB=PATH).\n"
+    )
     assert _make("DB=~nobody-here/metrics.db") == (2, said)
 
 
 def test_a_database_that_is_not_there_is_one_sentence_and_no_file(tmp_path: Path) -> None:
     path = tmp_path / "metrics.db"
-    cure = "start the proxy once, or give the right path (make dashboard DB=PATH)."
+    cure = "start the proxy, or give the right path (--db PATH, with make DB=PATH)."
     assert _make(f"DB={path}") == (2, f"There is no database at {path}: {cure}\n")
     assert list(tmp_path.glob("metrics.db*")) == []
 
@@ -413,5 +415,5 @@ def test_a_database_of_something_else_is_one_sentence(tmp_path: Path) -> None:
 def test_a_port_in_use_is_one_sentence(database: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        sentence = f"Port {port} of 127.0.0.1 is in use: choose another (make dashboard PORT=8002).\n"
+        sentence = f"Port {port} of 127.0.0.1 is in use: choose another (--port 8002, with make PORT=8002).\n"
         assert _make(f"DB={database}", f"PORT={port}") == (2, sentence)
