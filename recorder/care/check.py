@@ -26,7 +26,7 @@ from llm_metrics_proxy.recorder.writing import rejected, spill
 STALE_SECONDS: Final = 3600.0  # a backup that is being made is younger
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
-_LOOK_AND_REMOVE = "look at what is in it, then remove it"
+_LOOK_AND_REMOVE = "look at its content, then remove it"
 
 
 class Finding(msgspec.Struct, frozen=True):

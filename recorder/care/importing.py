@@ -167,7 +167,7 @@ def import_calls(
             (name,) = reader.execute(_SOURCE).fetchone()
             reader.row_factory = sqlite3.Row
             if target.exists() and target.samefile(source):
-                raise ImportFailed(what=f"{source} is the database itself", cure="give the path of another one")
+                raise ImportFailed(what=f"{source} is the database itself", cure="give the path of another database")
             path = schema.prepare(target, backup_dir=backup_dir, lock_seconds=database.START_SECONDS)
             with closing(database.open_writer(path)) as writer:
                 writer.execute("PRAGMA wal_autocheckpoint=0")

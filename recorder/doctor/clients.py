@@ -269,7 +269,7 @@ def _deciding(at: Circumstances, name: str) -> str:
 
 def _leading(at: Circumstances) -> str:
     if at.names_the_proxy(at.environment.get(at.first_set(HTTPS_VARIABLES) or "", "")):
-        return "unset NO_PROXY no_proxy, or take out of it what hits more than it should"
+        return "unset NO_PROXY no_proxy, or remove the entries that match too much"
     return sh_line("HTTPS_PROXY", at.url)
 
 

@@ -44,7 +44,7 @@ def _by_signer(at: Circumstances, found: Found, where: str) -> Check:
         return warn(
             _NAME,
             what,
-            "see who else is between; the proxy is told of a private CA by its option ssl_verify_upstream_trusted_ca",
+            "find out what else is in between; for a private CA, set the proxy's option ssl_verify_upstream_trusted_ca",
         )
     what = f"{where} is passed on unread, since the proxy does not know it for an LLM's: it leaves no rows."
     return fail(_NAME, what, f"if it is one, start the proxy with --set 'metrics_hosts=^{re.escape(at.host or '')}$'")

@@ -65,7 +65,7 @@ def defects_of(version: str) -> list[str]:
 
 def look_at_versions() -> Iterator[Check]:
     """Look at SQLite's and mitmproxy's."""
-    yield _check("SQLite", sqlite3.sqlite_version, sqlite.defects(), "a Python with a newer SQLite has none of it")
+    yield _check("SQLite", sqlite3.sqlite_version, sqlite.defects(), "use a Python with a newer SQLite")
     version = installed()
     if version is None:
         yield untried("mitmproxy", "It is not installed beside this program.")

@@ -179,7 +179,7 @@ def _certificate(at: Circumstances) -> bytes | None:
 def _password(at: Circumstances) -> Check:
     fix = f"export HTTPS_PROXY=http://USER:PASSWORD@{at.proxy.address}, with those of its option proxyauth"
     if at.proxy.credentials is None:
-        return fail(_NAME, f"{at.proxy.address} wants a user and a password, so nothing more is known of it.", fix)
+        return fail(_NAME, f"{at.proxy.address} wants a user and a password, so no more can be checked.", fix)
     return fail(_NAME, f"{at.proxy.address} does not take the user and password of {at.url}.", fix)
 
 

@@ -74,7 +74,7 @@ def _without(at: Circumstances, odd: list[str]) -> str:
         return f"Only {name} is set, which urllib, boto3 and Node do not read: their calls go around the proxy."
     if (name := at.first_set(_HTTP)) is not None:
         return f"Only {name} is set, which is for http:// addresses: calls to https:// hosts go around the proxy."
-    return "It is not set: what is started here does not use the proxy."
+    return "It is not set: programs started here do not use the proxy."
 
 
 _NAMES = ("no_proxy", "NO_PROXY")

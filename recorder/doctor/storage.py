@@ -59,7 +59,7 @@ def _writable(at: Circumstances, status: Status) -> Check:
 
 def _rows(status: Status) -> Iterator[Check]:
     if status.rows.last_at is None:
-        what = "There is none yet."
+        what = "There is no row yet."
         yield warn("last row", what, "make a call, with the variables of llm-metrics env in that terminal")
     else:
         yield ok(
@@ -71,7 +71,7 @@ def _losses(status: Status, found: Found) -> Iterator[Check]:
     if lost := {cause: n for cause, n in status.dropped.items() if n}:
         causes = ", ".join(f"{cause} {n:,}" for cause, n in lost.items())
         yield warn(
-            "dropped", f"Events were lost ({causes}).", "llm-metrics status tells when; see to disk and database"
+            "dropped", f"Events were lost ({causes}).", "llm-metrics status shows when; check the disk and the database"
         )
     else:
         yield ok("dropped", "No event was lost.")

@@ -40,7 +40,7 @@ class Finding(NamedTuple):
 
 
 CREDENTIALS: Final = Finding(
-    Verdict.FATAL, "refuses the credentials", "put what it asks for into OTEL_EXPORTER_OTLP_HEADERS (name=value)"
+    Verdict.FATAL, "refuses the credentials", "put its credentials into OTEL_EXPORTER_OTLP_HEADERS (name=value)"
 )
 NOTHING_THERE: Final = Finding(
     Verdict.ABSENT, "has nothing there that takes OTLP", "give the base URL of the receiver, and see --protocol"
@@ -96,7 +96,7 @@ def not_sent() -> Failure:
 
 def bad_headers() -> Failure:
     """That the headers of the environment are none."""
-    what = "cannot be asked: what stands in OTEL_EXPORTER_OTLP_HEADERS cannot be sent"
+    what = "cannot be asked: the value of OTEL_EXPORTER_OTLP_HEADERS cannot be sent"
     return Failure(Verdict.FATAL, what, "write it as name=value,name=value")
 
 
@@ -104,7 +104,7 @@ def bad_certificate() -> Failure:
     """That a file of certificates cannot be read."""
     return Failure(
         Verdict.FATAL,
-        "cannot be asked: a file of certificates is missing or is none",
+        "cannot be asked: a file of certificates is missing or invalid",
         "see OTEL_EXPORTER_OTLP_CERTIFICATE and OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE",
     )
 

@@ -101,7 +101,7 @@ def of(row: Row, resource: Resource, scope: InstrumentationScope) -> ReadableSpa
     """
     start = moment_of(row[_AT])
     if start is None:
-        message = "its timestamp is no moment"
+        message = "its timestamp is invalid"
         raise Unacceptable(message)
     context, parent = contexts(row[_EVENT_ID], row[_TRACE], row[_PARENT])
     end = moment_after(start, row[_MS])

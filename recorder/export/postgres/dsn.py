@@ -54,7 +54,7 @@ def parse(dsn: str) -> Dsn:
     if dsn.startswith(_SCHEMES) and "@" in host + database:
         raise ExportFailed(what="The DSN has an @ too many", cure=_CURE)
     if not all(one.isascii() and one.isdecimal() and 0 < int(one) <= _LAST_PORT for one in port.split(",")):
-        raise ExportFailed(what="The DSN has a port that is none", cure=_CURE)
+        raise ExportFailed(what="The DSN has an invalid port", cure=_CURE)
     return Dsn(printable(f"postgres {_addresses(host, port)}/{database}"), conninfo)
 
 

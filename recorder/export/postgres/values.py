@@ -96,7 +96,7 @@ def _moments(column: Column) -> Column:
             return column
     found = [moment(value) for value in column]
     if None in found:
-        message = "a timestamp is none"
+        message = "a timestamp is invalid"
         raise Unacceptable(message)
     return found
 

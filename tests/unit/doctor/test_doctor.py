@@ -163,7 +163,7 @@ def test_people_read_one_line_a_check_and_one_a_fix(place: Rig, tmp_path: Path) 
     done = run("--proxy", place.proxy.url, "--ca", place.proxy.ca, env=clean_environment(tmp_path), folder=tmp_path)
     lines = done.stdout.splitlines()
     assert done.returncode == 3
-    assert lines[0] == "FAIL  HTTPS_PROXY         It is not set: what is started here does not use the proxy."
+    assert lines[0] == "FAIL  HTTPS_PROXY         It is not set: programs started here do not use the proxy."
     assert lines[1].strip() == f"fix: export HTTPS_PROXY={place.proxy.url}"
     assert re.fullmatch(r"\d+ checks: [1-9]\d* failed, \d+ to think about, \d+ not tried\.", lines[-1])
 

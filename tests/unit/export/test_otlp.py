@@ -303,7 +303,7 @@ def test_nothing_in_a_row_stops_it(otlp: Otlp, receiver: Receiver, value: object
 
 @pytest.mark.parametrize("timestamp", ["", "soon", None, "9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00.000Z", 1.5])
 def test_a_call_that_was_at_no_moment_is_refused_here(otlp: Otlp, receiver: Receiver, timestamp: object) -> None:
-    with pytest.raises(Unacceptable, match="its timestamp is no moment"):
+    with pytest.raises(Unacceptable, match="its timestamp is invalid"):
         otlp.send(Batch([row(**FULL | {"timestamp": timestamp})], HERE))
     assert receiver.asked == []
 

@@ -378,7 +378,7 @@ def test_a_row_without_a_moment_is_refused_alone(
     destination = connected()
     with pytest.raises(Unacceptable) as refused:
         destination.send(batch([row(), row(1, timestamp=moment, model="secret")]))
-    assert str(refused.value) == "a timestamp is none"
+    assert str(refused.value) == "a timestamp is invalid"
     destination.send(batch([row()]))
     assert there(postgres, database) == expected([row()])
 
