@@ -31,10 +31,10 @@ type MakeEvent = Callable[..., CompletionRequest]
 
 # The files that take more than ten seconds, the longest first: one that begins last would leave the other workers idle.
 LONG = """
-    image bench doctor dashboard end_to_end_start torture prometheus fleet monitoring otlp_failures attacks_on_paths
-    hostile_transport soak migrations clients
-    hostile_values transparency_faults top faults prune rollup end_to_end_sdks end_to_end_invisible hostile
-    end_to_end_several restore recost cookbook transparency_http1 top_watch worker views spill conformance
+    image bench doctor doctor_port dashboard end_to_end_start torture prometheus fleet monitoring otlp_failures
+    attacks_on_paths hostile_transport soak migrations_at_once clients hostile_values transparency_faults top faults
+    prune rollup end_to_end_sdks end_to_end_invisible hostile end_to_end_several restore restore_killed
+    recost_by_recorder cookbook transparency_http1 top_watch worker views spill conformance
 """
 
 

@@ -1,4 +1,4 @@
-"""What the doctor is given in a test: circumstances of its checks, and the health check as a process."""
+"""Circumstances of the doctor's checks, and the health check as a process, for tests of both."""
 
 import os
 import subprocess
@@ -6,11 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from llm_metrics_proxy.recorder.doctor import (
-    Check,
-    Circumstances,
-    ok,
-)
+from llm_metrics_proxy.recorder.doctor import Check, Circumstances, ok
 from llm_metrics_proxy.recorder.doctor.port import Found
 
 URL = "http://127.0.0.1:8080"

@@ -1,4 +1,4 @@
-"""Who answers at the port: the proxy, mitmproxy without the addon, another program, or nobody."""
+"""The port's check tells the proxy from mitmproxy without the addon, from another program, and from nobody."""
 
 import os
 import socket

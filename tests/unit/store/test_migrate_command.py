@@ -11,7 +11,7 @@ from sqlite_utils import Database
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.commands.migrate import migrate
 from llm_metrics_proxy.recorder.recorder import Recorder
-from tests.unit.store.test_migrations import assert_version
+from tests.unit.store.migrated import assert_version
 
 
 def command(*arguments: object) -> Result:

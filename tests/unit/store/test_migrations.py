@@ -1,42 +1,28 @@
 """Migrations: exactly the published schema, all or nothing, once for any number of starters."""
 
 import logging
-import multiprocessing
-import os
-import signal
 import sqlite3
 import stat
-import time
-from collections.abc import Callable
 from contextlib import closing
-from multiprocessing.process import BaseProcess
-from multiprocessing.queues import Queue
-from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import (
-    APPLICATION_ID,
     CURRENT_SCHEMA_VERSION,
     NAMES,
     REGISTRY,
     m0001_completion_requests,
 )
-from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.schema.migrator import migrate_plan
 from llm_metrics_proxy.recorder.store import database, identity
+from tests.support.database import ask
+from tests.unit.store.migrated import SPAWN, VERSION_1_COLUMNS, assert_version, columns, finish, released, words
 
-VERSION_1_COLUMNS = """
-id INTEGER, timestamp TEXT, success BOOLEAN, status_code INTEGER, response_time_ms INTEGER, model TEXT, origin TEXT,
-is_streaming BOOLEAN, max_tokens INTEGER, temperature REAL, top_p REAL, message_count INTEGER, prompt_tokens INTEGER,
-completion_tokens INTEGER, total_tokens INTEGER, finish_reason TEXT, time_to_first_token_ms INTEGER,
-time_to_last_token_ms INTEGER, tokens_per_second REAL, error_type TEXT, error_message TEXT
-"""
 VERSION_2_COLUMNS = """
 event_id TEXT, provider TEXT, operation TEXT, host TEXT, endpoint TEXT, response_model TEXT, cached_tokens INTEGER,
 cache_write_tokens INTEGER, reasoning_tokens INTEGER, usage_source TEXT, usage TEXT, cost_usd REAL, cost_source TEXT,
@@ -46,35 +32,6 @@ response_bytes INTEGER, http_version TEXT, client TEXT, user_agent TEXT, session
 parent_span_id TEXT, retry_count INTEGER, provider_request_id TEXT, retry_after_ms INTEGER,
 rate_limit_remaining_requests INTEGER, rate_limit_remaining_tokens INTEGER, server_timing TEXT, error_code TEXT
 """
-SPAWN = multiprocessing.get_context("spawn")
-# Starts in milliseconds, from a process without threads.
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.schema", "tests.unit.store.test_migrations"])
-
-RELEASED = Path(__file__).parents[2] / "databases"
-STARTERS = 4
-ROUNDS = int(os.environ.get("MIGRATION_ROUNDS", "25"))
-
-
-def words(text: str) -> list[str]:
-    return [column.strip() for column in text.split(",")]
-
-
-def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(path)) as connection:
-        return connection.execute(statement).fetchall()
-
-
-def columns(path: Path, table: str = "completion_requests") -> list[str]:
-    return [f"{row[1]} {row[2]}" for row in ask(path, f"PRAGMA table_info({table})")]
-
-
-def assert_version(path: Path, version: int) -> None:
-    """All records of the version agree."""
-    assert ask(path, "PRAGMA user_version") == [(version,)]
-    assert ask(path, "PRAGMA application_id") == [(APPLICATION_ID,)]
-    assert ask(path, "SELECT version FROM schema_version ORDER BY 1") == [(n,) for n in range(1, version + 1)]
-    assert ask(path, "SELECT name FROM _sqlite_migrations ORDER BY id") == [(name,) for name in NAMES[:version]]
 
 
 def test_version_1_is_the_published_schema(version_1: Path) -> None:
@@ -198,75 +155,9 @@ def test_a_migration_that_makes_another_schema_is_rolled_back(version_1: Path, t
     assert columns(version_1) == words(VERSION_1_COLUMNS)
 
 
-def _start(path: Path, backup_dir: Path, go_at: float) -> None:
-    time.sleep(max(go_at - time.time(), 0))
-    Recorder(path, backup_dir=backup_dir).open()
-
-
-def _start_and_be_killed(path: Path, backup_dir: Path) -> None:
-    @REGISTRY(name="m9999_killed")
-    def killed(_db: Database) -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    Recorder(path, backup_dir=backup_dir).open()
-
-
-def finish(processes: list[BaseProcess]) -> list[int | None]:
-    for process in processes:
-        process.join()
-    return [process.exitcode for process in processes]
-
-
-@pytest.mark.parametrize("old", [False, True])
-def test_of_several_starters_one_migrates_and_all_go_on(
-    db_path: Path, tmp_path: Path, *, old: bool, request: pytest.FixtureRequest
-) -> None:
-    if old:
-        request.getfixturevalue("version_1")
-    go_at = time.time() + 1.5  # when all have imported what they need
-    processes: list[BaseProcess] = [
-        SPAWN.Process(target=_start, args=(db_path, tmp_path / "saved", go_at)) for _ in range(5)
-    ]
-    for process in processes:
-        process.start()
-    assert finish(processes) == [0] * 5
-    assert_version(db_path, CURRENT_SCHEMA_VERSION)
-    assert len(list((tmp_path / "saved").glob("*.backup"))) == (1 if old else 0)
-    assert ask(db_path, "PRAGMA auto_vacuum") == [(0 if old else 2,)]
-
-
-def test_a_kill_in_the_middle_leaves_the_old_state_and_the_next_start_goes_through(
-    version_1: Path, tmp_path: Path
-) -> None:
-    process = SPAWN.Process(target=_start_and_be_killed, args=(version_1, tmp_path / "saved"))
-    process.start()
-    assert finish([process]) == [-signal.SIGKILL]
-    assert_version(version_1, 1)
-    assert columns(version_1) == words(VERSION_1_COLUMNS)
-    Recorder(version_1, backup_dir=tmp_path / "saved").open()
-    assert_version(version_1, CURRENT_SCHEMA_VERSION)
-
-
-def test_a_kill_of_the_first_start_leaves_a_file_that_is_still_new(db_path: Path, tmp_path: Path) -> None:
-    process = SPAWN.Process(target=_start_and_be_killed, args=(db_path, tmp_path / "saved"))
-    process.start()
-    assert finish([process]) == [-signal.SIGKILL]
-    Recorder(db_path, backup_dir=tmp_path / "saved").open()
-    assert_version(db_path, CURRENT_SCHEMA_VERSION)
-    assert list((tmp_path / "saved").glob("*.backup")) == []
-    assert ask(db_path, "PRAGMA auto_vacuum") == [(2,)]
-
-
 def test_migrations_are_out_of_reach_of_the_command_that_would_by_pass_their_safety() -> None:
     folder = Path(m0001_completion_requests.__file__).parent
     assert not list(folder.rglob("migrations.py"))
-
-
-def released(name: str, path: Path) -> Path:
-    """The database of a release, as tests/databases/ keeps it."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript((RELEASED / f"{name}.sql").read_text())
-    return path
 
 
 @pytest.mark.parametrize("name", ["v1", "v1_unstamped", "v2", "v3", "v4"])
@@ -483,97 +374,3 @@ def test_a_newer_release_that_migrates_right_after_us_is_not_undone(version_1: P
     ):
         migrator.bring_up_to_date(connection, version_1, backup_dir=tmp_path / "saved")
     assert ask(version_1, "PRAGMA user_version") == [(99,)]
-
-
-def _prepare(path: Path) -> None:
-    schema.prepare(path, backup_dir=path.parent / "saved", lock_seconds=30)
-
-
-def _apply_alone(path: Path) -> None:
-    """What sqlite-utils offers by itself, on a connection with the same patience."""
-    with closing(sqlite3.connect(path, isolation_level=None, timeout=30)) as connection:
-        REGISTRY.apply(Database(connection, execute_plugins=False))
-
-
-def _start_each(paths: list[Path], start: Callable[[Path], None], gate: Barrier, answers: "Queue[str]") -> None:
-    for path in paths:
-        gate.wait()
-        try:
-            start(path)
-        except Exception as error:  # noqa: BLE001 - the answer is what is counted
-            answers.put(f"{type(error).__name__}: {error}")
-        else:
-            answers.put("")
-
-
-def _old_files(tmp_path: Path, rounds: int) -> list[Path]:
-    paths = []
-    for number in range(rounds):
-        (tmp_path / str(number) / "saved").mkdir(parents=True)
-        paths.append(released("v1", tmp_path / str(number) / "metrics.db"))
-    return paths
-
-
-def _start_together(paths: list[Path], start: Callable[[Path], None]) -> list[str]:
-    """Start `STARTERS` processes on each file in turn, at the same moment, and return what each start said."""
-    gate, answers = FORKSERVER.Barrier(STARTERS), FORKSERVER.Queue()
-    processes: list[BaseProcess] = [
-        FORKSERVER.Process(target=_start_each, args=(paths, start, gate, answers)) for _ in range(STARTERS)
-    ]
-    for process in processes:
-        process.start()
-    said = [answers.get(timeout=100) for _ in range(STARTERS * len(paths))]
-    assert finish(processes) == [0] * STARTERS
-    return said
-
-
-def test_of_four_simultaneous_starters_exactly_one_migrates_again_and_again(tmp_path: Path) -> None:
-    paths = _old_files(tmp_path, ROUNDS)
-    assert _start_together(paths, _prepare) == [""] * (STARTERS * ROUNDS)
-    for path in paths:
-        assert_version(path, CURRENT_SCHEMA_VERSION)
-        assert len(list((path.parent / "saved").glob("*.backup"))) == 1
-        assert ask(path, "SELECT kind FROM recorder_events") == [("migrate",)]
-
-
-def test_without_the_outer_lock_the_same_starters_get_in_each_others_way(tmp_path: Path) -> None:
-    """The control of the test above: it would pass for nothing if this one did."""
-    assert any(_start_together(_old_files(tmp_path, 10), _apply_alone))
-
-
-def _migrate_and_be_killed(path: Path, backup_dir: Path, statement: int) -> None:
-    seen = 0
-
-    def kill(_sql: str) -> None:
-        nonlocal seen
-        seen += 1
-        if seen == statement:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    with closing(database.open_for_start(path, timeout=30)) as connection:
-        connection.set_trace_callback(kill)
-        migrator.bring_up_to_date(connection, path, backup_dir=backup_dir)
-
-
-@pytest.mark.parametrize("journal", ["delete", "wal"])
-def test_a_kill_at_any_statement_leaves_everything_or_nothing(tmp_path: Path, journal: str) -> None:
-    statements: list[str] = []
-    (path,) = _old_files(tmp_path / "seen", 1)
-    with closing(database.open_for_start(path, timeout=30)) as connection:
-        connection.set_trace_callback(statements.append)
-        migrator.bring_up_to_date(connection, path, backup_dir=path.parent / "saved")
-    points = [1, statements.index("COMMIT") + 1, *range(4, len(statements), 6)]
-    paths = _old_files(tmp_path / "killed", len(points))
-    rows = ask(paths[0], "SELECT * FROM completion_requests")
-    for point, path in zip(points, paths, strict=True):
-        ask(path, f"PRAGMA journal_mode={journal}")
-        saved = path.parent / "saved"
-        process = FORKSERVER.Process(target=_migrate_and_be_killed, args=(path, saved, point))
-        process.start()
-        assert finish([process]) == [-signal.SIGKILL]
-        ((version,),) = ask(path, "PRAGMA user_version")
-        assert version in {1, CURRENT_SCHEMA_VERSION}
-        assert_version(path, int(str(version)))
-        _prepare(path)
-        assert_version(path, CURRENT_SCHEMA_VERSION)
-        assert [row[:21] for row in ask(path, "SELECT * FROM completion_requests")] == rows

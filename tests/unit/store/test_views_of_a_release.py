@@ -30,8 +30,9 @@ from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.schema.repair import repair
 from llm_metrics_proxy.recorder.store import database
 from tests.conftest import MakeEvent
+from tests.support.database import ask
 from tests.support.waiting import wait_until
-from tests.unit.store.test_migrations import ask, assert_version, finish, released
+from tests.unit.store.migrated import assert_version, finish, released
 
 RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4"]
 FORKSERVER = multiprocessing.get_context("forkserver")
