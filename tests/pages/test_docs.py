@@ -15,7 +15,9 @@ from tests.support import cookbook
 
 PAGES = cookbook.PAGES
 OURS = ("llm-metrics ", "sqlite-utils ")
-ELSEWHERE = tuple(f"llm-metrics {name}" for name in ("run", "env", "serve", "export"))  # they have tests of their own
+ELSEWHERE = tuple(
+    f"llm-metrics {name}" for name in ("run", "env", "serve", "export", "dashboard")
+)  # they have tests of their own
 
 
 def commands(page: Path) -> list[str]:
