@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain, count
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ _MADE_WITHOUT_MARK: Final = """
     retries_last_7d sessions_last_24h sessions_last_7d slower_this_week slowest_requests_last_24h
     slowest_requests_last_7d times_by_span unpriced_models
 """
-_VIEWS = "SELECT name, sql FROM sqlite_master WHERE type = 'view'"
+_VIEWS = "SELECT lower(name), name, sql FROM sqlite_master WHERE type = 'view' ORDER BY rowid"
 _TAKEN = "SELECT lower(name) FROM sqlite_master WHERE type IN ('table', 'index')"
 _NAMES = "SELECT lower(name) FROM sqlite_master"
 _TRIGGERS = "SELECT lower(tbl_name), sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
@@ -35,6 +35,13 @@ _TRIGGERS = "SELECT lower(tbl_name), sql FROM sqlite_master WHERE type = 'trigge
 _CREATE = re.compile(
     r"""CREATE\sVIEW\s(?:"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s(]+)""", re.IGNORECASE
 )
+
+
+class View(NamedTuple):
+    """A view as the database has it."""
+
+    name: str
+    sql: str
 
 
 class Made(msgspec.Struct):
@@ -54,7 +61,7 @@ def differences(connection: sqlite3.Connection, version: int) -> list[str]:
     found += [
         f"view {name} is not as this release makes it"
         for name, sql in wanted.items()
-        if name in present and present[name] != sql
+        if name in present and present[name].sql != sql
     ]
     found += [f"view {name} is of another release" for name in _ours(present, version) if name not in wanted]
     return found
@@ -67,9 +74,10 @@ def without_place(connection: sqlite3.Connection) -> list[str]:
 
 @contextmanager
 def made_anew(connection: sqlite3.Connection, version: int) -> Iterator[Made]:
-    """Drop our views, and make those of this release when the body has ended; in the caller's transaction.
+    """Drop all views; when the body has ended, make this release's and the users' again, in the caller's transaction.
 
-    So the steps in the body find none whose text depends on the release. `version` is the schema's before them.
+    So the steps in the body find no text that depends on the release, and no user's view that reads ours keeps SQLite
+    from renaming or dropping a column. `version` is the schema's before them.
 
     Raises:
         sqlite3.Error: the caller has to roll back.
@@ -78,21 +86,23 @@ def made_anew(connection: sqlite3.Connection, version: int) -> Iterator[Made]:
     ours = _ours(present, version)
     made = Made(replaced=bool(ours))
     triggers = connection.execute(_TRIGGERS).fetchall()  # of users: those of a view go with it
-    for name in ours:
-        connection.execute(f"DROP VIEW {quoted(name)}")
-    for name in present.keys() & _all_names() - ours:
-        made.kept[name] = _rename(connection, name, present[name])
+    for view in present.values():
+        connection.execute(f"DROP VIEW {quoted(view.name)}")
     yield made
-    for name, sql in _wanted(connection).items():
+    wanted, reserved = _wanted(connection), _all_names()
+    theirs = {name: view.sql for name, view in present.items() if name not in ours}
+    for sql in (*wanted.values(), *(sql for name, sql in theirs.items() if name not in reserved)):
         connection.execute(sql)
-        for view, trigger in triggers:
-            if view == name:
-                connection.execute(trigger)
+    for name in theirs.keys() & reserved:
+        made.kept[name] = _keep(connection, name, theirs[name])
+    for view, trigger in triggers:
+        if view in wanted or view in theirs:
+            connection.execute(trigger)
 
 
-def _present(connection: sqlite3.Connection) -> dict[str, str]:
-    """The SQL of each view by its name in lower case, since case makes no other name."""
-    return {name.lower(): sql or "" for name, sql in connection.execute(_VIEWS)}
+def _present(connection: sqlite3.Connection) -> dict[str, View]:
+    """The views by their names as SQLite compares them: without regard to the case of ASCII letters."""
+    return {key: View(name, sql or "") for key, name, sql in connection.execute(_VIEWS).fetchall()}
 
 
 def _all_names() -> set[str]:
@@ -105,18 +115,17 @@ def _wanted(connection: sqlite3.Connection) -> dict[str, str]:
     return {name: sql for sql in views.statements() if (name := sql.split()[2]) not in taken}
 
 
-def _ours(present: Mapping[str, str], version: int) -> set[str]:
-    marked = {name for name, sql in present.items() if views.mark(name) in sql}
+def _ours(present: Mapping[str, View], version: int) -> set[str]:
+    marked = {name for name, view in present.items() if views.mark(name) in view.sql}
     if not marked and version in _WITHOUT_MARK:
         return present.keys() & set(_MADE_WITHOUT_MARK.split())
     return marked
 
 
-def _rename(connection: sqlite3.Connection, name: str, sql: str) -> str:
-    """SQLite has no statement for that: make it under a name that is free, and drop the old one."""
+def _keep(connection: sqlite3.Connection, name: str, sql: str) -> str:
+    """Make a user's view again under a name that is free, which is returned."""
     taken = {taken for (taken,) in connection.execute(_NAMES)}
     names = chain([f"{name}_kept"], (f"{name}_kept_{number}" for number in count(2)))
     kept = next(name for name in names if name not in taken)
     connection.execute(_CREATE.sub(lambda _: f"CREATE VIEW {quoted(kept)}", sql, count=1))
-    connection.execute(f"DROP VIEW {quoted(name)}")
     return kept

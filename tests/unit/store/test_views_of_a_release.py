@@ -292,22 +292,42 @@ def test_a_table_with_the_name_of_a_view_stays_and_check_says_so(
     assert finding.what == "there is no view retries_last_7d, since a table or an index has that name"
 
 
-def _start_with_a_step_that_looks(path: Path) -> None:
-    @REGISTRY(name="m9999_looks")
-    def looks(db: Database) -> None:
-        assert db.view_names() in ([], ["mine"])
-        db.execute("CREATE TABLE IF NOT EXISTS seen (x)")
+def _start_with_a_step_that_renames(path: Path) -> None:
+    @REGISTRY(name="m9999_renames")
+    def renames(db: Database) -> None:
+        assert db.view_names() == []
+        db.execute("ALTER TABLE unrecognised RENAME COLUMN path TO place")
 
     with pytest.raises(MigrationFailed, match="records of the schema version disagree"):  # since it is in no registry
         start(path)
 
 
-def test_a_step_finds_no_view_of_ours(db_path: Path) -> None:
-    run(released("v3", db_path), "CREATE VIEW mine AS SELECT 1")
-    process = FORKSERVER.Process(target=_start_with_a_step_that_looks, args=(db_path,))
+def test_a_step_finds_no_view_and_none_is_in_its_way(db_path: Path) -> None:
+    run(
+        released("v3", db_path),
+        "CREATE VIEW mine AS SELECT * FROM errors_by_day; CREATE VIEW odd AS SELECT * FROM gone",
+    )
+    before = texts(db_path)
+    process = FORKSERVER.Process(target=_start_with_a_step_that_renames, args=(db_path,))
     process.start()
     assert finish([process]) == [0]
-    assert "errors_by_day" in names(db_path)
+    assert texts(db_path) == before
+
+
+def test_views_and_triggers_of_users_are_the_same_after_a_migration(db_path: Path) -> None:
+    mine = [
+        "CREATE VIEW mine AS SELECT * FROM errors_by_day",
+        "CREATE VIEW on_mine AS SELECT * FROM mine",
+        'CREATE VIEW "Ärger ""heute""" (n) AS SELECT count(*) /* mine */ FROM errors_by_day',
+        "CREATE TRIGGER heard INSTEAD OF INSERT ON on_mine BEGIN SELECT 1; END",
+    ]
+    run(released("v3", db_path), ";".join([*mine, ""]))
+    start(db_path)
+    kept = ask(db_path, "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger')")
+    assert {sql for (sql,) in kept} > set(mine)
+    assert ask(db_path, 'SELECT n FROM "Ärger ""heute"""') is not None
+    start(db_path)
+    assert ask(db_path, "SELECT sql FROM sqlite_master WHERE type IN ('view', 'trigger')") == kept
 
 
 def test_a_view_that_cannot_be_made_changes_nothing(current_db: Path, another_release: Path) -> None:
