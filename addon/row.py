@@ -115,6 +115,7 @@ class Row:
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,
             "usage": _json(answer.usage),
+            "billed": None if consumed.billed is None else msgspec.json.encode(consumed.billed).decode(),
             "usage_source": _source(call),
             "cost_usd": cost,
             "cost_source": None if cost is None else "provider",

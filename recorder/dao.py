@@ -67,9 +67,10 @@ IMPOSSIBLE: Final = {
     "a time of a token without a stream": """
         SELECT count(*), min(id) FROM completion_requests
         WHERE NOT is_streaming AND (time_to_first_token_ms IS NOT NULL OR time_to_last_token_ms IS NOT NULL)""",
-    "usage or server_timing is no JSON": """
+    "usage, billed or server_timing is no JSON": """
         SELECT count(*), min(id) FROM completion_requests
-        WHERE NOT json_valid(coalesce(usage, '{}')) OR NOT json_valid(coalesce(server_timing, '{}'))""",
+        WHERE NOT json_valid(coalesce(usage, '{}')) OR NOT json_valid(coalesce(billed, '{}'))
+            OR NOT json_valid(coalesce(server_timing, '{}'))""",
     "usage_source is neither provider nor partial": """
         SELECT count(*), min(id) FROM completion_requests WHERE usage_source NOT IN ('provider', 'partial')""",
     "event_id is not 32 hex digits": """

@@ -73,6 +73,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     rate_limit_remaining_tokens: int | None = None
     server_timing: str | None = None
     error_code: str | None = None
+    # version 5
+    billed: str | None = None
 
 
 class Unrecognised(msgspec.Struct, frozen=True, tag="unrecognised"):

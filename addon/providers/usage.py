@@ -120,9 +120,9 @@ class UsageKeys:
         seen: "UsageKeys | None" = None,
         zeros: tuple[str, ...] = (),
     ) -> None:
-        self._keys = keys
+        self.keys = keys
+        self.seen = seen
         self._settle = settle
-        self._seen = seen
         self._zeros = zeros
 
     def read(self, usage: Usage) -> Consumed:
@@ -131,17 +131,18 @@ class UsageKeys:
             return _NOTHING
         counts: Quantities = {}
         later: _Later = []
-        sane = _count(usage, self._keys, counts, later)
+        sane = _count(usage, self.keys, counts, later)
         if later:
             _settle_later(later, counts)
         if self._settle is not None:
             self._settle(counts)
         total = counts.pop(TOTAL, None)
         counted = {name: count for name, count in counts.items() if count or name in _KEPT}
-        if self._zeros and counted:
-            counted = dict.fromkeys(self._zeros, 0) | counted
+        if counted:
+            for name in self._zeros:
+                counted.setdefault(name, 0)
         consumed = Consumed(_tokens(counts, total), counted, sane)
-        return consumed if self._seen is None else _seen_apart(consumed, self._seen.read(usage))
+        return consumed if self.seen is None else _seen_apart(consumed, self.seen.read(usage))
 
 
 class FirstOf:

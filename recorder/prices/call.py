@@ -5,6 +5,7 @@ in the file of the wire format. Nothing there does I/O or knows mitmproxy, and n
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -32,6 +33,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     completion_tokens: int | None = None
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
+    billed: str | None = None
 
     def reported(self) -> dict[str, object]:
         """Return the usage in the provider's own words; empty if there is none, or it cannot be read."""
@@ -55,6 +57,10 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
         return counts if min(counts.values()) >= 0 and of_caches <= counts.get(INPUT, 0) else None
 
     def _counts(self) -> dict[str, float]:
+        """Look into what was read when the call was recorded, what the provider said, and the columns of tokens."""
+        if self.billed is not None:
+            with suppress(ValueError):
+                return msgspec.json.decode(self.billed, type=dict[str, float])
         if usage := self.reported():
             read = read_usage(usage, self.host or "", self.endpoint or "")
             if read.counted:

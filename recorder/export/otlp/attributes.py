@@ -105,6 +105,7 @@ _OURS: Final[tuple[tuple[str, Callable[[object], AttributeValue | None]], ...]] 
     ("total_tokens", whole),
     ("usage_source", text),
     ("usage", document),
+    ("billed", document),
     ("cost_usd", real),
     ("cost_source", text),
     ("tokens_per_second", real),

@@ -60,13 +60,14 @@ def _counted(traffic: Traffic, connection: sqlite3.Connection) -> Promise:
     return Promise("every other one is counted", counted == others, f"{counted} of {others}")
 
 
+_LONGEST = dict.fromkeys(("usage", "billed", "server_timing"), _LONGEST_JSON) | {"error_message": LONGEST_MESSAGE}
+
+
 def _bounds(connection: sqlite3.Connection) -> Promise:
     off = []
     for row in connection.execute("SELECT * FROM completion_requests"):
         for name, value in dict(row).items():
-            longest = {"usage": _LONGEST_JSON, "server_timing": _LONGEST_JSON, "error_message": LONGEST_MESSAGE}.get(
-                name, _LONGEST_TEXT
-            )
+            longest = _LONGEST.get(name, _LONGEST_TEXT)
             if isinstance(value, str) and (len(value) > longest or not _printable(value)):
                 off.append(f"{row['session_id']}: {name} {value[:40]!r}")
             elif isinstance(value, int) and not 0 <= value <= _LARGEST:

@@ -23,7 +23,7 @@ from tests.support.exchanges import CODINGS, MS, Answering, begun, cut_anyhow, e
 from tests.support.fixture import FIXTURES, Message
 
 _CASES = sorted(path.parent.relative_to(FIXTURES).as_posix() for path in FIXTURES.glob("*/*/expected.json"))
-_JSON_COLUMNS = ("usage", "server_timing")
+_JSON_COLUMNS = ("usage", "billed", "server_timing")
 _EVENT = 100 * MS  # what lies between two events
 
 type _Timed = list[tuple[bytes, int]]

@@ -95,7 +95,8 @@ def test_each_response_makes_its_row_when_it_ends(name: str, write: _Writer) -> 
     assert [at for at, _ in made] == [expected["end"] for expected in case["rows"]]
     for (_, row), expected in zip(made, case["rows"], strict=True):
         columns = {column: value for column, value in expected.items() if column not in _MOMENTS}
-        assert {column: getattr(row, column) for column in columns} == columns
+        seen = {column: getattr(row, column) for column in columns}
+        assert seen | {"billed": row.billed and json.loads(row.billed)} == columns
         t0 = expected["t0"]
         after = {moment: None if (at := expected[moment]) is None else (at - t0) * _STEP for moment in _MOMENTS[1:]
                  if moment in expected}  # fmt: skip

@@ -14,6 +14,7 @@ PUBLISHED = {
     "m0002_identity_and_detail": "88e9db6ee846c7a70287f12d11e300584a987e46c79181395759fa0736cc3879",
     "m0003_rollup": "0a1a2779e3a822e304671cbfb9208756ab00ffebb5849c575e24cd5b42bc824a",
     "m0004_exporters": "334007ab5505fc30a6df29fd6d0aeac0d4b9570d28708a9ca1f8126bcaf762eb",
+    "m0005_billed": "5f3eb67407f17e146b8f4d4d13a51c1452094a05bf94fee7235af09cb3b9d2a8",
 }
 WHAT_TO_DO = """
 The text of the step {name} is not the one that is recorded. If a release has this step, undo the change and write a new

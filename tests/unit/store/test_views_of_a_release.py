@@ -34,7 +34,8 @@ from tests.support.database import ask
 from tests.support.waiting import wait_until
 from tests.unit.store.migrated import assert_version, finish, released
 
-RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4"]
+RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4", "v5"]
+NEWEST = RELEASED[-1]
 FORKSERVER = multiprocessing.get_context("forkserver")
 STARTERS = 4
 
@@ -169,7 +170,7 @@ def test_simultaneous_starters_of_a_release_with_other_views_all_go_on(tmp_path:
 def test_starters_of_two_releases_go_on_and_the_views_are_those_of_one_of_them(
     tmp_path: Path, another_release: Path
 ) -> None:
-    paths = [released("v4", tmp_path / f"{number}.db") for number in range(10)]
+    paths = [released(NEWEST, tmp_path / f"{number}.db") for number in range(10)]
     ours = views.statements()
     _start_together(paths, [another_release, None, another_release, None])
     become(another_release)
@@ -389,7 +390,7 @@ def test_check_says_how_the_views_of_another_release_become_ours(current_db: Pat
 
 
 def test_a_repair_mends_tables_whatever_the_views_say(db_path: Path, tmp_path: Path) -> None:
-    run(released("v4", db_path), "DROP INDEX completion_requests_timestamp; DROP VIEW errors_by_day")
+    run(released(NEWEST, db_path), "DROP INDEX completion_requests_timestamp; DROP VIEW errors_by_day")
     (tmp_path / "saved").mkdir()
     assert repair(db_path, backup_dir=tmp_path / "saved").backup is not None
     start(db_path)

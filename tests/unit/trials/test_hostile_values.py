@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 DEEP = b"[" * 100_000 + b"]" * 100_000
 HUGE = 2 * 1024 * 1024
 NASTY = "a'); DROP TABLE completion_requests; --\x1b[31m\x1b]0;owned\x07\x9b31m\u202e\u2066\u200e\u061c\ufeff\0\r\n<b>"
-LONGEST = {"usage": 8192, "server_timing": 8192, "error_message": 500}
+LONGEST = {"usage": 8192, "billed": 2048, "server_timing": 8192, "error_message": 500}
 """Characters that a text may have: SECURITY.md's table says so. All others: 256."""
 
 
