@@ -136,6 +136,8 @@ class UsageKeys:
             _settle_later(later, counts)
         if self._settle is not None:
             self._settle(counts)
+        if counts and max(counts.values()) > _LARGEST:  # together, what no part is alone
+            counts, sane = {name: count for name, count in counts.items() if count <= _LARGEST}, False
         total = counts.pop(TOTAL, None)
         counted = {name: count for name, count in counts.items() if count or name in _KEPT}
         if counted:
@@ -234,7 +236,7 @@ def _tokens(counts: Quantities, total: int | None) -> Tokens:
     if completion is not None and CITATION in counts:
         completion -= counts[CITATION]
     if total is None and prompt is not None and completion is not None:
-        total = prompt + completion
+        total = integer(prompt + completion)
     return Tokens(prompt, completion, total, counts.get(CACHE_READ), counts.get(CACHE_WRITE), counts.get(REASONING))
 
 

@@ -10,7 +10,7 @@ from tests.trials.bench.catalogue import Model, Service, Thinking, Wire
 from tests.trials.bench.failures import LIKELY, Failure, Stage
 from tests.trials.bench.request_ids import RequestIds
 from tests.trials.bench.spread import Spread
-from tests.trials.bench.usages import Columns, Counts, of_cut_stream
+from tests.trials.bench.usages import Columns, Counts, billed, of_cut_stream
 
 PRICES = "genai-prices 0.2.3"
 _HOUR_MS = 3_600_000
@@ -64,6 +64,7 @@ class Answering:
                 columns["cost_usd"] = sum(counts.cost(model.price)) / 1e9
                 columns["cost_source"] = PRICES
             columns |= ask.habit.usage(counts, model.price)
+            columns["billed"] = billed(columns)
         return columns
 
     def failed(self, ask: Ask, moment: int) -> tuple[Columns, Failure]:

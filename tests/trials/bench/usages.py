@@ -186,3 +186,18 @@ def of_cut_stream(wire: Wire, counts: Counts) -> Columns:
     else:
         return {}
     return columns | {"usage_source": "partial"}
+
+
+_BILLED = (
+    ("prompt_tokens", "input_tokens"),
+    ("completion_tokens", "output_tokens"),
+    ("cached_tokens", "cache_read_tokens"),
+    ("cache_write_tokens", "cache_write_tokens"),
+    ("reasoning_tokens", "output_reasoning_tokens"),
+)
+
+
+def billed(columns: Columns) -> str:
+    """Return the column `billed` of a call with these columns."""
+    counts = ((name, columns.get(column)) for column, name in _BILLED)
+    return "{" + ",".join(f'"{name}":{count}' for name, count in counts if count is not None) + "}"

@@ -153,3 +153,11 @@ def test_no_two_quantities_have_one_name() -> None:
     with suppress(ValueError):
         names.remove(TOTAL)
     assert len(json.dumps(dict.fromkeys(names, 10**12))) < 2048  # what SECURITY.md says
+
+
+def test_counts_that_are_too_large_together_are_unknown() -> None:
+    keys = UsageKeys({"i": INPUT, "c": Apart(CACHE_READ, INPUT), "o": OUTPUT})
+    read = keys.read({"i": 10**12, "c": 1, "o": 5})
+    assert read.billed is None
+    assert (read.tokens.prompt_tokens, read.tokens.completion_tokens, read.tokens.cached_tokens) == (None, 5, 1)
+    assert keys.read({"i": 10**12, "o": 5}).tokens.total_tokens is None

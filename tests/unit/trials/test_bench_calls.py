@@ -65,7 +65,7 @@ def test_a_row_takes_as_much_space_as_real_ones(filled: Path) -> None:
     of_calls = "SELECT sum(pgsize) FROM dbstat WHERE name GLOB 'completion_requests*'"
     with closing(database.open_reader(filled)) as connection:
         ((size,),) = connection.execute(of_calls).fetchall()
-    assert 700 < size / ROWS < 900
+    assert 750 < size / ROWS < 1000
 
 
 def test_the_same_seed_gives_the_same_rows_and_another_gives_others(rows: list[CompletionRequest]) -> None:
