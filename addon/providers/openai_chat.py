@@ -88,7 +88,8 @@ _USAGE: Keys = {
     "completion_tokens_details": {"reasoning_tokens": REASONING, "audio_tokens": OUTPUT_AUDIO},
     "total_tokens": TOTAL,
     # Other servers' words for the same.
-    "prompt_token_details": {"cached_tokens": Instead(CACHE_READ)},  # Writer
+    "prompt_token_details": {"cached_tokens": Instead(CACHE_READ)},  # Writer, here and below
+    "completion_token_details": {"reasoning_tokens": Instead(REASONING)},
     "prompt_cache_hit_tokens": Instead(CACHE_READ),  # DeepSeek
     "cached_tokens": Instead(CACHE_READ),  # Moonshot
     "cached_prompt_text_tokens": Instead(CACHE_READ),  # xAI
@@ -233,5 +234,8 @@ def _says(part: object) -> bool:
 
 
 CHAT = OpenAIChat("chat")
-GOOGLE_CHAT = OpenAIChat("chat", usage_keys=UsageKeys(_USAGE, settle=_count_hidden_reasoning))
+GOOGLE_CHAT = OpenAIChat(
+    "chat", usage_keys=UsageKeys(_USAGE, settle=_count_hidden_reasoning, seen=OpenAIChat.usage_keys)
+)
+"""Thoughts that only the total has are billed, and in no column."""
 COMPLETIONS = OpenAIChat("text_completion")

@@ -107,8 +107,8 @@ _MOST_LISTED = 100
 class UsageKeys:
     """Where a wire format reports which quantity: `keys` has the shape of the provider's own JSON.
 
-    `settle` corrects what was counted, where a format means different things by the same key. `seen` says what the
-    model saw where it is told apart from what is billed; the columns are then of that. Quantities in `zeros` are 0
+    `settle` corrects what was counted, where a format means different things by the same key. `seen` reads the columns
+    where they are told apart from what is billed. Quantities in `zeros` are 0
     when they are left out, as protobuf writes them; their columns stay unknown.
     """
 

@@ -11,10 +11,12 @@ from typing import Any
 import genai_prices
 import pytest
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.data_units import unit_data
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from llm_metrics_proxy.addon.providers import quantities
 from llm_metrics_proxy.recorder.prices.call import Call
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.pricing import SOURCE, UNKNOWN, Cost, cost_of
@@ -81,6 +83,55 @@ def test_a_recorded_call_costs_what_genai_prices_makes_of_its_usage(name: str) -
     expected = directly(answer, provider_id, flavor, (row.response_model, row.model))
     assert cost_of(row, OwnPrices()) == (UNKNOWN if expected is None else Cost(expected, SOURCE))
     assert (expected is None) == (row.usage is None or name in WITHOUT_COST)
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_a_call_costs_the_same_whether_or_not_it_was_stored_with_what_it_is_billed_for(name: str) -> None:
+    _, row = recorded(name)
+    assert cost_of(row, OwnPrices()) == cost_of(replace(row, billed=None), OwnPrices())
+
+
+def test_what_is_billed_counts_before_what_the_provider_said_and_that_before_the_columns() -> None:
+    columns = {"prompt_tokens": 3000, "completion_tokens": 300}
+    row = call(
+        provider="openai", model="gpt-4o", usage=GPT_4O, **columns, billed='{"input_tokens":10,"output_tokens":5}'
+    )
+    assert price(row) == usd((10, 2.5), (5, 10))
+    assert price(replace(row, billed=None)) == usd((1000, 2.5), (100, 10))
+    assert price(replace(row, billed=None, usage=None)) == usd((3000, 2.5), (300, 10))
+
+
+@pytest.mark.parametrize(
+    "billed",
+    [
+        '{"input_tokens":-1,"output_tokens":5}',
+        '{"input_tokens":5,"output_tokens":5,"cache_read_tokens":9}',
+        '{"input_tokens":5,"output_tokens":5,"cache_read_tokens":-9}',
+        '{"input_tokens":5}',
+        '{"output_tokens":5}',
+        '{"output_tokens":1e300,"input_tokens":1}',
+        "{}",
+    ],
+)
+def test_what_cannot_be_billed_has_no_cost(billed: str) -> None:
+    row = call(provider="openai", model="gpt-4o", billed=billed)
+    assert cost_of(row, OwnPrices()) == UNKNOWN
+
+
+@pytest.mark.parametrize("billed", ["", "{", "[1]", '{"input_tokens":"5"}', '{"input_tokens":NaN}', "[" * 100_000])
+def test_what_is_billed_is_read_anew_where_it_was_spoilt(billed: str) -> None:
+    row = call(provider="openai", model="gpt-4o", usage=GPT_4O, billed=billed)
+    assert price(row) == usd((1000, 2.5), (100, 10))
+
+
+def test_a_quantity_that_the_list_does_not_know_costs_nothing_and_says_nothing() -> None:
+    row = call(provider="openai", model="gpt-4o", billed='{"input_tokens":10,"output_tokens":5,"smells":7}')
+    assert price(row) == usd((10, 2.5), (5, 10))
+
+
+def test_quantities_are_named_as_the_list_names_them() -> None:
+    names = {value for name, value in vars(quantities).items() if name.isupper() and isinstance(value, str)}
+    assert names - {quantities.TOTAL} <= unit_data.keys()
 
 
 GEMINI = {
