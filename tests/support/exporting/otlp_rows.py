@@ -67,6 +67,7 @@ FULL = {
     "rate_limit_remaining_tokens": 10_000,
     "server_timing": '{"openai-processing-ms":1900}',
     "error_code": "none",
+    "billed": '{"input_tokens":120,"output_tokens":80}',
 }
 
 

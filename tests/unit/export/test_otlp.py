@@ -79,6 +79,7 @@ ATTRIBUTES = {
     "llm_metrics.rate_limit_remaining_tokens": 10_000,
     "llm_metrics.server_timing": '{"openai-processing-ms":1900}',
     "llm_metrics.error_code": "none",
+    "llm_metrics.billed": '{"input_tokens":120,"output_tokens":80}',
 }
 # Columns that are no attributes: they are the span's times, ids, status, or come with it in another form.
 ELSEWHERE = {"id", "timestamp", "success", "response_time_ms", "trace_id", "parent_span_id", "error_message"}
