@@ -29,9 +29,7 @@ from llm_metrics_proxy.addon.providers.format import Route
 from llm_metrics_proxy.addon.providers.hosts import provider_of
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.starting import start
-from llm_metrics_proxy.addon.starting.complaints import Complaints
-from llm_metrics_proxy.addon.starting.garbage import collect_sooner
-from llm_metrics_proxy.addon.starting.quiet import log_what_is_read
+from llm_metrics_proxy.addon.starting.log_lines import Complaints, log_what_is_read
 from llm_metrics_proxy.addon.starting.settings import OPTIONS, Settings
 from llm_metrics_proxy.addon.taps import filtering, observing
 from llm_metrics_proxy.addon.unread import is_gap, unreachable, unrecognised
@@ -102,7 +100,7 @@ class LLMMetrics:
         if self.calls.recorder is not None:
             self.calls.recorder.start()
             self._greet(_ATTEMPTS)
-            collect_sooner()
+            start.collect_sooner()
             self._spare_records(ctx.master.addons)
 
     def done(self) -> None:

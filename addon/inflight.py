@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.outcomes import Cause
-from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.addon.websocket_protocols.session import Session
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event
 from llm_metrics_proxy.recorder.recorder import Recorder

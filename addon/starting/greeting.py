@@ -1,15 +1,24 @@
-"""What a start says: where the rows go, and what to type in the other terminal."""
+"""The first words of a start: where the rows go, what to type in the other terminal, and whom to keep out of the CA.
+
+mitmproxy makes the CA's key 0600, but its folder and the certificate as the umask has it, which may let everybody
+write. Whoever can write there, or read the key, can read all that its clients send.
+"""
 
 import ipaddress
 import shlex
+import stat
 import sysconfig
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from llm_metrics_proxy import __version__
 from llm_metrics_proxy.recorder.client_setup.variables import sh_line, variables
 
 _IPV6 = 6
+_KEYS = ("mitmproxy-ca.pem", "mitmproxy-ca.p12")
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 def environment(address: tuple[str, int], bundle: Path, authority: Path) -> dict[str, str]:
@@ -57,3 +66,24 @@ def _reader() -> str:
     """sqlite-utils with our plugin: another one on the PATH would not know llm-top."""
     ours = Path(sysconfig.get_path("scripts")) / "sqlite-utils"
     return str(ours) if ours.is_file() else "sqlite-utils"
+
+
+def guard(folder: Path) -> Iterator[str]:
+    """Take the right to write from everybody else, where everybody has it, and yield what is left to be done."""
+    for path in (folder, *folder.glob("mitmproxy-*")):
+        if not path.is_symlink() and (mode := _mode(path)) & stat.S_IWOTH:
+            with suppress(OSError):  # another user's
+                path.chmod(mode & ~_OTHERS_WRITE)
+            if _mode(path) & stat.S_IWOTH:
+                yield f"Everybody can write {path}, and so read what clients send: chmod go-w {shlex.quote(str(path))}"
+    for key in (folder / name for name in _KEYS):
+        if _mode(key) & _OTHERS:
+            yield f"Others can read the CA's key {key}, and so what clients send: chmod 600 {shlex.quote(str(key))}"
+
+
+def _mode(path: Path) -> int:
+    """Return the mode; 0 of what is not there or cannot be asked."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        return 0

@@ -94,7 +94,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
     Raises:
         BadOption: a value is not what the option takes.
     """
-    _choice("metrics_log_format", values["metrics_log_format"], ("text", "json"))  # read by json_lines.py, much earlier
+    _choice("metrics_log_format", values["metrics_log_format"], ("text", "json"))  # read by log_lines.py, much earlier
     return Settings(
         database=values["metrics_db"],
         hosts=_pattern("metrics_hosts", values["metrics_hosts"]),

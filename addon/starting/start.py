@@ -3,6 +3,7 @@
 What it needs of mitmproxy is handed to it. A start that cannot go on ends the process with one sentence.
 """
 
+import gc
 import io
 import logging
 import os
@@ -13,11 +14,9 @@ from typing import Any, NoReturn, Protocol
 
 import certifi
 
-from llm_metrics_proxy.addon.starting import json_lines
-from llm_metrics_proxy.addon.starting.authority import guard
-from llm_metrics_proxy.addon.starting.complaints import Complaints
-from llm_metrics_proxy.addon.starting.greeting import facts, greeting, public_addresses
-from llm_metrics_proxy.addon.starting.quiet import quieten
+from llm_metrics_proxy.addon.starting import log_lines
+from llm_metrics_proxy.addon.starting.greeting import facts, greeting, guard, public_addresses
+from llm_metrics_proxy.addon.starting.log_lines import Complaints, quieten
 from llm_metrics_proxy.addon.starting.settings import OPTIONS, BadOption, Settings, check_given, parse
 from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME, write_bundle
 from llm_metrics_proxy.recorder.errors import RecorderError
@@ -26,6 +25,8 @@ from llm_metrics_proxy.recorder.store.database import get_db_path
 
 _FOR_CLIENTS = ("regular", "upstream")  # modes of mitmproxy that HTTPS_PROXY can name
 _NO_PASSWORD = (None, "", "any")  # values of proxyauth that let everybody in
+_YOUNG_COLLECTIONS = 2  # after which what survived one is looked at again; CPython's own: 10
+_OTHER_COLLECTOR = (3, 14)  # from then on the same number says something else
 
 
 class Loader(Protocol):
@@ -50,8 +51,8 @@ class Server(Protocol):
 def declare(loader: Loader, options: Any, terminal: logging.Handler | None) -> None:  # noqa: ANN401 - mitmproxy's
     """Declare the options, after a look at what was typed; `terminal` is what prints mitmproxy's log, and ours."""
     quieten()
-    if terminal is not None and json_lines.wanted(options):
-        terminal.setFormatter(json_lines.JsonLines())
+    if terminal is not None and log_lines.wanted(options):
+        terminal.setFormatter(log_lines.JsonLines())
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # or warnings are not seen before the end, in a pipe or a file
     try:
@@ -125,16 +126,30 @@ def greet(
         )
     addresses = [address for mode, address in listening if mode in _FOR_CLIENTS]
     said = greeting(database, addresses, bundle, authority(options))
-    if json_lines.wanted(options):
+    if log_lines.wanted(options):
         fields = facts(database, addresses, bundle, authority(options))
-        said = json_lines.line("info", "started", f"Recording to {database}.", fields)
+        said = log_lines.line("info", "started", f"Recording to {database}.", fields)
     print(said, flush=True)  # noqa: T201 - the one thing that a start says
 
 
 def _refuse(error: Exception, options: Any) -> NoReturn:  # noqa: ANN401 - mitmproxy's
     said = f"llm-metrics: {error}"
-    if json_lines.wanted(options):
-        said = json_lines.line("error", "start_refused", str(error), {})
+    if log_lines.wanted(options):
+        said = log_lines.line("error", "start_refused", str(error), {})
     sys.stdout.flush()
     print(said, file=sys.stderr, flush=True)  # noqa: T201
     os._exit(1)  # mitmproxy listens already: unwinding its loop would serve whoever waits, and print tracebacks
+
+
+def collect_sooner() -> None:
+    """Have the garbage collector leave out what has been loaded by now, which takes it 40 ms; look sooner at flows.
+
+    Each flow of mitmproxy is a circle of some hundred objects: only the collector frees it. CPython's own thresholds
+    leave flows that have ended lying for so long that memory is not used again while it is in the processor's caches.
+    Measured on mitmproxy 12.2 with 32 connections: looking five times as often at what survived once saves 2 % of the
+    CPU time of a request, and a few MB.
+    """
+    gc.freeze()
+    young, _, old = gc.get_threshold()
+    if sys.version_info < _OTHER_COLLECTOR:
+        gc.set_threshold(young, _YOUNG_COLLECTIONS, old)

@@ -17,7 +17,7 @@ from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.providers.format import Route, WireFormat
 from llm_metrics_proxy.addon.row import Opening
-from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.addon.taps import observing
 
 MS = 1_000_000

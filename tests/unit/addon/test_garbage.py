@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from llm_metrics_proxy.addon.starting.garbage import collect_sooner
+from llm_metrics_proxy.addon.starting.start import collect_sooner
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="another collector, whose thresholds say something else")

@@ -11,7 +11,7 @@ import pytest
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.outcomes import Cause
-from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.support.database import ask, rows
 from tests.support.exchanges import MS, exchange, sse

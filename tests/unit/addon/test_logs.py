@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from llm_metrics_proxy.addon.starting import json_lines
-from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting import log_lines
+from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.recorder.reporting import Reporter, say
 from tests.end_to_end.test_start import MITMDUMP
 from tests.support.provider import openai_answers
@@ -141,7 +141,7 @@ def test_an_object_is_one_line_of_ascii_whatever_is_in_it() -> None:
     hostile = "\x1b[2J\n\u202egpt\ud800"
     made = record("%s", hostile, client=(hostile, 1, 0, 0))
     made.exc_info = (ValueError, ValueError(hostile), None)
-    line = json_lines.JsonLines().format(made)
+    line = log_lines.JsonLines().format(made)
     assert line.isascii()
     assert line.isprintable()
     (one,) = objects(line)
@@ -152,7 +152,7 @@ def test_an_object_is_one_line_of_ascii_whatever_is_in_it() -> None:
 
 def test_fields_replace_nothing_that_every_object_has() -> None:
     made = record("It is %(level)s.", {"level": "high", "event": "x", "path": Path("/a")}, event="flood")
-    one = json.loads(json_lines.JsonLines().format(made))
+    one = json.loads(log_lines.JsonLines().format(made))
     assert (one["level"], one["event"], one["message"]) == ("error", "flood", "It is high.")
     assert one["path"] == "/a"
 

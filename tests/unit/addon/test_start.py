@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from llm_metrics_proxy.addon.starting import start
-from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.reading import Reading
-from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.addon.taps import observing
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.support.exchanges import CODINGS, MS, Answering, begun, cut_at, encoded, exchange, sse

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from llm_metrics_proxy.addon.starting.authority import guard
+from llm_metrics_proxy.addon.starting.greeting import guard
 from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.commands.status import check
 from llm_metrics_proxy.recorder.recorder import Recorder

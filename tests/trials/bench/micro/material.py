@@ -9,7 +9,7 @@ from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.row import Opening
-from llm_metrics_proxy.addon.starting.complaints import Complaints
+from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.addon.taps import observing
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 from tests.trials.bench.traffic import BODIES, STAMP, Answer, request
