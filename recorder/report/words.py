@@ -35,7 +35,7 @@ def marks(highest: float, *, most: int = 4, whole: bool = False) -> list[float]:
     step = next(step for step in steps if _parts(highest, step) <= most)
     if whole:
         step = math.ceil(step)
-    return [step * n for n in range(_parts(highest, step) + 1)]
+    return [step * n for n in range(max(_parts(highest, step), 1) + 1)]
 
 
 def _parts(highest: float, step: float) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.recorder.report import charts, content, page, words
@@ -370,6 +370,7 @@ def test_bars_are_as_high_as_their_values_and_stand_on_each_other() -> None:
     assert [text.text for text in svg.iter("text")][:5] == ["0", "10", "20", "30", "40"]
 
 
+@example(highest=1e-09, whole=True)
 @given(highest=st.floats(0, 1e15), whole=st.booleans())
 def test_marks_are_round_and_reach_over_everything(highest: float, *, whole: bool) -> None:
     found = words.marks(highest, whole=whole)
