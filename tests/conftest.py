@@ -76,7 +76,7 @@ def make_event() -> MakeEvent:
 
 @pytest.fixture
 def db_path(tmp_path: Path) -> Path:
-    """Where the test's database goes; nothing is there yet."""
+    """The path of the test's database; nothing is there yet."""
     return tmp_path / "metrics.db"
 
 

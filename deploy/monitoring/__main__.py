@@ -14,7 +14,7 @@ _HEAD: Final = "# Made by `python -m deploy.monitoring`, which has the threshold
 
 
 def files() -> dict[Path, str]:
-    """What is made: the text of each file."""
+    """Return the text of each file that is made."""
     yaml = YAML()
     yaml.width = 10_000  # each expression in one line
     yaml.indent(mapping=2, sequence=4, offset=2)

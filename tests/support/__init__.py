@@ -1,1 +1,1 @@
-"""What tests, trials and the demo share: a provider, a proxy, clients, certificates."""
+"""A provider, a proxy, clients and certificates for tests, trials and the demo."""

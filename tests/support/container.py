@@ -34,7 +34,7 @@ _PRIVILEGES = ("--clear-groups", "--no-new-privs", "--bounding-set=-all", "--inh
 
 
 def missing() -> str | None:
-    """Why no container can be made here, if none can."""
+    """Return the reason why no container can be made here; None if one can."""
     if sys.platform != "linux" or os.geteuid() != 0:
         return "namespaces and chroot need root on Linux"
     tools = ("unshare", "nsenter", "setpriv", "chroot", "mount", "ip")
@@ -60,7 +60,7 @@ def compose(**variables: str) -> dict[str, Any]:
 
 @dataclass
 class Stage:
-    """What a stage of the Dockerfile says of the containers made of it."""
+    """A stage of the Dockerfile, as far as it concerns the containers made of it."""
 
     environment: dict[str, str] = field(default_factory=dict)
     user: str = "0:0"

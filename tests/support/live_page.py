@@ -54,7 +54,7 @@ _LOOK = """
 
 @dataclass(frozen=True)
 class Card:
-    """What is drawn in a card."""
+    """The contents of a card, as drawn."""
 
     text: str
     drawn: bool
@@ -125,7 +125,7 @@ class Server:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port it listens on."""
         return urlsplit(self.address).port or 0
 
     def get(self, path: str, **headers: str) -> tuple[int, bytes]:

@@ -1,4 +1,4 @@
-"""What a process holds, as Linux counts it, second by second; and how much of that grows with the calls."""
+"""Memory, files and threads of a process, as Linux counts them, and how much of them grows with the calls."""
 
 import os
 from dataclasses import dataclass, field

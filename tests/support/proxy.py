@@ -76,12 +76,12 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """What HTTPS_PROXY names."""
+        """The proxy's URL, for HTTPS_PROXY."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> str:
-        """What mitmdump and the addon have printed up to now."""
+        """All that mitmdump and the addon have printed up to now."""
         return self.log_file.read_text(errors="replace")
 
     @property

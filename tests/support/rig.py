@@ -43,7 +43,7 @@ def at_once(body: bytes, *, status: int = 200, headers: Headers = JSON, framing:
 
 @dataclass(frozen=True)
 class Reply:
-    """What a client got."""
+    """A response, as a client got it."""
 
     status: int
     headers: list[tuple[str, str]]

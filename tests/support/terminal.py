@@ -84,7 +84,7 @@ class Terminal:
         self.wait_for(lambda: bool(os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG)))
 
     def go_on(self) -> None:
-        """What `fg` does."""
+        """Continue the stopped program, as `fg` does."""
         os.kill(self.process.pid, signal.SIGCONT)
 
     def exit_code(self) -> int:

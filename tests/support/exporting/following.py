@@ -1,4 +1,4 @@
-"""What the tests of exporters share: a database of calls, and an export that is followed until it is enough."""
+"""A database of calls, and an export that is followed until it is enough, for tests of exporters."""
 
 import threading
 from collections.abc import Callable, Iterator

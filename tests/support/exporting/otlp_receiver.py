@@ -44,7 +44,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer by HTTP; `hangs` answers nothing before the receiver ends."""
+    """An answer by HTTP; `hangs` sends nothing before the receiver ends."""
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What to refuse a call of grpc with."""
+    """A refusal of a call by grpc."""
 
     code: grpc.StatusCode
     details: str = ""
@@ -63,7 +63,7 @@ class Refusal:
 
 @dataclass
 class Receiver:
-    """What was asked, and what to answer."""
+    """A receiver: the requests that came, and the answers to give."""
 
     url: str
     asked: list[Asked] = field(default_factory=list)
@@ -73,7 +73,7 @@ class Receiver:
     closing: threading.Event = field(default_factory=threading.Event)
 
     def paths(self) -> list[str]:
-        """What was asked for, in order."""
+        """The paths of all requests, in order."""
         return [one.path for one in self.asked]
 
     def spans(self) -> list[Span]:

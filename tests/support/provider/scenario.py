@@ -6,7 +6,7 @@ from typing import Self
 
 
 class End(enum.Enum):
-    """How an answer ends after its last step."""
+    """The end of an answer, after its last step."""
 
     CLEAN = "clean"  # as HTTP asks for
     CUT = "cut"  # the connection is closed, whatever HTTP asks for
@@ -14,7 +14,7 @@ class End(enum.Enum):
 
 
 class Framing(enum.Enum):
-    """How the client can tell where the body ends."""
+    """The sign by which a client knows where the body ends."""
 
     CHUNKED = "chunked"  # every step is one HTTP chunk
     LENGTH = "length"  # content-length: all steps together

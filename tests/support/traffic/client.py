@@ -19,7 +19,7 @@ _BAD_GATEWAY = 502
 
 
 class WrongAnswerError(Exception):
-    """What came is not what was sent."""
+    """The answer that came is not the one that was sent."""
 
 
 def trusting(*authorities: Path) -> ssl.SSLContext:

@@ -52,5 +52,5 @@ async def read_body(
 
 
 def has_body(status: int) -> bool:
-    """Whether an answer of this status has a body."""
+    """Return True if an answer of this status has a body."""
     return status not in _NO_BODY

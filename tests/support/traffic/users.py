@@ -30,7 +30,7 @@ class Traffic:
 
     @property
     def calls(self) -> int:
-        """How many calls have ended."""
+        """The number of calls that have ended."""
         return self.kinds.total()
 
     async def flow(self, *, seconds: float, rate: float, seed: int) -> None:

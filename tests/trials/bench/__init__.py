@@ -1,1 +1,1 @@
-"""What the proxy costs, measured on the loopback interface beside mitmproxy alone and other ways: `make bench`."""
+"""The costs of the proxy, measured on the loopback interface beside mitmproxy alone and other ways: `make bench`."""

@@ -1,4 +1,4 @@
-"""What comes back: times, tokens, words and headers of answers, complete ones and failures.
+"""Made-up answers: times, tokens, words and headers of answers, complete ones and failures.
 
 Times are milliseconds from t0, with six digits after the point, as the recorder has them from nanoseconds.
 """

@@ -1,4 +1,4 @@
-"""What is asked: origins, models, sessions and traces, and the columns that a request alone fills."""
+"""Made-up requests: origins, models, sessions and traces, and the columns that a request alone fills."""
 
 from dataclasses import dataclass, replace
 from random import Random

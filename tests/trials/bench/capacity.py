@@ -1,4 +1,4 @@
-"""What one proxy carries, and what several do that record into one file: their streams, and their throughput together.
+"""The streams and the throughput that one proxy carries, and several that record into one file.
 
 Client and provider need cores of their own as well: on a machine with few of them, several proxies show less than they
 could do.

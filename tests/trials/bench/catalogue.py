@@ -20,7 +20,7 @@ class Wire(enum.Enum):
 
 
 class Thinking(enum.Enum):
-    """What is seen of a model's reasoning."""
+    """The visible part of a model's reasoning."""
 
     NONE = enum.auto()
     HIDDEN = enum.auto()

@@ -1,4 +1,4 @@
-"""What the load client is told, and what it says: one line of JSON each."""
+"""Commands to the load client, and its reports: one line of JSON each."""
 
 import msgspec
 
@@ -6,7 +6,7 @@ from tests.trials.bench.traffic import Answer
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where to ask. With a CA over TLS, `tunnel` through a proxy's CONNECT; without one in plain text."""
+    """The server to ask. With a CA over TLS, `tunnel` through a proxy's CONNECT; without one in plain text."""
 
     port: int
     ca: str | None
@@ -37,7 +37,7 @@ class Close(msgspec.Struct, tag=True):
 
 
 class Report(msgspec.Struct, tag=True):
-    """What was seen; `figures` are named with their unit."""
+    """The results of a run; `figures` are named with their unit."""
 
     requests: int = 0
     events: int = 0
@@ -47,7 +47,7 @@ class Report(msgspec.Struct, tag=True):
 
 
 class Failed(msgspec.Struct, tag=True):
-    """Why it could not be done."""
+    """The reason why a command could not be done."""
 
     reason: str
 

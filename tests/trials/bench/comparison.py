@@ -1,4 +1,4 @@
-"""What the rounds say together: medians and ranges, of figures, and of their ratios to the floor within each round.
+"""Medians and ranges over all rounds: of figures, and of their ratios to the floor within each round.
 
 The floor is mitmdump with an addon that does nothing but stream. It runs twice: what its second run differs from the
 first (A/A) is the machine's own doing, and is taken out of every ratio and every difference.
@@ -13,7 +13,7 @@ from tests.trials.bench.systems import AGAIN, FLOOR
 
 
 class How(enum.Enum):
-    """How a figure is compared with the floor's of the same round."""
+    """A way to compare a figure with the floor's of the same round."""
 
     RATIO = "ratio"
     ADDED = "added"

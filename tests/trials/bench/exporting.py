@@ -1,4 +1,4 @@
-"""What an export of history costs: `python -m tests.trials.bench.exporting DATABASE ... [--rounds 6] [--rate ROWS]`.
+"""The cost of an export of history: `python -m tests.trials.bench.exporting DATABASE ... [--rounds 6] [--rate ROWS]`.
 
 Each DATABASE is a file that fill.py made. The rows of all go into one local PostgreSQL, as it is by default, at the
 same time. Then a proxy records into the first of them, and its calls are timed in turns, with an export from the

@@ -1,4 +1,4 @@
-"""How calls fail, as data: what each provider says, what happens on the way, and how often."""
+"""Failures of calls, as data: the words of each provider, accidents on the way, and how often each happens."""
 
 import enum
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from tests.trials.bench.spread import Spread, lot
 
 
 class Stage(enum.Enum):
-    """How far a call had come when it failed."""
+    """The progress of a call when it failed."""
 
     UNREACHED = enum.auto()
     """There was no connection: no request was seen."""

@@ -1,4 +1,4 @@
-"""What the proxy has promised to cost at most, as data, and how the results stand to it."""
+"""The most that the proxy may cost, as data, and how the results compare with it."""
 
 import enum
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Goal:
 
 
 class Standing(enum.StrEnum):
-    """How a goal stands."""
+    """A goal beside the result."""
 
     MET = "met"
     NOT_MET = "NOT MET"

@@ -13,7 +13,7 @@ from tests.trials.bench.commands import Command, Failed, Report
 
 
 class BenchFailedError(Exception):
-    """What was measured would mean nothing: an answer was wrong, or a row is missing."""
+    """The measurement means nothing: an answer was wrong, or a row is missing."""
 
 
 class LoadClient:

@@ -1,4 +1,4 @@
-"""When calls begin: more by day than by night, more from Monday to Friday, no hour quite like another."""
+"""Moments at which calls begin: more by day than by night, more from Monday to Friday, no hour quite like another."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Who asks, as data: twenty programs of one company, from the busiest down, and what each of them is like."""
+"""Callers, as data: twenty programs of one company, from the busiest down, each with its habits."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a process and its children have used so far: CPU seconds and peak memory, as Linux counts them."""
+"""CPU seconds and peak memory of a process and its children so far, as Linux counts them."""
 
 import time
 from pathlib import Path

@@ -33,7 +33,7 @@ from tests.trials.bench.traffic import (
 
 
 class Ports(msgspec.Struct):
-    """Where it listens."""
+    """The ports it listens on."""
 
     tls: int
     plain: int

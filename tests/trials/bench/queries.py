@@ -1,4 +1,4 @@
-"""How long the views and `get_metrics` take on a database that fill.py has made.
+"""The time that the views and `get_metrics` take on a database that fill.py has made.
 
 `python -m tests.trials.bench.queries PATH`.
 
@@ -62,7 +62,7 @@ def ask(connection: sqlite3.Connection) -> list[Asked]:
 
 
 def differences(found: Metrics, expected: Metrics) -> list[str]:
-    """Where the figures differ; sums of fractions may by what doubles cannot hold."""
+    """Return the figures that differ; sums of fractions may by what doubles cannot hold."""
     pairs = [("overall", found.overall, expected.overall)]
     for name in ("by_model", "by_origin", "by_provider"):
         one, other = getattr(found, name), getattr(expected, name)

@@ -1,4 +1,4 @@
-"""What the answers of a run come to, and whether each is what the provider sent."""
+"""Figures of the answers of a run, each of which is compared with what the provider sent."""
 
 from typing import Protocol
 

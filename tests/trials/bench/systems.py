@@ -1,4 +1,4 @@
-"""What is measured, as data, and how each is started: in a folder of its own, before the same provider."""
+"""The systems that are measured, as data; each starts in a folder of its own, before the same provider."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -42,7 +42,7 @@ _SMALL = (
 
 
 class Answer(enum.StrEnum):
-    """What the provider answers; the request's model names it."""
+    """The provider's answer, which the request's model names."""
 
     SMALL = "small"
     """A whole JSON of about 600 bytes."""
@@ -53,7 +53,7 @@ class Answer(enum.StrEnum):
 
     @property
     def events(self) -> int:
-        """How many stamped events it has; two more, without output, and the mark follow."""
+        """The number of stamped events; two more, without output, and the mark follow."""
         return {Answer.BURST: 200, Answer.PACED: 50}.get(self, 0)
 
 

@@ -1,4 +1,4 @@
-"""What providers say about tokens: the usage as each writes it, and the columns that the recorder reads from it."""
+"""Token counts of providers: the usage as each writes it, and the columns that the recorder reads from it."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What is asked for, as data: each workload is one shape of traffic, of which one thing is to be learnt."""
+"""Workloads, as data: each is one shape of traffic, of which one thing is to be learnt."""
 
 from dataclasses import dataclass, replace
 

@@ -44,7 +44,7 @@ class Case:
 
     @property
     def scenario(self) -> Scenario:
-        """When which of its bytes are sent."""
+        """The answer's bytes, and the moments at which they are sent."""
         events = events_of(self.answer.body, self.answer.headers["content-type"])
         steps = tuple(Step(count * _GAP_MS, event) for count, event in enumerate(events, 1))
         framing = Framing.LENGTH if self.stream is None else Framing.CHUNKED

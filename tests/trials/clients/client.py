@@ -1,4 +1,4 @@
-"""What is known of a client before it is tried."""
+"""A client, as the catalogue describes it before it is tried."""
 
 import re
 from collections.abc import Mapping
@@ -52,5 +52,5 @@ class Client:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """What is set when it is tried."""
+        """The variables that are set when it is tried."""
         return (*self.needs, *self.trusts[:1])

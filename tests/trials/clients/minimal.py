@@ -1,4 +1,4 @@
-"""Is all that a client needs really needed? One variable is left out, or another one names the CA."""
+"""Runs with less than a client needs: one variable is left out, or another one names the CA."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Finding:
 
     @property
     def outcome(self) -> str:
-        """What came of it, for a person."""
+        """The result in words."""
         if self.trial.recorded:
             return "recorded"
         rows = f"{self.trial.rows} rows, " if self.trial.rows else "not recorded, "

@@ -18,7 +18,7 @@ _MOST = 200  # characters of what is wrong
 
 @dataclass
 class Result:
-    """What came of one client."""
+    """The result of one client."""
 
     client: Client
     versions: Mapping[str, str] = field(default_factory=dict)

@@ -26,7 +26,7 @@ _LATE_MS = 1  # columns are whole milliseconds
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of it."""
+    """The result of one run."""
 
     rows: int
     problems: tuple[str, ...]  # why this is not a client that works and is recorded
@@ -40,7 +40,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Attempts:
-    """What all runs of a client have in common; each has a home folder of its own below `folder`."""
+    """The common part of all runs of a client; each has a home folder of its own below `folder`."""
 
     client: Client
     command: list[str]

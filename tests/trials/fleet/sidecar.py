@@ -24,7 +24,7 @@ class Sidecar:
 
     @property
     def database(self) -> Path:
-        """Where its rows are."""
+        """The database of its rows."""
         return self._proxy.database
 
     def follow(self) -> None:

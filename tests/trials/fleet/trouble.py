@@ -1,4 +1,4 @@
-"""What goes wrong meanwhile: exporters are killed, the server is killed, restarted and gone, and prices change."""
+"""Troubles during the trial: exporters are killed, the server is killed, restarted and gone, and prices change."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes bytes and checks what must hold for any; what a contract allows is caught."""
+"""Targets of the fuzzer: each takes any bytes and checks its promises; errors that a contract allows are caught."""
 
 from contextlib import suppress
 
@@ -174,7 +174,7 @@ def sessions(data: bytes) -> None:
 
 
 def usage_filter(data: bytes) -> None:
-    """What goes through the filter is what came, but for events with usage, at once and in its order."""
+    """All that came goes through the filter, but for events with usage, at once and in its order."""
     pieces = _pieces(FuzzedDataProvider(data))
     passes, given = UsageFilter(""), b""
     for piece in pieces:

@@ -32,7 +32,7 @@ class Exchange:
 
     @property
     def scenario(self) -> Scenario:
-        """What the provider does."""
+        """The provider's part."""
         if self.silent:
             return Scenario(head_at_ms=None, end=End.CUT)
         return Scenario(

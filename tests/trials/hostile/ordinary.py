@@ -1,4 +1,4 @@
-"""What every kind of exchange begins with: an address, headers, and what a decent client and provider would say."""
+"""The beginning of every exchange: an address, headers, and what a decent client and provider would say."""
 
 import json
 import random

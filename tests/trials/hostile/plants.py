@@ -21,7 +21,7 @@ _PIECE = 1 << 20
 
 
 def _in_base64(text: str) -> list[str]:
-    """What a text looks like inside of base64, wherever it begins: the signs that depend on it alone."""
+    """Return a text as it looks inside of base64, wherever it begins: the signs that depend on it alone."""
     found = []
     for before in range(3):
         encoded = b64encode(b"\0" * before + text.encode()).decode()

@@ -1,4 +1,4 @@
-"""What a fault test is: an id, a sentence, and a function that returns figures, or raises what is wrong.
+"""A fault test: an id, a sentence, and a function that returns figures, or raises what is wrong.
 
 A control is the same test with a known weakness put in. It has to find that weakness: a control that finds nothing
 shows that the test beside it proves nothing, and fails.
@@ -19,7 +19,7 @@ class Blocked(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Stage:
-    """Where a case plays, and how long: `folder` is empty and its own.
+    """The place and the length of a case: `folder` is empty and its own.
 
     Bounds of time are multiplied by `slack`, for machines that do much else.
     """
@@ -31,11 +31,11 @@ class Stage:
     slack: float = 1.0
 
     def rounds(self, usual: int) -> int:
-        """How often to repeat."""
+        """The number of repetitions."""
         return self.rounds_wanted or usual
 
     def seconds(self, usual: float) -> float:
-        """How long to keep a load up."""
+        """The seconds for which a load is kept up."""
         return self.seconds_wanted or usual
 
     def sub(self, name: object) -> Path:
@@ -47,7 +47,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was found: how many rounds, and the figures by name, with their unit in it."""
+    """The result: the number of rounds, and figures by name, which includes their unit."""
 
     rounds: int
     figures: Mapping[str, object] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""What happens to a database from outside: locks, full disks, and hands that move files."""
+"""Faults from outside of the recorder: locks, full disks, and hands that move files."""
 
 import os
 import shutil
@@ -98,7 +98,7 @@ copy_over: Final = _copy_over
 
 
 def program(name: str) -> str:
-    """Where a program of the system is.
+    """Return the path of a program of the system.
 
     Raises:
         Blocked: nowhere.

@@ -27,7 +27,7 @@ _SAMPLES = 3
 
 @dataclass(frozen=True)
 class Plan:
-    """What a recorder is to do; `rate` is events a second, `padding` bytes of text in each."""
+    """The task of a recorder; `rate` is events a second, `padding` bytes of text in each."""
 
     database: Path
     rate: float = 200
@@ -59,7 +59,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Progress:
-    """What a recorder says of itself; `acknowledged` numbers, from 0, are durable. Times are milliseconds."""
+    """A recorder's report; `acknowledged` numbers, from 0, are durable. Times are milliseconds."""
 
     submitted: int = 0
     acknowledged: int = 0
@@ -73,7 +73,7 @@ class Progress:
 
 
 def handled(counters: dict[str, int]) -> int:
-    """How many events have left the memory, wherever they went."""
+    """Return the number of events that have left the memory, wherever they went."""
     ends = ("written", "duplicates", "unrecognised", "rejected", "spilled")
     lost = sum(n for name, n in counters.items() if name.startswith("dropped_") and name != "dropped_queue_full")
     return sum(counters.get(name, 0) for name in ends) + lost - counters.get("replayed", 0)

@@ -77,7 +77,7 @@ def copied_over(stage: Stage) -> Outcome:
 
 
 def _end_of(path: Path, recording: Recording, numbers: range) -> str:
-    """Where the later events are."""
+    """Say what became of the database and of the later events."""
     try:
         check_sound(path)
         found = set(ids(path))

@@ -16,7 +16,7 @@ _MEGABYTES = 64
 
 
 def cut(stage: Stage) -> Outcome:
-    """What was acknowledged is there when the power is back."""
+    """All that was acknowledged is there when the power is back."""
     return _cuts(stage)
 
 

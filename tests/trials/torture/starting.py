@@ -32,7 +32,7 @@ _INSERT = """
 
 
 class Started(NamedTuple):
-    """How a start ended: the error, if any, and how long it took."""
+    """The end of a start: the error, if any, and the time it took."""
 
     error: str | None
     seconds: float

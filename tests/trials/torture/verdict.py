@@ -1,4 +1,4 @@
-"""What must hold in the end: nothing acknowledged is missing or there twice, the file is sound, the sums add up."""
+"""Promises of a recorder amid faults: no event is lost or there twice, the file is sound, the counters add up."""
 
 import sqlite3
 import time
@@ -25,7 +25,7 @@ def ask(path: Path, statement: str) -> list[tuple[object, ...]]:
 
 
 def ids(path: Path) -> Counter[str]:
-    """How often each event is in the table; NOT INDEXED, since the index could not show two."""
+    """Return how often each event is in the table; NOT INDEXED, since the index could not show two."""
     return Counter(str(row[0]) for row in ask(path, "SELECT event_id FROM completion_requests NOT INDEXED"))
 
 
@@ -117,7 +117,7 @@ def wait_until(condition: Callable[[], object], what: str, seconds: float = _PAT
 
 
 def stored(recording: Recording) -> int:
-    """How many of its events have reached the database."""
+    """Return how many of its events have reached the database."""
     counters = recording.last.counters
     return counters.get("written", 0) + counters.get("duplicates", 0)
 

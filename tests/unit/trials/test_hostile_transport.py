@@ -47,7 +47,7 @@ def rows(side: Side, sql: str) -> list[dict[str, Any]]:
 
 @contextmanager
 def one_row(side: Side) -> Iterator[dict[str, Any]]:
-    """What happens inside leaves one row, which is here afterwards."""
+    """Expect one row of what happens inside; yield it, empty until the end."""
     (before,) = rows(side, "SELECT ifnull(max(id), 0) AS id FROM completion_requests")
     row: dict[str, Any] = {}
     yield row

@@ -1,4 +1,4 @@
-"""What no decent client or provider sends, through a real mitmdump: it arrives, and costs its own column alone."""
+"""Values that no decent client or provider sends, through a real mitmdump: each arrives, and costs its own column."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the micro-benchmarks share."""
+"""Fixtures of the micro-benchmarks."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What one event, one call and one request's body cost the event loop: CPU time, all within `addon.exchange`."""
+"""Costs of one event, one call and one request's body in the event loop: CPU time, all within `addon.exchange`."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""What the micro-benchmarks feed: events as providers send them, requests, and exchanges that take them."""
+"""Input of the micro-benchmarks: events as providers send them, requests, and exchanges that take them."""
 
 import json
 import time

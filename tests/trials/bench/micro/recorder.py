@@ -1,4 +1,4 @@
-"""What the recorder costs: rows through the DAO beside the same through SQLite alone, and a queue being emptied."""
+"""Costs of the recorder: rows through the DAO beside the same through SQLite alone, and a queue being emptied."""
 
 import asyncio
 import sqlite3
