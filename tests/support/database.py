@@ -13,11 +13,10 @@ def ask(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]
         return connection.execute(statement, parameters).fetchall()
 
 
-def execute(path: Path, statement: str, *parameters: object) -> None:
-    """Run a statement and commit."""
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(statement, parameters)
-        connection.commit()
+def execute(path: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Run a statement, which is committed, and return its rows."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return connection.execute(statement, parameters).fetchall()
 
 
 def rows(path: Path) -> int:

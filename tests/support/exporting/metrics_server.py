@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from llm_metrics_proxy.recorder.store import watermarks
+from llm_metrics_proxy.recorder.store.database import open_writer
+
 LLM_METRICS = str(Path(sys.executable).with_name("llm-metrics"))
 PROMETHEUS = shutil.which("prometheus") or "prometheus"  # of Debian's package
 PROMTOOL = shutil.which("promtool") or "promtool"
@@ -22,6 +25,14 @@ PROMTOOL = shutil.which("promtool") or "promtool"
 needs_prometheus = pytest.mark.skipif(
     not (shutil.which("promtool") or os.environ.get("CI")), reason="needs Prometheus: apt install prometheus"
 )
+
+HOSTILE = ["\x00", "a\x00b", '"}\n# TYPE x', "\\", "\ud7ff\x1b]0;x\x07", "\u202e", "m" * 3_000_000, "  ", "{}", ""]
+
+INSERT = """
+    INSERT INTO completion_requests
+        (timestamp, success, status_code, response_time_ms, model, provider, operation, error_type, is_streaming)
+    VALUES ('', 0, 200, 1, ?, ?, ?, ?, 1)
+"""
 
 type Series = tuple[str, frozenset[tuple[str, str]]]
 
@@ -51,6 +62,12 @@ def parsed(text: str) -> Figures:
             assert series not in figures, f"{series} is there twice"
             figures[series] = sample.value
     return figures
+
+
+def price_all(path: Path) -> None:
+    """All rows have the cost that they get."""
+    with closing(open_writer(path)) as connection:
+        watermarks.move(connection, watermarks.PRICING, watermarks.newest(connection))
 
 
 class Serving:

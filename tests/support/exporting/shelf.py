@@ -25,8 +25,8 @@ class Shelf:
         self.source_id = ""
         self.connected = 0
         self.closed = False
-        self.before: Callable[[Batch], None] = lambda _batch: None
-        self.after: Callable[[Batch], None] = lambda _batch: None
+        self.before: Callable[[Batch], object] = lambda _batch: None
+        self.after: Callable[[Batch], object] = lambda _batch: None
 
     def connect(self, source_id: str) -> Position | None:
         self.source_id = source_id

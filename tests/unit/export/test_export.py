@@ -20,18 +20,10 @@ from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import identity, watermarks
 from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.support.database import ask, execute
-from tests.support.exporting.following import ROWS, MakeEvent, add, fill, following, hurry, recording, stored
+from tests.support.exporting.following import ROWS, MakeEvent, add, following, recording, stored
 from tests.support.exporting.shelf import Shelf
 
-
-@pytest.fixture
-def filled(current_db: Path, make_event: MakeEvent) -> Path:
-    return fill(current_db, make_event)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 def test_every_row_arrives_once_with_all_its_columns(filled: Path) -> None:

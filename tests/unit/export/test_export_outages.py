@@ -15,18 +15,10 @@ from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import presence
 from llm_metrics_proxy.recorder.store.database import open_writer
 from tests.support.database import ask, execute
-from tests.support.exporting.following import ROWS, MakeEvent, add, fails, fill, following, hurry, stored
+from tests.support.exporting.following import ROWS, MakeEvent, add, fails, following, stored
 from tests.support.exporting.shelf import Forgetful, Shelf
 
-
-@pytest.fixture
-def filled(current_db: Path, make_event: MakeEvent) -> Path:
-    return fill(current_db, make_event)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 def test_an_outage_is_waited_for(filled: Path) -> None:

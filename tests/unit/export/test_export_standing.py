@@ -14,18 +14,10 @@ from llm_metrics_proxy.recorder.export.run import Report, export
 from llm_metrics_proxy.recorder.store import exporters, timestamps
 from llm_metrics_proxy.recorder.upkeep import prune
 from tests.support.database import execute
-from tests.support.exporting.following import ROWS, MakeEvent, add, fails, fill, following, hurry
+from tests.support.exporting.following import ROWS, MakeEvent, add, fails, following
 from tests.support.exporting.shelf import Shelf
 
-
-@pytest.fixture
-def filled(current_db: Path, make_event: MakeEvent) -> Path:
-    return fill(current_db, make_event)
-
-
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    hurry(monkeypatch)
+pytestmark = pytest.mark.usefixtures("hurried")
 
 
 def command(*arguments: object) -> Result:

@@ -19,11 +19,20 @@ from deploy.monitoring import __main__ as making
 from deploy.monitoring import dashboard, queries, rules
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
-from tests.support.exporting.metrics_server import PROMETHEUS, PROMTOOL, Serving, needs_prometheus, serving
+from tests.support.database import execute
+from tests.support.exporting.metrics_server import (
+    HOSTILE,
+    INSERT,
+    PROMETHEUS,
+    PROMTOOL,
+    Serving,
+    needs_prometheus,
+    price_all,
+    serving,
+)
 from tests.support.ports import free_port
 from tests.support.recent_calls import any_calls, call, write
 from tests.support.waiting import wait_until
-from tests.unit.export.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
 
 NEW = 60  # calls that come while Prometheus looks
 COST = 0.25  # of each

@@ -24,10 +24,19 @@ from llm_metrics_proxy.recorder.export.prometheus import counting, facts, keeper
 from llm_metrics_proxy.recorder.export.prometheus.server import MOST_CLIENTS
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.database import reader
-from tests.support.exporting.metrics_server import PROMTOOL, Figures, needs_prometheus, parsed, serving
+from tests.support.database import execute
+from tests.support.exporting.metrics_server import (
+    HOSTILE,
+    INSERT,
+    PROMTOOL,
+    Figures,
+    needs_prometheus,
+    parsed,
+    price_all,
+    serving,
+)
 from tests.support.recent_calls import any_calls, write
 from tests.support.waiting import wait_until
-from tests.unit.export.test_prometheus_totals import HOSTILE, INSERT, execute, price_all
 
 type MakeEvent = Callable[..., CompletionRequest]
 

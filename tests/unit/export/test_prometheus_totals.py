@@ -1,13 +1,10 @@
 """Totals for Prometheus: each row counts once, whatever happens to the database or to the process that counts."""
 
-import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -27,19 +24,14 @@ from llm_metrics_proxy.recorder.export.prometheus.totals import (
 )
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
-from llm_metrics_proxy.recorder.store import exporters, presence, watermarks
-from llm_metrics_proxy.recorder.store.database import open_writer, reader
+from llm_metrics_proxy.recorder.store import exporters, presence
+from llm_metrics_proxy.recorder.store.database import reader
 from llm_metrics_proxy.recorder.upkeep import prune
+from tests.support.database import execute
+from tests.support.exporting.metrics_server import HOSTILE, INSERT, price_all
 from tests.support.recent_calls import any_calls, call, write
 
 DAY = timedelta(days=1)
-HOSTILE = ["\x00", "a\x00b", '"}\n# TYPE x', "\\", "\ud7ff\x1b]0;x\x07", "\u202e", "m" * 3_000_000, "  ", "{}", ""]
-
-INSERT = """
-    INSERT INTO completion_requests
-        (timestamp, success, status_code, response_time_ms, model, provider, operation, error_type, is_streaming)
-    VALUES ('', 0, 200, 1, ?, ?, ?, ?, 1)
-"""
 
 
 def count(path: Path, counter: Counting | None = None) -> Counting:
@@ -48,17 +40,6 @@ def count(path: Path, counter: Counting | None = None) -> Counting:
     with reader(path) as connection:
         assert counter.count(connection, time.monotonic() + 60)
     return counter
-
-
-def price_all(path: Path) -> None:
-    """All rows have the cost that they get."""
-    with closing(open_writer(path)) as connection:
-        watermarks.move(connection, watermarks.PRICING, watermarks.newest(connection))
-
-
-def execute(path: Path, statement: str, *parameters: object) -> list[Any]:
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        return connection.execute(statement, parameters).fetchall()
 
 
 def kept(path: Path) -> str:
