@@ -1,4 +1,4 @@
-"""What the recorder can refuse. Each error is one sentence: what is the matter, and what to do about it.
+"""Refusals of the recorder: each error is one sentence that says what is the matter, and what to do about it.
 
 RecorderError
   ├─ DatabaseRefused   the path, or what stands there, cannot be our database
