@@ -1,5 +1,6 @@
 """A terminal for a program under test: a pseudo-terminal that it is the foreground of, and what it drew there."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -30,6 +31,7 @@ class Terminal:
     def __init__(self, command: Sequence[str], *, columns: int = 120, lines: int = 30, **environment: str) -> None:
         """Start the command on a terminal of this size."""
         self.output = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._master, slave = pty.openpty()
         self.resize(columns, lines)
         self.process = subprocess.Popen(
@@ -102,5 +104,5 @@ class Terminal:
             read = os.read(self._master, 1 << 16)
         except OSError:  # the program has ended
             return False
-        self.output += read.decode()
+        self.output += self._decoder.decode(read)  # a read may end within a letter
         return bool(read)
