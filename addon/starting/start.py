@@ -107,11 +107,11 @@ def greet(
     if published is not None:
         listening = [(mode, published) for mode, _ in listening[:1]]
     if (public := public_addresses(address for _, address in listening)) and options.proxyauth in _NO_PASSWORD:
-        cure = "publish it on 127.0.0.1" if published else "add --listen-host 127.0.0.1"
+        cure = "publish it" if published else "let it listen"
         complaints.once(
             "public_address",
-            f"The proxy listens on {', '.join(public)}, where others can reach it: {cure}, "
-            "or --set proxyauth=USER:PASSWORD.",
+            f"The proxy listens on {', '.join(public)}, where others can reach it: "
+            f"{cure} on 127.0.0.1, or add --set proxyauth=USER:PASSWORD.",
             addresses=public,
         )
     for sentence in guard(authority(options).parent):

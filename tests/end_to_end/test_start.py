@@ -132,7 +132,7 @@ def test_a_bad_option_in_the_configuration_file_ends_the_start_too(tmp_path: Pat
 
 
 def test_a_public_address_without_a_password_is_warned_of_once(tmp_path: Path) -> None:
-    warning = ", where others can reach it: add --listen-host 127.0.0.1, or --set proxyauth=USER:PASSWORD."
+    warning = ", where others can reach it: let it listen on 127.0.0.1, or add --set proxyauth=USER:PASSWORD."
     for options, count in (([], 1), (["proxyauth=any"], 1), (["proxyauth=a:b"], 0)):
         with started(tmp_path, mode="regular@0.0.0.0:0", options=options) as rig:
             rig.proxy.stop()
