@@ -17,6 +17,7 @@ from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.addon.timing import Timing
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 
+_ENCODER = msgspec.json.Encoder()
 _LONGEST_JSON = 8192
 _LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded
 _LONGEST_LOOKED_AT = 2048  # characters of a path: the search for keys may take the square of that
@@ -92,13 +93,22 @@ class Row:
         """Make the row of a call that ended `at`."""
         opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
         consumed = route.usage_reader.read(answer.usage)
-        tokens = consumed.tokens
+        tokens, billed = consumed.tokens, consumed.billed
         cost = cost_in(answer.usage)
         wall = opening.wall + call.timing.start - opening.at
         columns: Columns = {
             **self._header_columns,
-            **asked.columns(),
-            **tokens.columns(),
+            "is_streaming": asked.is_streaming,  # one by one, here and below: a dict of them would take longer
+            "max_tokens": asked.max_tokens,
+            "temperature": asked.temperature,
+            "top_p": asked.top_p,
+            "message_count": asked.message_count,
+            "prompt_tokens": tokens.prompt_tokens,
+            "completion_tokens": tokens.completion_tokens,
+            "total_tokens": tokens.total_tokens,
+            "cached_tokens": tokens.cached_tokens,
+            "cache_write_tokens": tokens.cache_write_tokens,
+            "reasoning_tokens": tokens.reasoning_tokens,
             **call.timing.columns(at, tokens if call.streamed and call.error is None else None),
             "timestamp": timestamp_of(wall),
             "event_id": new_event_id(wall // 1_000_000),
@@ -115,7 +125,7 @@ class Row:
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,
             "usage": _json(answer.usage),
-            "billed": None if consumed.billed is None else msgspec.json.encode(consumed.billed).decode(),
+            "billed": None if billed is None else _ENCODER.encode(billed).decode(),
             "usage_source": _source(call),
             "cost_usd": cost,
             "cost_source": None if cost is None else "provider",
@@ -177,9 +187,9 @@ def _json(said: Usage) -> str | None:
     if not said:
         return None
     try:
-        encoded = msgspec.json.encode(said)
+        encoded = _ENCODER.encode(said)
         if not _is_plain(encoded):
-            encoded = msgspec.json.encode(_without_texts(said))
+            encoded = _ENCODER.encode(_without_texts(said))
     except RecursionError:
         return None
     return encoded.decode() if len(encoded) <= _LONGEST_JSON else None

@@ -39,12 +39,6 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     recognised: bool = False
     """The body has the shape of this API: on a host that nobody named, a path alone proves nothing."""
 
-    def columns(self) -> dict[str, object]:
-        """Return all that is a column."""
-        columns = msgspec.structs.asdict(self)
-        del columns["recognised"]
-        return columns
-
 
 class Answer:
     """What has been learnt from an answer so far."""

@@ -41,10 +41,6 @@ class Tokens(msgspec.Struct, frozen=True):
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
 
-    def columns(self) -> dict[str, int | None]:
-        """Return all counts."""
-        return msgspec.structs.asdict(self)
-
 
 class Consumed(msgspec.Struct, frozen=True, gc=False):
     """What a call consumed, as its provider reports it."""
@@ -136,7 +132,7 @@ class UsageKeys:
             _settle_later(later, counts)
         if self._settle is not None:
             self._settle(counts)
-        if counts and max(counts.values()) > _LARGEST:  # together, what no part is alone
+        if counts.get(INPUT, 0) > _LARGEST or counts.get(OUTPUT, 0) > _LARGEST:  # together, what no part is alone
             counts, sane = {name: count for name, count in counts.items() if count <= _LARGEST}, False
         total = counts.pop(TOTAL, None)
         counted = {name: count for name, count in counts.items() if count or name in _KEPT}
@@ -283,6 +279,7 @@ _COSTS: tuple[tuple[Key, float], ...] = (
     (("cost", "total_cost"), 1.0),
     (("cost_in_usd_ticks",), 1e-10),
 )
+_COST_KEYS = frozenset(key[0] for key, _ in _COSTS)
 
 
 _LARGEST_COST = 1e6  # dollars: a call of more is a mistake, which would be the sum of all others too
@@ -290,6 +287,8 @@ _LARGEST_COST = 1e6  # dollars: a call of more is a mistake, which would be the 
 
 def cost_in(usage: Usage) -> float | None:
     """Return what the provider says that the call cost, in US dollars."""
+    if _COST_KEYS.isdisjoint(usage):  # nearly always
+        return None
     for key, dollars in _COSTS:
         stated = number(_value_at(usage, key)) if key[0] in usage else None
         if stated is None or (key == ("cost_in_usd_ticks",) and stated == 0):

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from llm_metrics_proxy.addon import providers
 from llm_metrics_proxy.addon.providers import quantities, read_usage
@@ -110,7 +111,7 @@ def test_what_cannot_be_true_is_billed_for_nothing(key: str, value: object) -> N
     keys = UsageKeys({"i": INPUT, "o": OUTPUT, "c": Apart(CACHE_READ, INPUT), "t": TOTAL})
     read = keys.read({"i": 10, "o": 2, "c": 3, "t": 15} | {key: value})
     assert read.billed is None
-    assert all(count is None or type(count) is int for count in read.tokens.columns().values())
+    assert all(count is None or type(count) is int for count in asdict(read.tokens).values())
 
 
 @pytest.mark.parametrize("nothing", [None, [], {}, ""])
