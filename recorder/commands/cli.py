@@ -55,6 +55,7 @@ class _Commands(click.Group):
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         try:
+            importlib.import_module("fcntl")  # also where a command only starts another process, which needs it
             command = getattr(importlib.import_module(f"{_HERE}.{module}"), attribute)
         except ModuleNotFoundError as error:
             if error.name != "fcntl":

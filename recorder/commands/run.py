@@ -2,24 +2,14 @@
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
-import certifi
 import click
-import msgspec
 
-from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bundle
-from llm_metrics_proxy.recorder.client_setup.variables import program_environment
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
-from llm_metrics_proxy.recorder.errors import NoAuthority, NoProgram, RecorderError, RunRefused
+from llm_metrics_proxy.recorder.errors import NoProgram
 from llm_metrics_proxy.recorder.reporting import printable
-from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program, workers
-from llm_metrics_proxy.recorder.running.proxy import Proxy
-from llm_metrics_proxy.recorder.running.summary import as_text, last_id, summary
-from llm_metrics_proxy.recorder.store.database import get_db_path
-from llm_metrics_proxy.recorder.upkeep import UpkeepProcess
+from llm_metrics_proxy.recorder.running import CommandLine, workers
 
 _LONGEST_LABEL = 64
 _LAST_PORT = 65_535
@@ -85,7 +75,7 @@ def run(  # noqa: PLR0913 - the options
     The program has the terminal, its signals and its exit code as if it had been started alone. One line on stderr sums
     its calls up when it has ended.
     """
-    asked = CommandLine(host, port, settings, modes, get_db_path(db) if db or words else None)
+    asked = CommandLine(host, port, settings, modes, _database(db) if db else None)
     if not words:
         for option, value in (("--label", label), ("--json", document), ("--quiet", quiet)):
             if value:
@@ -95,12 +85,22 @@ def run(  # noqa: PLR0913 - the options
     if count != 1:
         message = "--workers is for a proxy that serves alone: leave it out, or leave the program out."
         raise click.UsageError(message)
+    # The proxy alone has no use for these, and would listen 0.1 s later.
+    from llm_metrics_proxy.recorder.running.one_run import run_program  # noqa: PLC0415
+    from llm_metrics_proxy.recorder.running.program import end_like  # noqa: PLC0415
+
     try:
-        code = _run_program(asked, words, label, document, quiet=quiet)
+        code = run_program(asked, words, label, document, quiet=quiet)
     except NoProgram as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(error.code)
-    program.end_like(code)
+    end_like(code)
+
+
+def _database(given: str) -> Path:
+    from llm_metrics_proxy.recorder.store.database import get_db_path  # noqa: PLC0415 - as above
+
+    return get_db_path(given)
 
 
 def _serve(asked: CommandLine, count: int) -> None:
@@ -113,47 +113,3 @@ def _serve(asked: CommandLine, count: int) -> None:
         os.execv(asked.words[0], asked.words)  # noqa: S606 - a command of our own
     commands = [asked.on(asked.port + number if asked.port else 0).words for number in range(count)]
     sys.exit(workers.serve(commands, asked.authority))
-
-
-def _run_program(
-    asked: CommandLine, words: tuple[str, ...], label: str | None, document: Path | None, *, quiet: bool
-) -> int:
-    """Run the program and sum its calls up; return its exit code, or minus the number of the signal that ended it."""
-    if os.environ.get(INSIDE_A_RUN):
-        what = "This program runs inside llm-metrics run, so its calls are recorded already"
-        raise RunRefused(what=what, cure=f"start {words[0]} without llm-metrics run")
-    path = program.find(words[0])
-    database = asked.database or get_db_path()
-    proxy = Proxy(asked.host, asked.port, database)
-    proxy.use(replace(asked, port=proxy.port, database=database).words, os.environ)
-    try:
-        before = last_id(database)
-        url = proxy.url if label is None else proxy.url.replace("://", f"://{quote(label, safe='')}:x@", 1)
-        environment = program_environment(os.environ, url, *_certificates(asked.authority))
-        environment |= {INSIDE_A_RUN: "1", "LLM_METRICS_DB": str(database)}
-        code = program.run(path, words, environment, proxy.descriptor)
-    finally:
-        proxy.leave()
-    try:
-        UpkeepProcess(database).look()
-        found = summary(database, before, label)
-        if document is not None:
-            fields = {**msgspec.to_builtins(found), "exit_code": code, "database": str(database)}
-            document.write_bytes(msgspec.json.format(msgspec.json.encode(fields)) + b"\n")
-    except (RecorderError, OSError) as error:  # a fault of ours never changes how the program ended
-        click.echo(f"llm-metrics: {printable(str(error))}", err=True)
-        return code
-    if not quiet:
-        others = "" if proxy.is_started_here or label else " (with those of other programs on this proxy)"
-        for line in (*proxy.said(), f"{as_text(found)}{others}"):
-            click.echo(f"llm-metrics: {printable(line)}", err=True)
-    return code
-
-
-def _certificates(authority: Path) -> tuple[Path, Path]:
-    """Return the file of certificates that clients trust, and that of the proxy's CA."""
-    try:
-        return bundle_of(authority) or write_bundle(authority, Path(certifi.where())), authority
-    except OSError as error:
-        what = f"The proxy's CA {authority} cannot be read ({error.strerror})"
-        raise NoAuthority(what=what, cure="name its folder with --set confdir=FOLDER") from error

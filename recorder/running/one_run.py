@@ -1,0 +1,69 @@
+"""One run of a program: a proxy for it, the program itself, and the summary of its calls."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import certifi
+import click
+import msgspec
+
+from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bundle
+from llm_metrics_proxy.recorder.client_setup.variables import program_environment
+from llm_metrics_proxy.recorder.errors import NoAuthority, RecorderError, RunRefused
+from llm_metrics_proxy.recorder.reporting import printable
+from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program
+from llm_metrics_proxy.recorder.running.proxy import Proxy
+from llm_metrics_proxy.recorder.running.summary import as_text, last_id, summary
+from llm_metrics_proxy.recorder.store.database import get_db_path
+from llm_metrics_proxy.recorder.upkeep import UpkeepProcess
+
+
+def run_program(
+    asked: CommandLine, words: tuple[str, ...], label: str | None, document: Path | None, *, quiet: bool
+) -> int:
+    """Run the program and sum its calls up; return its exit code, or minus the number of the signal that ended it.
+
+    Raises:
+        RunRefused, NoProgram, NoAuthority: it was not started, for want of a proxy, of itself, or of the CA.
+        DatabaseRefused: the database cannot be read.
+    """
+    if os.environ.get(INSIDE_A_RUN):
+        what = "This program runs inside llm-metrics run, so its calls are recorded already"
+        raise RunRefused(what=what, cure=f"start {words[0]} without llm-metrics run")
+    path = program.find(words[0])
+    database = asked.database or get_db_path()
+    proxy = Proxy(asked.host, asked.port, database)
+    proxy.use(replace(asked, port=proxy.port, database=database).words, os.environ)
+    try:
+        before = last_id(database)
+        url = proxy.url if label is None else proxy.url.replace("://", f"://{quote(label, safe='')}:x@", 1)
+        environment = program_environment(os.environ, url, *_certificates(asked.authority))
+        environment |= {INSIDE_A_RUN: "1", "LLM_METRICS_DB": str(database)}
+        code = program.run(path, words, environment, proxy.descriptor)
+    finally:
+        proxy.leave()
+    try:
+        UpkeepProcess(database).look()
+        found = summary(database, before, label)
+        if document is not None:
+            fields = {**msgspec.to_builtins(found), "exit_code": code, "database": str(database)}
+            document.write_bytes(msgspec.json.format(msgspec.json.encode(fields)) + b"\n")
+    except (RecorderError, OSError) as error:  # a fault of ours never changes how the program ended
+        click.echo(f"llm-metrics: {printable(str(error))}", err=True)
+        return code
+    if not quiet:
+        others = "" if proxy.is_started_here or label else " (with those of other programs on this proxy)"
+        for line in (*proxy.said(), f"{as_text(found)}{others}"):
+            click.echo(f"llm-metrics: {printable(line)}", err=True)
+    return code
+
+
+def _certificates(authority: Path) -> tuple[Path, Path]:
+    """Return the file of certificates that clients trust, and that of the proxy's CA."""
+    try:
+        return bundle_of(authority) or write_bundle(authority, Path(certifi.where())), authority
+    except OSError as error:
+        what = f"The proxy's CA {authority} cannot be read ({error.strerror})"
+        raise NoAuthority(what=what, cure="name its folder with --set confdir=FOLDER") from error
