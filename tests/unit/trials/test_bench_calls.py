@@ -4,9 +4,11 @@ import subprocess
 import sys
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count, islice, pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +22,7 @@ from tests.support.proxy import ROOT
 from tests.trials.bench.calls import calls
 from tests.trials.bench.fill import fill
 from tests.trials.bench.moments import moments
+from tests.trials.bench.queries import differences
 
 ROWS, DAYS = 20_000, 10
 UNTIL = datetime(2026, 3, 1, 12, tzinfo=UTC)  # a Sunday
@@ -181,3 +184,21 @@ def test_a_file_that_is_there_is_left_alone(filled: Path) -> None:
     done = command(filled, "--rows", "1")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert (filled.stat().st_size, filled.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+def test_figures_that_differ_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.db"
+    with closing(database.open_writer(path)) as connection:
+        CompletionRequestsDAO(connection).insert_completion_requests(made(500))
+        metrics = CompletionRequestsDAO(connection).get_metrics()
+    overall, times = metrics.overall, metrics.overall.response_time_ms
+    assert times is not None
+
+    def differing(**fields: Any) -> list[str]:  # noqa: ANN401 - figures of any type
+        found = differences(replace(metrics, overall=replace(overall, **fields)), metrics)
+        return [one.split()[1] for one in found]
+
+    assert differing() == differing(response_time_ms=replace(times, p95=times.p95 * 1.03)) == []
+    assert differing(response_time_ms=replace(times, p95=times.p95 * 1.04)) == ["response_time_ms"]
+    assert differing(requests=overall.requests + 1) == ["requests"]
+    assert differing(cost_usd=(overall.cost_usd or 0) + 0.01) == ["cost_usd"]
