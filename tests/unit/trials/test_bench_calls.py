@@ -186,9 +186,8 @@ def test_a_file_that_is_there_is_left_alone(filled: Path) -> None:
     assert (filled.stat().st_size, filled.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
 
 
-def test_figures_that_differ_are_named(tmp_path: Path) -> None:
-    path = tmp_path / "metrics.db"
-    with closing(database.open_writer(path)) as connection:
+def test_figures_that_differ_are_named(current_db: Path) -> None:
+    with closing(database.open_writer(current_db)) as connection:
         CompletionRequestsDAO(connection).insert_completion_requests(made(500))
         metrics = CompletionRequestsDAO(connection).get_metrics()
     overall, times = metrics.overall, metrics.overall.response_time_ms
