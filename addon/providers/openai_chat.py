@@ -88,8 +88,7 @@ _USAGE: Keys = {
     "completion_tokens_details": {"reasoning_tokens": REASONING, "audio_tokens": OUTPUT_AUDIO},
     "total_tokens": TOTAL,
     # Other servers' words for the same.
-    "prompt_token_details": {"cached_tokens": Instead(CACHE_READ)},  # Writer, here and below
-    "completion_token_details": {"reasoning_tokens": Instead(REASONING)},
+    "prompt_token_details": {"cached_tokens": Instead(CACHE_READ)},  # Writer
     "prompt_cache_hit_tokens": Instead(CACHE_READ),  # DeepSeek
     "cached_tokens": Instead(CACHE_READ),  # Moonshot
     "cached_prompt_text_tokens": Instead(CACHE_READ),  # xAI
