@@ -47,7 +47,7 @@ _OTHERS_COLUMNS = _OTHERS_WORDS + _OTHERS_JSON
 
 
 class Opening(msgspec.Struct, frozen=True):
-    """What is known when a request's headers have arrived."""
+    """Facts known when a request's headers have arrived."""
 
     route: Route[Any]
     at: int  # nanoseconds of the exchange's clock
@@ -62,14 +62,14 @@ class Opening(msgspec.Struct, frozen=True):
 
 
 class Ending:
-    """What the row needs besides: filled by whoever followed the call."""
+    """The rest of what a row needs, filled while the call is followed."""
 
     __slots__ = ("answer", "columns", "cut", "error", "quotable", "request", "status", "streamed", "timing")
 
     def __init__(self, at: int) -> None:
         self.request = Request()
         self.quotable = b""
-        """What the request said, as far as it is kept to recognise quotations of it."""
+        """Text of the request, as far as it is kept to recognise quotations of it."""
         self.answer = Answer()
         self.timing = Timing(at)
         self.columns: Columns = {}

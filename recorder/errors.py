@@ -19,7 +19,7 @@ RecorderError
 
 
 class RecorderError(Exception):
-    """What cannot be done. `str(error)` is one sentence for the person who asked for it."""
+    """Something cannot be done. `str(error)` is one sentence for the person who asked for it."""
 
     def __init__(self, *, what: str, cure: str) -> None:
         """`what` is the matter, `cure` the imperative that helps; neither ends with a full stop."""

@@ -1,4 +1,4 @@
-"""What the addon hands to the recorder: immutable, complete, and free of prompts, answers and keys.
+"""Events that the addon hands to the recorder: immutable, complete, and free of prompts, answers and keys.
 
 `CompletionRequest` is one row of `completion_requests`; its field names are the column names. Only what is known is
 set: unknown is None, never 0. Times named `*_ms` are milliseconds from t0, the moment at which the request's headers

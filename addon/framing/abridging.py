@@ -29,7 +29,7 @@ class Abridged(Whole):
         self._strings: Strings | None = None
         self._begin = self._end = b""
         self.quotable = b""
-        """What is kept to recognise quotations, once the body has ended."""
+        """Text kept to recognise quotations, once the body has ended."""
 
     @override
     def feed(self, data: bytes) -> list[Payload]:
@@ -67,7 +67,7 @@ class Strings:
 
     def __init__(self) -> None:
         self.rest = b""
-        """What is kept of the last piece, but waits for the next: a string whose end has not come."""
+        """Rest of the last piece that waits for the next: a string whose end has not come."""
         self._within = False  # a long string, of which nothing more is kept
 
     def cut(self, data: bytes) -> bytes:

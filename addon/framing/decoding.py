@@ -29,7 +29,7 @@ class Unreadable(Exception):  # noqa: N818 - a property of the bytes
     fault = ""
     """The counter that tells."""
     before: Sequence[tuple[bytes, bytes]] = ()
-    """What a framing had completed of the same read."""
+    """Payloads that a framing had completed of the same read."""
 
 
 class Undecodable(Unreadable):

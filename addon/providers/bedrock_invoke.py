@@ -45,7 +45,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 class _Said(msgspec.Struct, gc=False):
-    """What any family but Anthropic says, whole or in one event."""
+    """Fields of every family but Anthropic's, whole or in one event."""
 
     type: Any = None
     # Nova

@@ -22,7 +22,7 @@ _JSON: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
 
 @dataclass(frozen=True)
 class ProviderError:
-    """What a provider said about a failure, in its own words."""
+    """A failure in the provider's own words."""
 
     type: str | None = None
     code: str | None = None

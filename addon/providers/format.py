@@ -1,4 +1,4 @@
-"""What a wire format is: how one API writes requests, answers and streams.
+"""The protocol of wire formats: how one API writes requests, answers and streams.
 
 A format holds no state and does no I/O. It reads a request body into a `Request`, and whole answers or single stream
 events into an `Answer`, which the exchange keeps. Bytes that it cannot read raise `Unparsed`, nothing else.
@@ -20,7 +20,7 @@ type Items = list[msgspec.Raw] | dict[str, msgspec.Raw] | str | float | bool | N
 
 
 class Output(enum.IntEnum):
-    """Whether a stream event carries something that the model generated."""
+    """The kind of output that a stream event carries, if the model generated any."""
 
     NONE = 0
     REASONING = 1
@@ -28,7 +28,7 @@ class Output(enum.IntEnum):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request asks for, named as the columns are; None is unknown."""
+    """Fields of a request, named as the columns are; None is unknown."""
 
     model: str | None = None
     is_streaming: bool = False
@@ -41,7 +41,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer:
-    """What has been learnt from an answer so far."""
+    """Everything learnt from an answer so far."""
 
     __slots__ = ("ended", "error", "finish_reason", "response_model", "server_timing", "usage")
 
@@ -50,7 +50,7 @@ class Answer:
         self.finish_reason: str | None = None
         self.usage: Usage = {}
         self.server_timing: Usage = {}
-        """What the provider says about its own time, in its own names and units."""
+        """The provider's own times, in its own names and units."""
         self.error: ProviderError | None = None
         self.ended = False
         """The stream's own end was seen."""
@@ -83,7 +83,7 @@ class WireFormat:
     has_end = False
     """A stream that ends cleanly without the format's own end has been cut."""
     json_stream: type[Framing] | None = None
-    """How a stream is framed whose content type says no more than JSON."""
+    """The framing of a stream whose content type says no more than JSON."""
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""

@@ -1,4 +1,4 @@
-"""Which hosts are LLM providers: a host is data, not code.
+"""The hosts of LLM providers: a host is data, not code.
 
 The name is OpenTelemetry's `gen_ai.provider.name` where it has one, the provider's own otherwise. A pattern is matched
 against the whole host name, without port.

@@ -43,7 +43,7 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class Consumed(msgspec.Struct, frozen=True, gc=False):
-    """What a call consumed, as its provider reports it."""
+    """Usage of a call, as its provider reports it."""
 
     tokens: Tokens
     counted: Quantities
@@ -53,7 +53,7 @@ class Consumed(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def billed(self) -> Quantities | None:
-        """What is paid for; None if that is not known."""
+        """Billable quantities; None if they are not known."""
         return self.counted if self.counted and self.sane else None
 
 
@@ -93,7 +93,7 @@ class Listed:
 
 
 type Entry = str | Apart | Instead | Listed | tuple[Entry, ...] | Keys
-"""What a key counts: a quantity, several at once, or what its nested keys count."""
+"""The meaning of a key: a quantity, several at once, or the meanings of its nested keys."""
 type Keys = Mapping[str, Entry]
 
 _LARGEST = 10**12  # as of `integer`
@@ -101,7 +101,7 @@ _MOST_LISTED = 100
 
 
 class UsageKeys:
-    """Where a wire format reports which quantity: `keys` has the shape of the provider's own JSON.
+    """The table of a wire format's usage: `keys` has the shape of the provider's own JSON.
 
     `settle` corrects what was counted, where a format means different things by the same key. `seen` reads the columns
     where they are told apart from what is billed. Quantities in `zeros` are 0

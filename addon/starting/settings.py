@@ -41,7 +41,7 @@ class BadOption(ValueError):  # noqa: N818 - read as a sentence
 
 @dataclass(frozen=True)
 class Settings:
-    """What the options say."""
+    """Values of the options."""
 
     database: str | None
     hosts: re.Pattern[str] | None

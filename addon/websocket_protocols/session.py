@@ -41,7 +41,7 @@ class Turn:
 
 
 class Session:
-    """What all protocols have in common: rows, and the end of a connection."""
+    """The part that all protocols share: rows, and the end of a connection."""
 
     def __init__(self, opening: Opening) -> None:
         self._row = Row(opening)

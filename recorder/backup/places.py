@@ -100,7 +100,7 @@ def reserve(place: Path, name: str) -> tuple[Path, Path]:
 
 
 def moment_of(name: str, file_name: str) -> datetime | None:
-    """When the backup `file_name` of a database called `name` was made; None if it is not the name of one."""
+    """The moment when backup `file_name` of database `name` was made; None if it is not the name of one."""
     match = _STAMP.fullmatch(file_name.removeprefix(f"{name}.")) if file_name.startswith(f"{name}.") else None
     if match is None:
         return None

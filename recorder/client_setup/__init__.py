@@ -1,1 +1,1 @@
-"""What clients of the proxy need: shared by the addon, which prints it, and by the commands that print and check it."""
+"""Variables, certificates and addresses that clients of the proxy need: the addon and the commands share them."""

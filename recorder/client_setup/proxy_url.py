@@ -16,7 +16,7 @@ _PASSWORD = re.compile(r"(://[^\s/@:]*):[^\s/@]*@")
 
 @dataclass(frozen=True)
 class ProxyUrl:
-    """Where a proxy is, and what to say to it."""
+    """The address of a proxy, and the credentials for it."""
 
     host: str
     port: int

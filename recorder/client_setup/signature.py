@@ -1,4 +1,4 @@
-"""What the addon itself answers to a request for a reserved host, which is how others tell that it runs in a proxy.
+"""The addon's own answer to a request for a reserved host, by which others tell that it runs in a proxy.
 
 `http://llm-metrics.invalid/status` and its https twin are answered inside the proxy: never recorded, never sent on. The
 name can be nobody's (RFC 2606). Whoever reaches the port may ask, so the answer names no path, no version, no machine.

@@ -63,7 +63,7 @@ LINES: Final[Mapping[str, Callable[[str, str], str]]] = {
     "fish": fish_line,
     "powershell": powershell_line,
 }
-"""What sets one variable, by the name of the shell."""
+"""The line that sets one variable, by the name of the shell."""
 
 
 def compose_block(values: Mapping[str, str]) -> str:

@@ -36,7 +36,7 @@ def _existing_database(option: str | None) -> Path:
 
 @contextmanager
 def _progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """What shows on a terminal how far a long copy is; None where stderr is no terminal."""
+    """A bar that shows on a terminal how far a long copy is; None where stderr is no terminal."""
     if not sys.stderr.isatty():
         yield None
         return

@@ -1,4 +1,4 @@
-"""What all commands share: options, exit codes, and one sentence instead of a traceback."""
+"""Shared by all commands: options, exit codes, and one sentence instead of a traceback."""
 
 import functools
 from collections.abc import Callable

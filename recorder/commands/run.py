@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
-from llm_metrics_proxy.recorder.errors import NoProgram
+from llm_metrics_proxy.recorder.errors import NoProgram, RunRefused
 from llm_metrics_proxy.recorder.reporting import printable
-from llm_metrics_proxy.recorder.running import CommandLine, workers
+from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, workers
 
 _LONGEST_LABEL = 64
 _LAST_PORT = 65_535
@@ -75,6 +75,10 @@ def run(  # noqa: PLR0913 - the options
     The program has the terminal, its signals and its exit code as if it had been started alone. One line on stderr sums
     its calls up when it has ended.
     """
+    if os.environ.get(INSIDE_A_RUN):
+        what = "This is inside llm-metrics run already, so calls made here are recorded"
+        cure = f"start {words[0]} without llm-metrics run" if words else f"unset {INSIDE_A_RUN} for another proxy"
+        raise RunRefused(what=what, cure=cure)
     asked = CommandLine(host, port, settings, modes, _database(db) if db else None)
     if not words:
         for option, value in (("--label", label), ("--json", document), ("--quiet", quiet)):

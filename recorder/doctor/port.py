@@ -124,8 +124,8 @@ def _holds(process: Path, sockets: set[str]) -> bool:
 
 
 STATUS_URL: Final = f"http://{STATUS_HOST}{STATUS_PATH}"
-_CERTIFICATE_URL = "http://mitm.it/cert/pem"  # mitmproxy answers it by itself
-_CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
+CERTIFICATE_URL = "http://mitm.it/cert/pem"  # mitmproxy answers it by itself
+CERTIFICATE = b"-----BEGIN CERTIFICATE-----"
 _PASSWORD_WANTED = 407
 _NAME = "port"
 _START = "start the proxy: make run, or mitmdump -s addon/main.py"
@@ -170,10 +170,10 @@ def _silent(at: Circumstances, error: OSError) -> Check:
 
 def _certificate(at: Circumstances) -> bytes | None:
     try:
-        body = get(at.proxy, _CERTIFICATE_URL, at.patience).body
+        body = get(at.proxy, CERTIFICATE_URL, at.patience).body
     except OSError:
         return None  # another program may have had enough after one request
-    return body if body.startswith(_CERTIFICATE) else None
+    return body if body.startswith(CERTIFICATE) else None
 
 
 def _password(at: Circumstances) -> Check:

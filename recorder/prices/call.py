@@ -13,7 +13,7 @@ from llm_metrics_proxy.addon.providers import read_usage
 from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, CACHE_WRITE, INPUT, OUTPUT
 
 type Consumed = Mapping[str, float]
-"""What is paid for: counts under genai-prices' names of units."""
+"""Billable quantities: counts under genai-prices' names of units."""
 
 _WITHOUT_OUTPUT = ("embeddings", "rerank")  # operations whose answers are no tokens
 

@@ -47,7 +47,7 @@ class OwnPrice(msgspec.Struct, frozen=True):
     cache_write: Decimal
 
     def fits(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> bool:
-        """Whether this is a price of a call at `timestamp`, for any of the names of its model."""
+        """Tell whether this is a price of a call at `timestamp`, for any of the names of its model."""
         return (
             timestamp >= self.since
             and self.provider in (None, provider)

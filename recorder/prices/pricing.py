@@ -1,4 +1,4 @@
-"""What a stored call costs: by the user's own prices, else by the list of pydantic's genai-prices, as of its day.
+"""The cost of a stored call: by the user's own prices, else by the list of pydantic's genai-prices, as of its day.
 
 A cost is what was consumed (call.py) times its prices. What the provider itself said that a call costs is not asked
 for here: it stands in the row already, and stays.

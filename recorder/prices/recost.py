@@ -50,7 +50,7 @@ _COUNT = "SELECT count(*) FROM completion_requests WHERE timestamp >= ? AND time
 
 
 class Span(NamedTuple):
-    """Which calls of history: timestamps from `since` on and before `until`, and a model's name, as in file names."""
+    """A choice of calls: timestamps from `since` on and before `until`, and a model's name, as in file names."""
 
     since: str = _FIRST
     until: str = _LAST

@@ -26,7 +26,7 @@ _DEFAULTS = {"flow_detail": "0", "termlog_verbosity": "warn", "tcp_timeout": "36
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What was asked of the proxy; `settings` are mitmproxy's options as `name=value`."""
+    """The proxy as it was asked for; `settings` are mitmproxy's options as `name=value`."""
 
     host: str
     port: int
@@ -43,6 +43,12 @@ class CommandLine:
         """The certificate of the proxy's CA: where it is, or will be."""
         folders = self._values("confdir") or ["~/.mitmproxy"]
         return Path(folders[-1]).expanduser().absolute() / CA_NAME
+
+    @property
+    def prices(self) -> Path | None:
+        """The file of own prices, if one was named."""
+        files = self._values("metrics_prices")
+        return Path(files[-1]).expanduser().absolute() if files else None
 
     @property
     def words(self) -> list[str]:

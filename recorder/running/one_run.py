@@ -10,8 +10,10 @@ import click
 import msgspec
 
 from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bundle
+from llm_metrics_proxy.recorder.client_setup.proxy_url import without_password
 from llm_metrics_proxy.recorder.client_setup.variables import program_environment
-from llm_metrics_proxy.recorder.errors import NoAuthority, RecorderError, RunRefused
+from llm_metrics_proxy.recorder.doctor import HTTPS_VARIABLES
+from llm_metrics_proxy.recorder.errors import NoAuthority, RecorderError
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program
 from llm_metrics_proxy.recorder.running.proxy import Proxy
@@ -29,13 +31,11 @@ def run_program(
         RunRefused, NoProgram, NoAuthority: it was not started, for want of a proxy, of itself, or of the CA.
         DatabaseRefused: the database cannot be read.
     """
-    if os.environ.get(INSIDE_A_RUN):
-        what = "This program runs inside llm-metrics run, so its calls are recorded already"
-        raise RunRefused(what=what, cure=f"start {words[0]} without llm-metrics run")
     path = program.find(words[0])
     database = asked.database or get_db_path()
-    proxy = Proxy(asked.host, asked.port, database)
+    proxy = Proxy(asked.host, asked.port, database, asked.authority)
     proxy.use(replace(asked, port=proxy.port, database=database).words, os.environ)
+    _warn_of_another_proxy(proxy, asked)
     try:
         before = last_id(database)
         url = proxy.url if label is None else proxy.url.replace("://", f"://{quote(label, safe='')}:x@", 1)
@@ -45,7 +45,7 @@ def run_program(
     finally:
         proxy.leave()
     try:
-        UpkeepProcess(database).look()
+        UpkeepProcess(database, asked.prices).look()
         found = summary(database, before, label)
         if document is not None:
             fields = {**msgspec.to_builtins(found), "exit_code": code, "database": str(database)}
@@ -54,10 +54,20 @@ def run_program(
         click.echo(f"llm-metrics: {printable(str(error))}", err=True)
         return code
     if not quiet:
-        others = "" if proxy.is_started_here or label else " (with those of other programs on this proxy)"
+        others = " (with those of other programs on this proxy)" if proxy.has_others and not label else ""
         for line in (*proxy.said(), f"{as_text(found)}{others}"):
             click.echo(f"llm-metrics: {printable(line)}", err=True)
     return code
+
+
+def _warn_of_another_proxy(proxy: Proxy, asked: CommandLine) -> None:
+    """Say it if the environment has a way out of the network that the program would no longer take."""
+    other = next((os.environ[name] for name in HTTPS_VARIABLES if os.environ.get(name)), None)
+    if other is None or asked.modes or other.rstrip("/").endswith(proxy.address):
+        return
+    shown = printable(without_password(other))
+    said = f"HTTPS_PROXY is {shown}, which calls go past now: to keep it, add --mode upstream:{shown}."
+    click.echo(f"llm-metrics: {said}", err=True)
 
 
 def _certificates(authority: Path) -> tuple[Path, Path]:

@@ -39,12 +39,14 @@ _ANOTHER_PORT = "choose another port with --port"
 class Proxy:
     """A proxy that records into `database`: `use()` it, give `descriptor` to programs, `leave()` it."""
 
-    def __init__(self, host: str, port: int, database: Path) -> None:
-        """Touch nothing yet; port 0 is a free one."""
+    def __init__(self, host: str, port: int, database: Path, authority: Path) -> None:
+        """Touch nothing yet; port 0 is a free one, `authority` the certificate of the CA that programs are to trust."""
         self.host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - where clients find it
         self.port = port or _free_port(self.host)
         self.database = database
-        self.is_started_here = False
+        self.authority = authority
+        self.has_others = False
+        """Other programs go through it, so their calls may be among those of a run."""
         self.descriptor = -1
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -73,9 +75,11 @@ class Proxy:
         while True:
             self._take_part(ends)
             if self._serves():
+                self.has_others = True
+                self._check_authority()
                 return
             if self._start(command, environment, ends):
-                self.is_started_here = True
+                self.has_others = False
                 return
 
     def leave(self) -> None:
@@ -84,17 +88,19 @@ class Proxy:
         settled, ends = time.monotonic() + _SETTLE_SECONDS, time.monotonic() + _END_SECONDS
         while time.monotonic() < settled and not _is_ending(self._users()):
             time.sleep(_POLL_SECONDS)
+        self.has_others |= not _is_ending(self._users()) and self._process is not None and self._process.poll() is None
         while time.monotonic() < ends and _is_ending(self._users()):
             time.sleep(_POLL_SECONDS)
         if self._process is not None:
             self._process.poll()
 
     def said(self) -> list[str]:
-        """Return the last lines that a proxy that was started here has logged, without its greeting."""
-        if not self.is_started_here:
+        """Return the last lines that a proxy that was started here has logged, without its greeting; forget them."""
+        if self._process is None:
             return []
         with suppress(OSError):
             _, _, after = self.log.read_text(errors="replace").rpartition(_LAST_OF_THE_GREETING)
+            self.log.unlink()
             return [line for line in after.splitlines()[1:][-_MOST_LINES:] if line.strip()]
         return []
 
@@ -153,6 +159,19 @@ class Proxy:
             time.sleep(_POLL_SECONDS)  # it listens a moment before its recorder is there
             signed = signature.read(port.get(place, STATUS_URL, _PATIENCE_SECONDS).body) or signed
         return True
+
+    def _check_authority(self) -> None:
+        """Refuse a proxy that signs with another CA than the one that the program would trust.
+
+        Raises:
+            RunRefused: it does. One that hands out no certificate is taken at its word.
+        """
+        with suppress(OSError):
+            certificate = port.get(ProxyUrl(self.host, self.port, None), port.CERTIFICATE_URL, _PATIENCE_SECONDS).body
+            if certificate.startswith(port.CERTIFICATE) and certificate.strip() != self.authority.read_bytes().strip():
+                what = f"The proxy on {self.address} signs with another CA than {self.authority}"
+                cure = f"name the folder of its CA with --set confdir=FOLDER, or {_ANOTHER_PORT}"
+                raise RunRefused(what=what, cure=cure)
 
     def _recorders(self) -> set[str]:
         return {signature.fingerprint(name) for name in presence.living(self.database.resolve())}

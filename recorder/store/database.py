@@ -94,7 +94,9 @@ def create(path: Path) -> None:
 def connect(path: Path, *, timeout: float, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
     """A bare connection to an existing file, which waits `timeout` seconds for locks and begins no transactions."""
     with _creating:
-        return sqlite3.connect(f"{path.as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None)
+        return sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None
+        )
 
 
 def open_for_start(path: Path, *, timeout: float) -> sqlite3.Connection:

@@ -38,7 +38,7 @@ type AtEnd = Callable[[Callable[[], sqlite3.Connection], threading.Event], None]
 
 
 def timestamp_of(event: Event) -> str:
-    """When the event was, as it says itself."""
+    """The event's own moment."""
     return event.at if isinstance(event, Unrecognised) else event.timestamp
 
 

@@ -216,12 +216,43 @@ def test_a_port_of_another_program_is_refused_in_one_sentence(place: Place) -> N
     assert not place.database.exists()
 
 
+def test_a_proxy_of_another_ca_is_refused(place: Place) -> None:
+    with serving(place, "--set", f"confdir={place.folder}/another"):
+        assert eventually(place.database.exists)
+        done = place.run(*place.calls())
+        assert done.returncode == 1
+        assert done.stderr.count("\n") == 1
+        assert "signs with another CA" in done.stderr
+        assert place.run("true", options=("--set", f"confdir={place.folder}/another")).returncode == 0
+
+
+def test_the_way_out_of_a_network_is_not_left_without_a_word(place: Place) -> None:
+    corporate = {"HTTPS_PROXY": "http://me:secret@proxy.example:3128"}
+    said = place.run("true", environment=corporate).stderr
+    assert "add --mode upstream:http://me:***@proxy.example:3128." in said
+    assert "secret" not in said
+
+
+def test_own_prices_count_in_the_summary(place: Place) -> None:
+    prices = place.folder / "own.toml"
+    prices.write_text('[[price]]\nmodel = "gpt-5-mini"\ninput = 1000\noutput = 0\n')
+    done = place.run(*place.calls(), options=("--set", f"metrics_prices={prices}"))
+    assert done.stderr.endswith("500 out, $1.00\n")
+
+
+def test_no_log_is_left(place: Place) -> None:
+    place.run("true")
+    assert [file.suffix for file in (place.folder / "runtime").rglob("*") if file.is_file()] == [".users"]
+
+
 def test_two_runs_share_a_proxy_that_lasts_as_long_as_the_longer(place: Place) -> None:
     slow = "import time, pathlib, runpy; runpy.run_path('call.py'); pathlib.Path('up').touch()\n"
     slow += "while not pathlib.Path('go').exists(): time.sleep(0.02)\nrunpy.run_path('call.py')"
     with subprocess.Popen(place.command(sys.executable, "-c", slow), cwd=place.folder, env=place.environment) as longer:
         assert eventually((place.folder / "up").exists, within=30)
-        assert place.run(*place.calls()).returncode == 0
+        joined = place.run(*place.calls())
+        assert joined.returncode == 0
+        assert "with those of other programs" in joined.stderr
         (place.folder / "go").touch()
         assert longer.wait(30) == 0
     assert len(place.rows()) == 3
@@ -275,8 +306,9 @@ def test_a_killed_proxy_costs_calls_but_not_the_program(place: Place) -> None:
     assert "llm-metrics: " in done.stderr
 
 
-def test_a_run_inside_a_run_is_refused(place: Place) -> None:
-    done = place.run(*place.calls(), environment={INSIDE_A_RUN: "1"})
+@pytest.mark.parametrize("words", [(sys.executable, "call.py"), ()])
+def test_a_run_inside_a_run_is_refused(place: Place, words: tuple[str, ...]) -> None:
+    done = place.run(*words, environment={INSIDE_A_RUN: "1"})
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "inside llm-metrics run" in done.stderr
