@@ -217,6 +217,7 @@ def test_a_port_of_another_program_is_refused_in_one_sentence(place: Place) -> N
 
 
 def test_a_proxy_of_another_ca_is_refused(place: Place) -> None:
+    place.run("true")  # makes the usual CA
     with serving(place, "--set", f"confdir={place.folder}/another"):
         assert eventually(place.database.exists)
         done = place.run(*place.calls())
