@@ -114,6 +114,8 @@ def greet(
             f"{cure} on 127.0.0.1, or add --set proxyauth=USER:PASSWORD.",
             addresses=public,
         )
+    for name in options.deferred:  # all scripts are loaded by now, and mitmproxy says nothing of what nobody declared
+        complaints.once("unknown_option", f"There is no option {name}: check its name.", option=name, about=name)
     for sentence in guard(authority(options).parent):
         complaints.once("ca_open_to_others", sentence, about=sentence)
     bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))

@@ -6,6 +6,7 @@ programs that runs start inherit it, so that neither the end of one run nor a ki
 
 import fcntl
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -30,7 +31,8 @@ _END_SECONDS = 20.0  # for the rows of a proxy that ends
 _POLL_SECONDS = 0.02
 _LEAST_DESCRIPTOR = 200  # programs use the low ones as they like
 _PASSWORD_WANTED = 407
-_LAST_OF_THE_GREETING = "\nThen: "
+# As addon/starting/greeting.py prints it, or as JSON.
+_GREETING = re.compile(r'^LLM metrics .*?^Then: [^\n]*\n|^\{[^\n]*"event": "started"[^\n]*\n', re.MULTILINE | re.DOTALL)
 _MOST_LINES = 20
 _OURS = "llm-metrics: "
 _ANOTHER_PORT = "choose another port with --port"
@@ -99,9 +101,9 @@ class Proxy:
         if self._process is None:
             return []
         with suppress(OSError):
-            _, _, after = self.log.read_text(errors="replace").rpartition(_LAST_OF_THE_GREETING)
+            lines = _lines(self.log)
             self.log.unlink()
-            return [line for line in after.splitlines()[1:][-_MOST_LINES:] if line.strip()]
+            return lines[-_MOST_LINES:]
         return []
 
     def _users(self) -> Path:
@@ -208,10 +210,14 @@ class Proxy:
         raise _refusal(self.log)
 
 
+def _lines(log: Path) -> list[str]:
+    """The lines that a proxy has logged, without its greeting."""
+    return [line for line in _GREETING.sub("", log.read_text(errors="replace")).splitlines() if line.strip()]
+
+
 def _refusal(log: Path) -> RunRefused:
     """Make an error of what a start that was refused has logged: our own sentence, or mitmproxy's last line."""
-    _, _, said = log.read_text(errors="replace").rpartition(_LAST_OF_THE_GREETING)
-    lines = [line for line in said.splitlines() if line.strip()]
+    lines = _lines(log)
     for line in reversed(lines):
         if line.startswith(_OURS):
             what, _, cure = line.removeprefix(_OURS).rstrip(".").rpartition(": ")

@@ -127,8 +127,13 @@ def alone(database: Path, work: str) -> Iterator[bool]:
     Raises:
         OSError, DatabaseRefused: the spill folder cannot be used.
     """
-    file = spill_folder.make(database) / f"{work}.lock"
-    descriptor = open_regular(file, os.O_CREAT | os.O_RDWR)
+    while True:
+        file = spill_folder.make(database) / f"{work}.lock"
+        try:
+            descriptor = open_regular(file, os.O_CREAT | os.O_RDWR)
+            break
+        except FileNotFoundError:
+            continue  # the folder was removed by one that ended just now
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -138,6 +143,7 @@ def alone(database: Path, work: str) -> Iterator[bool]:
         yield os.fstat(descriptor).st_nlink > 0
         with suppress(OSError):
             file.unlink()
+            file.parent.rmdir()  # unless a recorder lives, or events wait
     finally:
         os.close(descriptor)
 

@@ -241,8 +241,17 @@ def test_own_prices_count_in_the_summary(place: Place) -> None:
     assert done.stderr.endswith("500 out, $1.00\n")
 
 
-def test_no_log_is_left(place: Place) -> None:
-    place.run("true")
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_an_option_that_nobody_knows_is_said_and_the_greeting_is_not(place: Place, log_format: str) -> None:
+    options = ("--set", "nosuch=1", "--set", f"metrics_log_format={log_format}")
+    *lines, _ = place.run("true", options=options).stderr.splitlines()
+    assert len(lines) == 1
+    assert "There is no option nosuch: check its name." in lines[0]
+
+
+def test_no_log_is_left_and_no_folder_for_events_that_wait(place: Place) -> None:
+    place.run(*place.calls())
+    assert not (place.folder / "metrics.db.spill").exists()
     assert [file.suffix for file in (place.folder / "runtime").rglob("*") if file.is_file()] == [".users"]
 
 

@@ -12,7 +12,7 @@ from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME
 
 
 def _greet(confdir: Path, caplog: pytest.LogCaptureFixture) -> list[str]:
-    options = SimpleNamespace(confdir=str(confdir), ssl_verify_upstream_trusted_ca=None, proxyauth=None)
+    options = SimpleNamespace(confdir=str(confdir), ssl_verify_upstream_trusted_ca=None, proxyauth=None, deferred={})
     server = SimpleNamespace(mode=SimpleNamespace(type_name="regular"), listen_addrs=[("127.0.0.1", 8080)])
     with caplog.at_level(logging.WARNING):
         start.greet(options, [server], confdir / "metrics.db", Complaints())

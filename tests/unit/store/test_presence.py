@@ -96,6 +96,27 @@ def test_comings_and_goings_at_once_leave_nobody_without_a_folder(db_path: Path)
     assert not folder_of(db_path).exists()
 
 
+def test_work_that_one_does_alone_leaves_no_folder_however_many_come_and_go(db_path: Path) -> None:
+    counts, failures = [0] * 4, []
+
+    def work(number: int) -> None:
+        try:
+            for _ in range(200):
+                with presence.alone(db_path, "upkeep") as alone:
+                    counts[number] += alone
+        except BaseException as error:  # noqa: BLE001 - it is looked at below
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sum(counts) > 0
+    assert not folder_of(db_path).exists()
+
+
 def test_a_recorder_is_seen_while_it_runs(current_db: Path, recorder: Recorder) -> None:
     wait_until(lambda: len(presence.living(current_db)) == 1)
     recorder.close()
