@@ -1,1 +1,1 @@
-"""What runs beside the proxy: the live page, alert rules and dashboards, scripts."""
+"""Programs beside the proxy: the live page, alert rules and dashboards, scripts."""

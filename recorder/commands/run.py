@@ -30,6 +30,13 @@ def _label(_context: click.Context, _option: click.Parameter, given: str | None)
     return given
 
 
+def _document(_context: click.Context, _option: click.Parameter, given: Path | None) -> Path | None:
+    if given is not None and not os.access(given.parent, os.W_OK | os.X_OK):
+        message = f"{given.parent} is no folder that can be written: create it, or give another path."
+        raise click.BadParameter(message)
+    return given
+
+
 @click.command(
     context_settings={"allow_interspersed_args": False},
     epilog=f"{EXIT_CODES.rstrip()}\nWith a PROGRAM the exit code is its own; 127: there is no such program.\n",
@@ -49,7 +56,14 @@ def _label(_context: click.Context, _option: click.Parameter, given: str | None)
 @click.option("--workers", "count", type=click.IntRange(1, 64), default=1, help="Proxies, on the ports from --port on.")
 @click.option("--label", metavar="NAME", callback=_label, help="Who calls: the column origin of the program's rows.")
 @click.option("--quiet", is_flag=True, help="Print no summary when the program has ended.")
-@click.option("--json", "document", metavar="FILE", type=click.Path(path_type=Path), help="Write the summary as JSON.")
+@click.option(
+    "--json",
+    "document",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    callback=_document,
+    help="Write the summary as JSON.",
+)
 @click.argument("words", metavar="[-- PROGRAM [ARGUMENT]...]", nargs=-1, type=click.UNPROCESSED)
 @refusing
 def run(  # noqa: PLR0913 - the options

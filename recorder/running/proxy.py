@@ -34,6 +34,7 @@ _PASSWORD_WANTED = 407
 # As addon/starting/greeting.py prints it, or as JSON.
 _GREETING = re.compile(r'^LLM metrics .*?^Then: [^\n]*\n|^\{[^\n]*"event": "started"[^\n]*\n', re.MULTILINE | re.DOTALL)
 _MOST_LINES = 20
+_KEPT_SECONDS = 86_400.0
 _OURS = "llm-metrics: "
 _ANOTHER_PORT = "choose another port with --port"
 
@@ -184,6 +185,7 @@ class Proxy:
 
     def _start(self, command: Sequence[str], environment: Mapping[str, str], ends: float) -> bool:
         """Start a proxy and wait until it serves; False if another was faster, which is to be used then."""
+        _sweep()
         descriptor = os.open(self.log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a command of our own
@@ -221,6 +223,7 @@ def _refusal(log: Path) -> RunRefused:
     for line in reversed(lines):
         if line.startswith(_OURS):
             what, _, cure = line.removeprefix(_OURS).rstrip(".").rpartition(": ")
+            log.unlink()
             return RunRefused(what=what, cure=cure)
     last = lines[-1] if lines else "it said nothing"
     return RunRefused(what=f"The proxy did not start ({last})", cure=f"see {log}")
@@ -245,7 +248,9 @@ def _folder() -> Path:
     Raises:
         RunRefused: another user made a folder of its name.
     """
-    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"llm-metrics-{os.geteuid()}"
+    given = os.environ.get("XDG_RUNTIME_DIR")
+    place = given if given and os.access(given, os.W_OK | os.X_OK) else tempfile.gettempdir()
+    folder = Path(place) / f"llm-metrics-{os.geteuid()}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
         status = folder.lstat()
@@ -256,6 +261,14 @@ def _folder() -> Path:
         what = f"{folder} is not a private folder of yours"
         raise RunRefused(what=what, cure="remove it, or set TMPDIR to another folder")
     return folder
+
+
+def _sweep() -> None:
+    """Remove the logs of runs that were killed long ago."""
+    for log in _folder().glob("*.log"):
+        with suppress(OSError):
+            if log.stat().st_mtime < time.time() - _KEPT_SECONDS:
+                log.unlink()
 
 
 def _free_port(host: str) -> int:

@@ -52,7 +52,7 @@ def get_db_path(option: str | None = None) -> Path:
     """The database's absolute path: the option, else environment LLM_METRICS_DB, else `metrics.db` here.
 
     Raises:
-        DatabaseRefused: the default under `TESTING=true`, or a `~name` that does not exist.
+        DatabaseRefused: the default under `TESTING=true`, an unknown `~name`, or a current folder that is gone.
     """
     chosen = option or os.environ.get("LLM_METRICS_DB")
     if not chosen:
@@ -65,6 +65,8 @@ def get_db_path(option: str | None = None) -> Path:
     except RuntimeError as error:
         what = f"The home folder in {chosen!r} is unknown"
         raise DatabaseRefused(what=what, cure="set metrics_db to an absolute path") from error
+    except FileNotFoundError as error:
+        raise DatabaseRefused(what="The current folder is gone", cure="change to one that is there") from error
 
 
 def check_is_there(path: Path, cure: str = "start the proxy once, or give the right path") -> None:

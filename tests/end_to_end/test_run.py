@@ -249,6 +249,21 @@ def test_an_option_that_nobody_knows_is_said_and_the_greeting_is_not(place: Plac
     assert "There is no option nosuch: check its name." in lines[0]
 
 
+def test_a_current_folder_that_is_gone_is_one_sentence(place: Place) -> None:
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    command = ["sh", "-c", script, "sh", *place.command("true")]
+    done = subprocess.run(command, cwd=place.folder, env=place.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.splitlines()[-1]) == (
+        1,
+        "Error: The current folder is gone: change to one that is there.",
+    )
+
+
+def test_a_runtime_folder_that_cannot_be_used_is_not_needed(place: Place) -> None:
+    variables = {"XDG_RUNTIME_DIR": "/nonexistent", "TMPDIR": str(place.folder / "runtime")}
+    assert place.run("true", environment=variables).returncode == 0
+
+
 def test_no_log_is_left_and_no_folder_for_events_that_wait(place: Place) -> None:
     place.run(*place.calls())
     assert not (place.folder / "metrics.db.spill").exists()
@@ -343,6 +358,7 @@ def test_a_program_that_cannot_be_run_is_one_sentence_and_makes_nothing(place: P
         (("--label", "a\nb"), "is no label"),
         (("--workers", "2"), "--workers is for a proxy that serves alone"),
         (("--nonsense",), "No such option"),
+        (("--json", "missing/x.json"), "is no folder that can be written"),
     ],
 )
 def test_bad_words_are_one_sentence(place: Place, options: tuple[str, ...], sentence: str) -> None:
