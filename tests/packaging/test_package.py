@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import rig
+from tests.support.proxy import ADDON
 from tests.support.waiting import eventually
 
 PARTS = ("addon", "recorder", "migrations")
@@ -46,3 +47,20 @@ def test_mitmdump_loads_no_module_under_two_names(tmp_path: Path, monkeypatch: p
 def test_no_part_can_be_imported_by_itself_from_another_folder(part: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", f"import {part}"], cwd=tmp_path, capture_output=True, check=False)
     assert b"No module named" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "lacking", "cure"),
+    [((), "sys.modules['fcntl'] = None", "WSL"), (("-S",), "pass", "make setup")],
+    ids=["Windows", "not installed"],
+)
+def test_a_mitmdump_that_lacks_a_module_says_in_one_sentence_what_to_do(
+    options: tuple[str, ...], lacking: str, cure: str, tmp_path: Path
+) -> None:
+    code = f"import runpy, sys; {lacking}; runpy.run_path({str(ADDON)!r})"
+    command = [sys.executable, *options, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("llm-metrics: ")
+    assert done.stderr.count("\n") == 1
+    assert cure in done.stderr
