@@ -1,4 +1,4 @@
-"""Every statement about `completion_requests`, on a connection that the caller owns.
+"""Calls written, found and added up for programs, on a connection that the caller owns.
 
 Writers pass the recorder's connection, readers one of their own (`store.database.open_reader`). An insert joins the
 caller's transaction; without one it makes its own, so that it is durable when it returns. Errors of SQLite pass

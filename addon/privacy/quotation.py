@@ -1,4 +1,4 @@
-"""Masking of the request's words in a provider's error message: a prompt is never stored, nowhere.
+"""Masking of the request's words in a provider's error message: no prompt is ever stored.
 
 Validators echo what they were sent ("input": {...}), and some servers print the prompt that broke their template. What
 is masked: four or more words in a row that stand in the request, whatever stands between them, and any unbroken run

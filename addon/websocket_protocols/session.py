@@ -1,8 +1,8 @@
 """A WebSocket with an LLM's API: many calls on one connection, one row for each response.
 
 A session is told every message, whole, with who sent it and when, and returns the rows of the responses that the
-message ended. What the messages mean is its protocol's, in sessions/. No message is kept. Like an exchange, a session
-does no I/O and reads no clock.
+message ended. Its protocol, a file beside this one, knows what the messages mean. No message is kept. Like an exchange,
+a session does no I/O and reads no clock.
 """
 
 import msgspec

@@ -45,7 +45,6 @@ _COUNT = "SELECT count(*) FROM completion_requests"
 _STAMP = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) ON CONFLICT(version) DO NOTHING"
 
 SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
-_COUNT = "SELECT count(*) FROM completion_requests"
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: Path | None = None) -> Path | None:
