@@ -7,7 +7,6 @@ and what finds the queue full is dropped, counted, and leaves a row that says fr
 
 import logging
 import os
-import queue
 import socket
 import sqlite3
 import threading
@@ -27,7 +26,8 @@ from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.timestamps import parse_duration
 from llm_metrics_proxy.recorder.upkeep import INTERVAL, UpkeepProcess
 from llm_metrics_proxy.recorder.upkeep.maintenance import Maintenance
-from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop, sentence_of, timestamp_of
+from llm_metrics_proxy.recorder.writing.event_queue import EventQueue
+from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop, sentence_of
 
 _LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write may take, while it waits for a lock
 
@@ -66,8 +66,8 @@ class Recorder:
         self._retention = retention
         self._prices = prices
         self._upkeep_interval = upkeep_interval
-        self._events: queue.Queue[Event] = queue.Queue(queue_size)
         self._counters = Counters()
+        self._events = EventQueue(queue_size, self._counters)
         self._process = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns() // 1_000_000}"
         self._loop: WriteLoop | None = None
         self._thread: threading.Thread | None = None
@@ -126,16 +126,7 @@ class Recorder:
 
     def submit(self, event: Event) -> bool:
         """Hand over an event; never blocks, never raises. False: it was dropped, and counted."""
-        self._counters.add("received")
-        try:
-            self._events.put_nowait(event)
-        except queue.Full:
-            self._counters.dropped("queue_full", timestamp_of(event))
-            return False
-        except queue.ShutDown:
-            self._counters.dropped("shutdown", timestamp_of(event))
-            return False
-        return True
+        return self._events.submit(event)
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a counter of the caller's own, kept beside the recorder's; from any thread, never blocks."""
@@ -159,8 +150,7 @@ class Recorder:
             if beside is not None:
                 beside.stop()
         if self._thread is None or self._loop is None:
-            while not self._events.empty():
-                self._counters.dropped("shutdown", timestamp_of(self._events.get_nowait()))
+            self._events.drop_rest()
         else:
             self._loop.closing.set()
             self._thread.join(max(deadline - _LAST_ATTEMPT, deadline / 2))

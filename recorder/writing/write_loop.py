@@ -2,7 +2,7 @@
 
 Nothing ends the thread but the end of the queue, or the shutdown's deadline. While the database refuses, every batch
 goes into the spill file, and the database is tried again with growing pauses; once it takes one, the spill files
-follow. Where neither takes a batch it stays in memory, the queue fills, and `Recorder.submit` drops and counts.
+follow. Where neither takes a batch it stays in memory, the queue fills, and event_queue.py drops and counts.
 """
 
 import logging
@@ -15,11 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.errors import RecorderError
-from llm_metrics_proxy.recorder.events import Event, Unrecognised
+from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
 from llm_metrics_proxy.recorder.store import identity, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.presence import Presence
+from llm_metrics_proxy.recorder.writing.event_queue import EventQueue
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Replay
@@ -35,11 +36,6 @@ _HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
 _EXPECTED = (sqlite3.Error, OSError, RecorderError)
 
 type AtEnd = Callable[[Callable[[], sqlite3.Connection], threading.Event], None]
-
-
-def timestamp_of(event: Event) -> str:
-    """The event's own moment."""
-    return event.at if isinstance(event, Unrecognised) else event.timestamp
 
 
 def sentence_of(path: Path, error: Exception) -> str:
@@ -60,7 +56,7 @@ class WriteLoop:
         self,
         path: Path,
         process: str,
-        events: queue.Queue[Event],
+        events: EventQueue,
         counters: Counters,
         presence: Presence,
         *,
@@ -239,5 +235,5 @@ class WriteLoop:
                 self._batch.append(self._events.get_nowait())
         if not self._spill.keep(self._batch):
             for event in self._batch:
-                self._counters.dropped("shutdown", timestamp_of(event))
+                self._events.drop(event, "shutdown")
         self._batch = []
