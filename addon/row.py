@@ -32,6 +32,8 @@ _OTHERS_WORDS = (
     "provider_request_id",
     "finish_reason",
     "host",
+    "service_tier",
+    "region",
 )
 _WORD = re.compile(r"[\w.:/ -]{0,64}", re.ASCII)
 # JSON of words, and of numbers that others can read, in the shape of what it is made of: digits as 0, all else as a.
@@ -129,6 +131,7 @@ class Row:
             "usage_source": _source(call),
             "cost_usd": cost,
             "cost_source": None if cost is None else "provider",
+            "cost_complete": None if cost is None else 1,
             "server_timing": _json(answer.server_timing),
             "output_events": call.timing.outputs.events if call.streamed else None,
             **call.columns,

@@ -17,6 +17,7 @@ from llm_metrics_proxy.migrations import (
     m0003_rollup,
     m0004_exporters,
     m0005_billed,
+    m0006_costs,
 )
 
 APPLICATION_ID: Final = 0x4C4C4D50  # "LLMP": in the file's header, so that no other program's file is taken for ours
@@ -27,6 +28,7 @@ STEPS: Final = {
     "m0003_rollup": m0003_rollup.apply,
     "m0004_exporters": m0004_exporters.apply,
     "m0005_billed": m0005_billed.apply,
+    "m0006_costs": m0006_costs.apply,
 }
 NAMES: Final = tuple(STEPS)
 CURRENT_SCHEMA_VERSION: Final = len(NAMES)

@@ -73,6 +73,10 @@ IMPOSSIBLE: Final = {
             OR NOT json_valid(coalesce(server_timing, '{}'))""",
     "usage_source is neither provider nor partial": """
         SELECT count(*), min(id) FROM completion_requests WHERE usage_source NOT IN ('provider', 'partial')""",
+    "cost_complete or cost_note does not fit the cost": """
+        SELECT count(*), min(id) FROM completion_requests
+        WHERE cost_complete NOT IN (0, 1) OR cost_complete IS NOT NULL AND cost_usd IS NULL
+            OR cost_complete = (cost_note IS NOT NULL)""",
     "event_id is not 32 hex digits": """
         SELECT count(*), min(id) FROM completion_requests
         WHERE length(event_id) <> 32 OR event_id GLOB '*[^0-9a-f]*'""",

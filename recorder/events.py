@@ -75,6 +75,12 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     error_code: str | None = None
     # version 5
     billed: str | None = None
+    # version 6
+    service_tier: str | None = None
+    region: str | None = None
+    billing: str | None = None
+    cost_complete: int | None = None
+    cost_note: str | None = None
 
 
 class Unrecognised(msgspec.Struct, frozen=True, tag="unrecognised"):

@@ -48,7 +48,14 @@ def _step(name: str) -> str:
 
 
 # Versions 3 and 4 changed views alone. A release that changes one adds an empty step, so that servers get it.
-STEPS: Final = (_step("0001_calls.sql"), _step("0002_account.sql"), "", "", _step("0005_billed.sql"))
+STEPS: Final = (
+    _step("0001_calls.sql"),
+    _step("0002_account.sql"),
+    "",
+    "",
+    _step("0005_billed.sql"),
+    _step("0006_costs.sql"),
+)
 CURRENT: Final = len(STEPS)
 
 

@@ -68,6 +68,11 @@ FULL = {
     "server_timing": '{"openai-processing-ms":1900}',
     "error_code": "none",
     "billed": '{"input_tokens":120,"output_tokens":80}',
+    "service_tier": "flex",
+    "region": "eu",
+    "billing": "api_key",
+    "cost_complete": 0,
+    "cost_note": "tool_fee_unknown",
 }
 
 

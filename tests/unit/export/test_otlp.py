@@ -80,6 +80,11 @@ ATTRIBUTES = {
     "llm_metrics.server_timing": '{"openai-processing-ms":1900}',
     "llm_metrics.error_code": "none",
     "llm_metrics.billed": '{"input_tokens":120,"output_tokens":80}',
+    "llm_metrics.service_tier": "flex",
+    "llm_metrics.region": "eu",
+    "llm_metrics.billing": "api_key",
+    "llm_metrics.cost_complete": False,
+    "llm_metrics.cost_note": "tool_fee_unknown",
 }
 # Columns that are no attributes: they are the span's times, ids, status, or come with it in another form.
 ELSEWHERE = {"id", "timestamp", "success", "response_time_ms", "trace_id", "parent_span_id", "error_message"}

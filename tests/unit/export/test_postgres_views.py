@@ -275,7 +275,8 @@ def test_a_server_of_an_older_release_gets_the_present_views_and_its_readers_kee
     older = present.replace("percentile_disc", "percentile_cont")
     postgres.execute(f"CREATE OR REPLACE VIEW latency_by_hour AS {older}", database=empty)
     postgres.execute("GRANT SELECT ON latency_by_hour TO pg_monitor", database=empty)
-    postgres.execute("ALTER TABLE completion_requests DROP COLUMN billed", database=empty)  # of version 5
+    for later in ("billed", "service_tier", "region", "billing", "cost_complete", "cost_note"):
+        postgres.execute(f"ALTER TABLE completion_requests DROP COLUMN {later}", database=empty)
     postgres.execute("DELETE FROM llm_metrics_schema WHERE version > 3", database=empty)
     with closing(Postgres(postgres.dsn(empty), "host-1")) as destination:
         destination.connect("source-1")

@@ -15,6 +15,7 @@ PUBLISHED = {
     "m0003_rollup": "0a1a2779e3a822e304671cbfb9208756ab00ffebb5849c575e24cd5b42bc824a",
     "m0004_exporters": "334007ab5505fc30a6df29fd6d0aeac0d4b9570d28708a9ca1f8126bcaf762eb",
     "m0005_billed": "5f3eb67407f17e146b8f4d4d13a51c1452094a05bf94fee7235af09cb3b9d2a8",
+    "m0006_costs": "defa7b4f6f193e1b42103a4c4e8930642a2f7ab43583ece9c3deac6f9c992b14",
 }
 WHAT_TO_DO = """
 The text of the step {name} is not the one that is recorded. If a release has this step, undo the change and write a new
