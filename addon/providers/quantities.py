@@ -2,6 +2,15 @@
 
 A name with fewer words is the whole of those with more: `input_tokens` includes `cache_read_tokens`,
 `input_audio_tokens` and `input_tool_tokens`, and `cache_write_tokens` includes `cache_write_1h_tokens`.
+
+`billed` is an object of such names and counts, with one exception: `other_models` is a list of objects of the same kind,
+one for each time that another model worked for the call and is charged at its own price. Each names that model in
+`model`, unless the provider does not say which it was. Nothing in there is part of the counts outside, nor of any column.
+
+    {"input_tokens": 1640, "output_tokens": 190, "web_searches": 1,
+     "other_models": [{"model": "gpt-image-2", "input_tokens": 24, "output_tokens": 6208, "output_image_tokens": 6208}]}
+
+A name that genai-prices does not know (`WITHOUT_UNIT`) says that there is a fee which its list cannot have.
 """
 
 INPUT = "input_tokens"
@@ -23,6 +32,8 @@ CACHE_READ_VIDEO = "cache_video_read_tokens"
 CACHE_WRITE = "cache_write_tokens"
 CACHE_WRITE_5M = "cache_write_5m_tokens"
 CACHE_WRITE_1H = "cache_write_1h_tokens"
+CACHE_WRITE_30M = "cache_write_30m_tokens"  # OpenAI's ages, here and below
+CACHE_WRITE_12H = "cache_write_12h_tokens"
 
 OUTPUT = "output_tokens"
 OUTPUT_TEXT = "output_text_tokens"
@@ -39,8 +50,37 @@ DURATIONS = (AUDIO_SECONDS, INPUT_AUDIO_SECONDS)
 
 INPUT_PIXELS = "input_pixels"
 INPUT_MESSAGES = "input_text_messages"
+INPUT_PAGES = "input_document_pages"
+INPUT_ANNOTATED_PAGES = "input_annotated_document_pages"
+
+# Calls of the provider's own tools, which are billed beside the tokens.
 RERANK_SEARCHES = "rerank_searches"
 WEB_SEARCHES = "web_searches"
+SOCIAL_SEARCHES = "social_searches"
+FILE_SEARCHES = "storage_searches"
+CODE_EXECUTIONS = "code_executions"
+GROUNDED_PROMPTS = "grounded_prompts"  # 1 beside `web_searches`: Gemini 2 is billed by it, Gemini 3 by the search
+GROUNDED_MAP_PROMPTS = "grounded_map_prompts"  # the same with Google Maps
+SEARCH_SOURCES = "search_sources"  # xAI's Live Search is billed by the source that it used
+CONTAINERS = "containers"  # in which code was run: a new one is billed, one that ran already is not
+IMAGE_GENERATIONS = "image_generations"  # of whose tokens nothing is known
+
+WITHOUT_UNIT = frozenset(
+    {
+        CACHE_WRITE_30M,
+        CACHE_WRITE_12H,
+        GROUNDED_PROMPTS,
+        GROUNDED_MAP_PROMPTS,
+        SEARCH_SOURCES,
+        CONTAINERS,
+        IMAGE_GENERATIONS,
+    }
+)
+"""Quantities without a unit in genai-prices."""
+
+OTHER_MODELS = "other_models"
+"""A list of quantities, each with `MODEL`."""
+MODEL = "model"
 
 TOTAL = "total"
 """The provider's own sum: no quantity, and not in `billed`."""

@@ -129,9 +129,11 @@ def test_a_quantity_that_the_list_does_not_know_costs_nothing_and_says_nothing()
     assert price(row) == usd((10, 2.5), (5, 10))
 
 
-def test_quantities_are_named_as_the_list_names_them() -> None:
+def test_quantities_are_named_as_the_list_names_them_or_are_known_to_have_no_unit() -> None:
     names = {value for name, value in vars(quantities).items() if name.isupper() and isinstance(value, str)}
-    assert names - {quantities.TOTAL} <= unit_data.keys()
+    no_quantities = {quantities.TOTAL, quantities.OTHER_MODELS, quantities.MODEL}
+    assert names - no_quantities - quantities.WITHOUT_UNIT <= unit_data.keys()
+    assert quantities.WITHOUT_UNIT.isdisjoint(unit_data)
 
 
 GEMINI = {
