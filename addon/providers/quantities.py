@@ -3,8 +3,8 @@
 A name with fewer words is the whole of those with more: `input_tokens` includes `cache_read_tokens`,
 `input_audio_tokens` and `input_tool_tokens`, and `cache_write_tokens` includes `cache_write_1h_tokens`.
 
-`billed` is an object of such names and counts. One name is an exception: `other_models` is a list of objects of the same
-kind, one for each time that another model worked for the call, which is charged at its own price. `model` in each names
+`billed` is an object of such names and counts. One name is an exception: `other_models` is a list of objects of the
+same kind, one for each time that another model worked for the call, at its own price. `model` in each names
 it, unless the provider does not say which it was. Nothing in the list is part of the counts outside, nor of a column.
 
     {"input_tokens": 1640, "output_tokens": 190, "web_searches": 1,
