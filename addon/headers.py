@@ -34,7 +34,8 @@ def _table(*columns: tuple[str, tuple[str, ...], _Reader]) -> _Table:
     return table
 
 
-def _count(value: str) -> int | None:
+def count(value: str) -> int | None:
+    """Read a header that is a number of things, without sign; None if it is none."""
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None  # noqa: PLR2004 - 64 bits
 
 
@@ -60,7 +61,7 @@ _TRACE, _SPAN = 2, 3
 _REQUEST = _table(
     ("user_agent", ("user-agent",), text),
     ("session_id", ("x-claude-code-session-id", "session_id", "session-id"), text),
-    ("retry_count", ("x-stainless-retry-count",), _count),
+    ("retry_count", ("x-stainless-retry-count",), count),
     ("trace_id", ("traceparent",), lambda value: _traceparent(value, _TRACE)),
     ("parent_span_id", ("traceparent",), lambda value: _traceparent(value, _SPAN)),
 )
@@ -88,7 +89,7 @@ _RESPONSE = _table(
             "anthropic-ratelimit-requests-remaining",
             "x-ratelimit-remaining-req-minute",
         ),
-        _count,
+        count,
     ),
     (
         "rate_limit_remaining_tokens",
@@ -97,7 +98,7 @@ _RESPONSE = _table(
             "anthropic-ratelimit-tokens-remaining",
             "x-ratelimit-remaining-tokens-minute",
         ),
-        _count,
+        count,
     ),
 )
 

@@ -9,7 +9,7 @@ from llm_metrics_proxy.addon.framing import Event
 from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.body import Body, framing_of
 from llm_metrics_proxy.addon.framing.json_framing import Ignored, Whole
-from llm_metrics_proxy.addon.headers import Headers, error_type, response_columns, server_timing
+from llm_metrics_proxy.addon.headers import Headers, count, error_type, response_columns, server_timing
 from llm_metrics_proxy.addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
 from llm_metrics_proxy.addon.providers.decode import Unparsed
 from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error, value_of
@@ -40,6 +40,7 @@ class Reading:
         self._asked = Body(opening.headers.get("content-encoding", ""), self._question)
         self._answered: Body | None = None
         self._status: int | None = None
+        self._promised = 0  # bytes of the answer, by its Content-Length
         self._error_type: str | None = None
         self._request_read = False
         self._stopped: str | None = None
@@ -66,6 +67,7 @@ class Reading:
     def answer_head(self, status: int, headers: Headers) -> None:
         """The answer's status and headers have come."""
         self._status = status
+        self._promised = count(headers.get("content-length", "")) or 0
         self._error_type = error_type(headers)
         call = self._call
         call.columns |= response_columns(headers)
@@ -111,9 +113,7 @@ class Reading:
         if body is not None:
             self._take(self, [(name, payload, last_activity) for name, payload in body.finish()], cut=not complete)
         self.faults |= {part.fault for part in (self._asked, body) if part is not None and part.fault}
-        unread = body is not None and body.fault is not None  # then nobody knows whether the stream's end came
-        truncated = call.streamed and self._format.has_end and not unread
-        call.cut = not call.answer.ended and (not complete or truncated)
+        call.cut = self._is_cut(cause)
         call.status = cause.status_without_answer if self._status is None else self._status
         call.error = self._failure(cause, reason)
         call.columns |= {
@@ -124,6 +124,20 @@ class Reading:
         if call.streamed and not call.request.recognised:  # a request that could not be read may have asked for it
             call.columns["is_streaming"] = True
         return self._row.make(call, at)
+
+    def _is_cut(self, cause: Cause) -> bool:
+        """Tell whether the client lacks a part of the answer.
+
+        A stream is whole once its own end has come, whatever HTTP says. An answer that is none is whole where HTTP says
+        so; but a client that leaves by itself, after all that was promised, needed no more.
+        """
+        ended, body = self._call.answer.ended, self._answered
+        if self._call.streamed:
+            unread = body is not None and body.fault is not None  # then nobody knows whether the stream's end came
+            return not ended and (cause is not Cause.COMPLETE or (self._format.has_end and not unread))
+        if cause is not Cause.CLIENT_DISCONNECT:
+            return cause is not Cause.COMPLETE
+        return not ended or body is None or body.size < self._promised
 
     def _read_request(self, *, cut: bool = False) -> None:
         self._request_read = True

@@ -8,14 +8,16 @@ from contextlib import closing
 
 import pytest
 
+from tests.support.exchanges import encoded
 from tests.support.provider import anthropic_answers, openai_answers
-from tests.support.provider.scenario import End, Scenario, Step
+from tests.support.provider.scenario import End, Framing, Scenario, Step
 from tests.support.rig import ANTHROPIC, JSON, MESSAGES, OPENAI, Rig, at_once, hang_up, question
 from tests.support.waiting import eventually
 
 TEXT = openai_answers.stream("gpt-5.5", role_ms=0, content_ms=20, gap_ms=5, pieces=4)
 THOUGHTS = anthropic_answers.reasoning("claude-sonnet-5", start_ms=0, thinking_ms=20, text_ms=60, gap_ms=5)
 STREAM = question(stream=True)
+ANSWERED = b'{"model":"gpt-5.5-1","choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":3}}'
 COMMON = ("success", "status_code", "error_type", "is_streaming", "model")
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens", "usage_source")
 
@@ -138,6 +140,34 @@ def test_a_provider_that_is_cut_off_in_the_middle_of_a_plain_answer_is_a_failure
         rig.ask(question())
     row = rig.row()
     assert [row[name] for name in COMMON] == [0, 200, "upstream_disconnect", 0, "gpt-5.5"]
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize(("framing", "missing"), [(Framing.LENGTH, 200), (Framing.CHUNKED, 0)])
+def test_a_complete_json_is_no_success_where_http_promised_more(
+    rig: Rig, framing: Framing, missing: int, coding: str
+) -> None:
+    headers = JSON if coding == "identity" else (*JSON, ("content-encoding", coding))
+    steps = tuple(Step(0, piece) for piece in encoded(coding, [ANSWERED], ended=False))
+    rig.answer(Scenario(steps, headers=headers, framing=framing, end=End.CUT, never_sent=missing))
+    with pytest.raises(http.client.IncompleteRead):
+        rig.ask(question())
+    row = rig.row()
+    assert [row[name] for name in COMMON] == [0, 200, "upstream_disconnect", 0, "gpt-5.5"]
+    assert (row["prompt_tokens"], row["usage_source"]) == (3, "partial")
+
+
+@pytest.mark.parametrize(("missing", "success", "error"), [(0, 1, None), (200, 0, "client_disconnect")])
+def test_a_client_that_leaves_once_it_has_all_that_was_promised_has_succeeded(
+    rig: Rig, missing: int, success: int, error: str | None
+) -> None:
+    framing = Framing.LENGTH if missing else Framing.CHUNKED
+    rig.answer(Scenario((Step(0, ANSWERED),), headers=JSON, framing=framing, end=End.HANG, never_sent=missing))
+    with rig.asking(question()) as (connection, response):
+        assert response.read(len(ANSWERED)) == ANSWERED
+        hang_up(connection)
+        row = rig.row()
+    assert [row[name] for name in COMMON[:3]] == [success, 200, error]
 
 
 def test_a_provider_that_closes_before_its_status_is_502(rig: Rig) -> None:

@@ -157,6 +157,22 @@ def test_a_stream_that_could_not_be_read_is_not_called_truncated(
     assert (row.response_bytes, row.time_to_first_byte_ms) == (len(body), 100)
 
 
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+@pytest.mark.parametrize("missing", [0, 200], ids=["all that was promised", "less than was promised"])
+@pytest.mark.parametrize("cause", list(Cause))
+def test_json_that_could_be_read_is_an_answer_only_if_http_ends_it_or_the_client_had_all(
+    cause: Cause, missing: int, coding: str
+) -> None:
+    body = b"".join(encoded(coding, [b'{"choices":[],"usage":{"prompt_tokens":3}}'], ended=False))
+    headers = {"content-type": "application/json", "content-length": str(len(body) + missing)}
+    if coding != "identity":
+        headers["content-encoding"] = coding
+    row = _row(exchange([body], asked=b'{"model":"m"}', headers=headers).finish(cause, 200 * MS))
+    whole = cause is Cause.COMPLETE or (cause is Cause.CLIENT_DISCONNECT and not missing)
+    assert (row.success, row.error_type) == (whole, None if whole else cause.value)
+    assert (row.prompt_tokens, row.usage_source) == (3, "provider" if whole else "partial")
+
+
 def test_a_fault_of_the_parser_ends_the_reading_but_not_the_counting() -> None:
     for read, events in ((True, 1), (False, 0)):  # what waited unread, when the fault came, is not read any more
         one = exchange([sse(_CHUNK)])
