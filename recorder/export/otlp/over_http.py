@@ -9,6 +9,7 @@ import ssl
 import time
 from collections.abc import Iterator, MutableMapping
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Final
 
 import requests
@@ -19,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from requests import exceptions
 
 from llm_metrics_proxy.recorder.export.otlp import endpoint, failure
+from llm_metrics_proxy.recorder.export.otlp.deadline import Deadline
 from llm_metrics_proxy.recorder.export.otlp.endpoint import Endpoint
 from llm_metrics_proxy.recorder.export.otlp.failure import Failure
 from llm_metrics_proxy.recorder.export.otlp.sender import POINTS_AT_ONCE, Exporting, Note, seconds
@@ -49,11 +51,13 @@ def sender(to: Endpoint) -> Exporting:
 class _Session(requests.Session):
     def __init__(self, note: Note) -> None:
         super().__init__()
-        self._note = note
+        self._note, self._deadline = note, Deadline()
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, self._deadline)
 
     def request(self, *args: Any, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - those of the one above
         try:
-            response = super().request(*args, **kwargs)
+            response = self._deadline.within(kwargs["timeout"], partial(super().request, *args, **kwargs))
         except (OSError, ValueError) as error:
             self._note.failure = _failure(error)
             raise self._note.failure from error

@@ -2,12 +2,13 @@
 
 import logging
 import socket
+import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from google.protobuf.duration_pb2 import Duration
@@ -26,6 +27,7 @@ from tests.support.exporting import otlp_receiver
 from tests.support.exporting.otlp_receiver import CODE, METRICS, TRACES, Answer, Receiver, Refusal
 from tests.support.provider.scenario import Scenario
 from tests.support.provider.server import Provider
+from tests.support.waiting import eventually
 
 HERE = Position(0, 0)
 SECRET = "s3cret"
@@ -50,6 +52,37 @@ def receiver() -> Iterator[Receiver]:
 def by_grpc() -> Iterator[Receiver]:
     with otlp_receiver.by_grpc() as receiver:
         yield receiver
+
+
+class Trickling:
+    """A receiver that takes what comes, says `first`, and then a byte at a time, for ever."""
+
+    def __init__(self, first: bytes) -> None:
+        self._first = first
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.port = self._server.getsockname()[1]
+        self.left = 0  # clients that have gone
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=self._trickle, args=(self._server.accept()[0],), daemon=True).start()
+
+    def _trickle(self, client: socket.socket) -> None:
+        with client, suppress(OSError):
+            client.recv(1 << 16)
+            client.sendall(self._first)
+            while True:
+                time.sleep(0.05)
+                client.sendall(b"x")
+        self.left += 1
 
 
 def connected(receiver: Receiver, protocol: str = "http/protobuf") -> Any:  # noqa: ANN401 - closing() of an Otlp
@@ -224,6 +257,45 @@ def test_who_never_answers_is_not_waited_for(protocol: str, monkeypatch: pytest.
             with pytest.raises(Unavailable, match=r"^it does not answer in time$"):
                 to.connect("source-1")
             assert 0.2 < time.monotonic() - began < 2
+
+
+HTTP1 = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\nX-Slow: "
+HTTP2 = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x40\x00\x01\x04\x00\x00\x00\x01"  # SETTINGS, and a part of HEADERS
+TRICKLES = {
+    "a status line": ("http/protobuf", "http", b"HTTP/1.1 20"),
+    "headers": ("http/protobuf", "http", HTTP1),
+    "a body": ("http/protobuf", "http", HTTP1 + b"\r\n\r\n"),
+    "a body that the end of the connection ends": (
+        "http/protobuf",
+        "http",
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+    ),
+    "a body in chunks": ("http/protobuf", "http", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n"),
+    "provisional answers": ("http/protobuf", "http", b"HTTP/1.1 103 Early Hints\r\nX-A: "),
+    "an error": ("http/protobuf", "http", b"HTTP/1.1 503 Busy\r\nContent-Length: 9000\r\n\r\n"),
+    "a handshake of TLS": ("http/protobuf", "https", b"\x16\x03\x03\x40\x00"),
+    "frames of HTTP/2": ("grpc", "http", HTTP2),
+    "a handshake of TLS before HTTP/2": ("grpc", "https", b"\x16\x03\x03\x40\x00"),
+}
+
+
+@pytest.mark.parametrize("what", TRICKLES)
+def test_who_trickles_an_answer_holds_nothing_longer_than_the_deadline(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, scheme, first = TRICKLES[what]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.6")
+    with Trickling(first) as receiver:
+        began = time.monotonic()
+        with closing(Otlp(f"{scheme}://127.0.0.1:{receiver.port}", protocol, "host-1")) as to:
+            for attempt in (1, 2):
+                with pytest.raises(Unavailable, match=r"^it does not answer in time$"):
+                    to.connect("source-1")
+                assert 0.5 * attempt < time.monotonic() - began < 1.2 * attempt + 0.5
+        assert time.monotonic() - began < 3  # nor does the end wait
+        # What nobody waits for any more has ended on both sides.
+        eventually(lambda: receiver.left == 2 or protocol == "grpc")
+        eventually(lambda: not [one for one in threading.enumerate() if one.name == "otlp-request"])
 
 
 @pytest.mark.parametrize(
