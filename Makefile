@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARK := .venv/setup
 DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo dashboard programs test fuzz torture bench soak hostile fleet clients receivers check lock clean FORCE
+.PHONY: help setup run demo dashboard programs test fuzz torture bench soak hostile fleet trials promises clients receivers check lock clean FORCE
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -44,31 +44,40 @@ programs:  # that tests run
 test: programs $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
 	@exec $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
-SECONDS ?= 60
-fuzz: $(MARK) ## feed random and mutated bytes to all that reads traffic; SECONDS=60
-	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet atheris
-	@exec $(BIN)/python -m tests.trials.fuzz $(SECONDS)
+# A run in full, without any of these variables, leaves its record for docs/promises.md.
+RECORD = $(if $(strip $(ARGS)$(ROUNDS)$(SECONDS)$(EXCHANGES)),,--json tests/trials/results/$@.json)
 
-# SECONDS has a default for fuzz, which is not meant here: only a value that somebody gave counts.
+# atheris is in no lock file, since nothing else needs it: it is put into .venv the first time.
+fuzz: $(MARK) ## feed random and mutated bytes to all that reads traffic, 7 minutes; SECONDS=60
+	@$(BIN)/python -c "import atheris" 2>/dev/null || $(BIN)/python -m pip install --quiet atheris
+	@exec $(BIN)/python -m tests.trials.fuzz $(SECONDS) $(RECORD) $(ARGS)
+
 torture: $(MARK) ## break the storage in every way that is known, and see what it loses; ROUNDS=n, SECONDS=s, ARGS="T3 --json FILE"
-	@exec $(BIN)/python -m tests.trials.torture $(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+	@exec $(BIN)/python -m tests.trials.torture $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(RECORD) $(ARGS)
 
 # pytest-benchmark is in no lock file either: only the micro-benchmarks need it.
 bench: $(MARK) ## measure what the proxy costs, about 30 minutes; ARGS="--quick", ARGS=micro, ARGS=capacity, ARGS="--only burst16 --json FILE --svg FILE"
 	@$(BIN)/python -c "import pytest_benchmark" 2>/dev/null || $(BIN)/python -m pip install --quiet pytest-benchmark
 	@exec $(BIN)/python -m tests.trials.bench $(ARGS)
 
-# SECONDS has a default for fuzz: only a value that somebody gave counts here, too.
 soak: $(MARK) ## mixed traffic for 20 minutes: nothing leaks, every call leaves its rows; SECONDS=60, ARGS="--rate 50 --json FILE"
-	@exec $(BIN)/python -m tests.trials.soak $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+	@exec $(BIN)/python -m tests.trials.soak $(if $(SECONDS),--seconds $(SECONDS)) $(RECORD) $(ARGS)
 
 hostile: $(MARK) ## 100,000 exchanges with hostile clients and providers: nobody is harmed, no secret is kept; EXCHANGES=1000, ARGS="--seed 2"
-	@exec $(BIN)/python -m tests.trials.hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(ARGS)
+	@exec $(BIN)/python -m tests.trials.hostile $(if $(EXCHANGES),--exchanges $(EXCHANGES)) $(RECORD) $(ARGS)
 
 fleet: programs $(MARK) ## eight sidecars, their exporters and one PostgreSQL, while all of them fail at random; SECONDS=300, ARGS="--sidecars 3 --seed 2"
-	@exec $(BIN)/python -m tests.trials.fleet $(if $(filter command environment,$(origin SECONDS)),--seconds $(SECONDS)) $(ARGS)
+	@exec $(BIN)/python -m tests.trials.fleet $(if $(SECONDS),--seconds $(SECONDS)) $(RECORD) $(ARGS)
+
+# One after the other, since each measures: all of them, also after one that failed.
+TRIALS := torture hostile fleet soak fuzz
+trials: $(MARK) ## all trials in full that prove promises, about two hours, and docs/promises.md of their records
+	@failed=; for trial in $(TRIALS); do $(MAKE) $$trial || failed="$$failed $$trial"; done; \
+	$(MAKE) promises ARGS=tests || failed="$$failed tests"; $(MAKE) promises ARGS=break || failed="$$failed break"; \
+	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
+promises: programs $(MARK) ## write docs/promises.md; ARGS=tests runs the tests that prove it, ARGS=break breaks each promise once
+	@exec $(BIN)/python -m tests.trials.promises $(ARGS)
 
 clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
 	@exec $(BIN)/python -m tests.trials.clients $(ARGS)

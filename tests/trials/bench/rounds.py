@@ -10,6 +10,7 @@ import ssl
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
 from os import cpu_count
@@ -59,6 +60,7 @@ def machine() -> dict[str, str | int | None]:
         lines = []
     names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
     return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "cores": cpu_count(),
         "cpu": names[0] if names else platform.processor(),
         "system": f"{platform.system()} {platform.release()}",

@@ -10,6 +10,8 @@ import argparse
 import asyncio
 import random
 import sys
+import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from tests.support.traffic.calls import Call, answering
 from tests.support.traffic.client import trusting
 from tests.support.traffic.users import Traffic
 from tests.support.verdict import Promise, table, tried
+from tests.trials import record
 from tests.trials.fleet.sidecar import Sidecar
 from tests.trials.fleet.trouble import Trouble
 from tests.trials.fleet.verdict import promises
@@ -37,12 +40,14 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=4, help="calls a second through each sidecar")
     parser.add_argument("--outage", type=float, default=60, help="seconds that the server is away at the longest")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write a record of the run there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the databases and the logs there")
     wanted = parser.parse_args()
     return tried("fleet", wanted.keep, lambda folder: _try(folder, wanted))
 
 
 async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
+    began = time.monotonic()
     running: dict[str, Call] = {}
     with ExitStack() as stack:
         server = stack.enter_context(Server(durable=True))
@@ -65,6 +70,12 @@ async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     print(f"seed {wanted.seed}, {wanted.seconds:g} s: {kinds}; the server was away for {trouble.away_seconds:.0f} s,")
     print(f"{sum(one.kills for one in sidecars)} exporters were killed")
     print(table(judged))
+    if wanted.json:
+        calls = sum((one.traffic.kinds for one in sidecars), Counter[str]())
+        away = {"exporters_killed": sum(one.kills for one in sidecars), "server_away_seconds": trouble.away_seconds}
+        found = {"seed": wanted.seed, "sidecars": len(sidecars), "troubles": dict(trouble.seen), **away}
+        checks = record.judged(judged, calls.total())
+        record.recorded("fleet", time.monotonic() - began, checks, calls, found).write(wanted.json)
     return judged
 
 

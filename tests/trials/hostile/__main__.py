@@ -7,10 +7,9 @@ if a promise was broken; the seed and the number in what was found repeat it: `-
 
 import argparse
 import asyncio
-import json
 import sys
 import time
-from dataclasses import asdict
+from collections import Counter
 from pathlib import Path
 
 from llm_metrics_proxy.recorder import backup
@@ -19,6 +18,7 @@ from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
 from tests.support.traffic.client import trusting
 from tests.support.verdict import Promise, table, tried
+from tests.trials import record
 from tests.trials.hostile.answers import Answers
 from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.ordinary import NAMED
@@ -35,7 +35,7 @@ def main() -> int:
     parser.add_argument("--exchanges", type=int, default=100_000)
     parser.add_argument("--first", type=int, default=0, help="number of the first one")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found there as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write a record of the run there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the database and the log there")
     wanted = parser.parse_args()
     return tried("hostile", wanted.keep, lambda folder: _try(folder, wanted))
@@ -46,14 +46,15 @@ async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     judged, kinds = await _run(folder, wanted)
     seconds = time.monotonic() - began
     print(table(judged))
-    print(f"{wanted.exchanges:,} exchanges of seed {wanted.seed} in {seconds:.0f} s: {kinds}")
+    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    print(f"{wanted.exchanges:,} exchanges of seed {wanted.seed} in {seconds:.0f} s: {counts}")
     if wanted.json:
-        found = {"exchanges": wanted.exchanges, "seed": wanted.seed, "seconds": seconds}
-        wanted.json.write_text(json.dumps(found | {"promises": [asdict(one) for one in judged]}, indent=1) + "\n")
+        checks = record.judged(judged, kinds.total())
+        record.recorded("hostile", seconds, checks, kinds, {"seed": wanted.seed}).write(wanted.json)
     return judged
 
 
-async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise], str]:
+async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise], Counter[str]]:
     running: dict[str, Exchange] = {}
     answers = Answers(running)
     with Provider(answers.answer, remembers=False) as provider:
@@ -81,7 +82,7 @@ async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise],
     judged.append(Promise("the proxy ends well", code == 0, f"exit code {code}"))
     left = [saved, proxy.database, proxy.log_file, *folder.glob("metrics.db.spill/*")]
     judged.append(await asyncio.to_thread(secrets, left))
-    return judged, ", ".join(f"{count} {kind}" for kind, count in traffic.kinds.most_common())
+    return judged, traffic.kinds
 
 
 async def _look(traffic: Traffic, watched: Watched) -> None:

@@ -7,7 +7,6 @@ broken. Everything lies in a temporary folder, which is gone in the end unless -
 
 import argparse
 import asyncio
-import json
 import sys
 import time
 from contextlib import ExitStack
@@ -21,7 +20,8 @@ from tests.support.traffic.calls import Call, answering
 from tests.support.traffic.client import trusting
 from tests.support.traffic.users import Traffic
 from tests.support.verdict import Promise, tried
-from tests.trials.soak.report import as_json, table
+from tests.trials import record
+from tests.trials.soak.report import figures, table
 from tests.trials.soak.verdict import Result, promises
 
 _FLOOR = ROOT / "tests" / "trials" / "bench" / "scripts" / "passthrough.py"
@@ -39,7 +39,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=1200)
     parser.add_argument("--rate", type=float, default=25, help="calls a second through each proxy")
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write a record of the run there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the database and the logs there")
     wanted = parser.parse_args()
     return tried("soak", wanted.keep, lambda folder: _soak(folder, wanted))
@@ -47,7 +47,7 @@ def main() -> int:
 
 async def _soak(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     running: dict[str, Call] = {}
-    began = time.process_time()
+    began, cpu_at_first = time.monotonic(), time.process_time()
     with Provider(answering(running), remembers=False) as provider:
         ca = provider.authority.write(folder / "provider-ca.pem")
         with ExitStack() as stack:
@@ -63,13 +63,14 @@ async def _soak(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
             codes = [await asyncio.to_thread(proxy.stop) for proxy in proxies]
     floor, ours = (Result(traffics[n], watched[n], codes[n], proxies[n].log) for n in (0, 1))
     p99 = percentile(late, 0.99)
-    driver = f"its event loop p99 {p99:.1f} ms late, {time.process_time() - began:.1f} s of CPU"
+    driver = f"its event loop p99 {p99:.1f} ms late, {time.process_time() - cpu_at_first:.1f} s of CPU"
     judged = promises(floor, ours, proxies[1].database)
     judged.append(Promise("the driver was no bottleneck", p99 <= _MOST_LATE_MS, driver))
     print(table(floor, ours, judged), flush=True)
     if wanted.json:
-        run = {"seconds": wanted.seconds, "rate": wanted.rate, "seed": wanted.seed, "driver": driver}
-        wanted.json.write_text(json.dumps(as_json(floor, ours, judged, run), indent=1) + "\n")
+        checks = record.judged(judged, ours.traffic.calls)
+        run = {"rate": wanted.rate, "seed": wanted.seed, **figures(floor, ours)}
+        record.recorded("soak", time.monotonic() - began, checks, ours.traffic.kinds, run).write(wanted.json)
     return judged
 
 

@@ -1,7 +1,6 @@
-"""A soak's figures, as a table for people and as JSON for programs."""
+"""A soak's figures, as a table for people and for the record."""
 
 import statistics
-from dataclasses import asdict
 from typing import Any
 
 from tests.support import verdict
@@ -22,13 +21,9 @@ def table(floor: Result, ours: Result, judged: list[Promise]) -> str:
     return "\n".join([*lines, verdict.table(judged)])
 
 
-def as_json(floor: Result, ours: Result, judged: list[Promise], run: dict[str, Any]) -> dict[str, Any]:
-    """Return everything."""
-    return {
-        "run": run,
-        "promises": [asdict(promise) for promise in judged],
-        "proxies": {result.traffic.name: _figures(result) for result in (floor, ours)},
-    }
+def figures(floor: Result, ours: Result) -> dict[str, Any]:
+    """Return what was measured of both proxies: times in ms, memory in MB."""
+    return {result.traffic.name: _figures(result) for result in (floor, ours)}
 
 
 def _figures(result: Result) -> dict[str, Any]:
@@ -36,9 +31,8 @@ def _figures(result: Result) -> dict[str, Any]:
     return {
         "calls": dict(traffic.kinds),
         "connections": traffic.connections,
-        "wrong": traffic.wrong,
-        "p50_ms": {kind: statistics.median(values) for kind, values in traffic.took_ms.items()},
-        "p99_ms": {kind: percentile(values, 0.99) for kind, values in traffic.took_ms.items()},
-        "rss_mb_per_1000_calls": slope(warm(watched.samples, WARM)),
-        "samples": [asdict(sample) for sample in watched.samples],
+        "p50_ms": {kind: round(statistics.median(values), 2) for kind, values in traffic.took_ms.items()},
+        "p99_ms": {kind: round(percentile(values, 0.99), 2) for kind, values in traffic.took_ms.items()},
+        "rss_mb": {"first": watched.samples[0].rss_mb, "last": watched.samples[-1].rss_mb},
+        "rss_mb_per_1000_calls": round(slope(warm(watched.samples, WARM)), 4),
     }

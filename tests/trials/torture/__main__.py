@@ -13,12 +13,13 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 from types import FrameType
 
 from tests.trials.torture.case import Case, Stage
 from tests.trials.torture.catalogue import CASES
-from tests.trials.torture.report import Line, perform, table, write_json
+from tests.trials.torture.report import Line, as_record, perform, table
 
 
 def main() -> int:
@@ -30,7 +31,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="how often to repeat, instead of each test's own number")
     parser.add_argument("--seconds", type=float, help="how long to keep a load up, instead of each test's own time")
     parser.add_argument("--megabytes", type=int, default=1000, help="the size of the large file")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there as well")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write a record of the run there")
     wanted = parser.parse_args()
     known = {case.id for case in CASES}
     if unknown := [name for name in wanted.cases if name not in known]:
@@ -43,6 +44,7 @@ def main() -> int:
     os.environ |= {"TESTING": "true", "HOME": str(folder)}
     os.environ.pop("LLM_METRICS_DB", None)
     lines: list[Line] = []
+    began = time.monotonic()
     try:
         for number, case in enumerate(chosen):
             print(f"{case.label:12} {case.what} ...", flush=True)
@@ -53,8 +55,8 @@ def main() -> int:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"\n{table(lines)}")
-    if wanted.json:
-        write_json(wanted.json, lines)
+    if wanted.json and len(lines) == len(chosen):
+        as_record(lines, time.monotonic() - began).write(wanted.json)
     return 1 if len(lines) < len(chosen) or any(line.result == "FAILED" for line in lines) else 0
 
 

@@ -1,17 +1,18 @@
 """Running one case, and the table of all."""
 
-import json
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
+from tests.trials import record
 from tests.trials.torture.case import Blocked, Broken, Case, Stage
 
 type Result = Literal["PASSED", "FAILED", "BLOCKED"]
 
+_IN_RECORDS: Final[Mapping[Result, record.Result]] = {"PASSED": "kept", "FAILED": "broken", "BLOCKED": "blocked"}
 _HEAD = ("id", "what", "rounds", "result", "seconds", "found")
 _MOST = 200  # characters of a reason
 _NO_FAULT_FOUND = "the control found nothing, so the test beside it proves nothing"
@@ -62,12 +63,19 @@ def table(lines: Sequence[Line]) -> str:
     return "\n".join([*(one.rstrip() for one in text), "", f"{sums}; {sum(line.seconds for line in lines):.0f} s"])
 
 
-def write_json(path: Path, lines: Sequence[Line]) -> None:
-    """The same for a program."""
-    path.write_text(json.dumps([asdict(line) for line in lines], indent=2) + "\n")
+def as_record(lines: Sequence[Line], seconds: float) -> record.Record:
+    """The same for a program. A control has no rounds: it goes on until it finds its weakness, which is one try."""
+    checks = [
+        record.Check(f"{line.id}: {line.what}", _IN_RECORDS[line.result], max(line.rounds, 1), _found(line))
+        for line in lines
+    ]
+    return record.recorded("torture", seconds, checks, {check.name: check.tries for check in checks})
 
 
 def _cells(line: Line) -> tuple[str, ...]:
+    return line.id, line.what, str(line.rounds or "-"), line.result, f"{line.seconds:.1f}", _found(line)
+
+
+def _found(line: Line) -> str:
     reason = " ".join(line.reason.split())  # SQLite's findings have several lines
-    found = "; ".join([*([reason[:_MOST]] if reason else []), *(f"{k} {v}" for k, v in line.figures.items())])
-    return line.id, line.what, str(line.rounds or "-"), line.result, f"{line.seconds:.1f}", found
+    return "; ".join([*([reason[:_MOST]] if reason else []), *(f"{k} {v}" for k, v in line.figures.items())])

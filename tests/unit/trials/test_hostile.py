@@ -1,7 +1,6 @@
 """Hostile traffic for some seconds, and that its verdict cannot call a broken promise kept."""
 
 import asyncio
-import json
 import os
 import random
 import subprocess
@@ -18,6 +17,7 @@ from tests.support.process_watch import Sample
 from tests.support.provider.scenario import End, Request
 from tests.support.proxy import ROOT
 from tests.support.traffic.client import trusting
+from tests.trials import record
 from tests.trials.hostile import plants
 from tests.trials.hostile.answers import NUMBER, Answers
 from tests.trials.hostile.kinds import KINDS, drawn
@@ -33,9 +33,9 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=110)
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    judged = json.loads(found.read_text())["promises"]
-    assert len(judged) == 12
-    assert all(promise["kept"] for promise in judged)
+    judged = record.read(found)
+    assert [check.tries for check in judged.checks] == [700] * 12
+    assert {check.result for check in judged.checks} == {"kept"}
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("hostile-")] == []
 
 

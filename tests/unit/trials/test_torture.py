@@ -21,7 +21,7 @@ from tests.trials.torture import (
 )
 from tests.trials.torture.case import Blocked, Broken, Case, Outcome, Stage, expect
 from tests.trials.torture.catalogue import CASES
-from tests.trials.torture.report import perform, table
+from tests.trials.torture.report import as_record, perform, table
 
 _MOVED = [
     ("all three unlinked", 4),
@@ -136,6 +136,13 @@ def test_the_table_shows_reasons_and_figures_and_sums(stage: Stage) -> None:
     assert "rows 5" in text
     assert "a row is lost" in text
     assert "1 PASSED, 1 FAILED, 1 BLOCKED" in text
+
+
+def test_a_record_has_each_case_with_its_rounds(stage: Stage) -> None:
+    cases = [Case("T0", "a test", run) for run in (passes, breaks, blocks)]
+    found = as_record([perform(case, stage) for case in cases], 1.0)
+    assert [(check.result, check.tries) for check in found.checks] == [("kept", 3), ("broken", 1), ("blocked", 1)]
+    assert {check.name for check in found.checks} == {"T0: a test"}
 
 
 def test_what_does_not_hold_is_broken() -> None:
