@@ -17,9 +17,10 @@ from mitmproxy import addonmanager, connection, ctx, http, log, tls
 from mitmproxy.proxy import layer, layers, mode_specs, server_hooks
 from mitmproxy.proxy.layers.http import HTTPMode
 
+from llm_metrics_proxy.addon import http_layer
+from llm_metrics_proxy.addon.admission import MISDIRECTED, Admission, Refusal, is_from_a_page, refused_by_proxy
 from llm_metrics_proxy.addon.connections import Connections, Tunnel
 from llm_metrics_proxy.addon.exchange import Exchange
-from llm_metrics_proxy.addon.framing.decoding import LIMIT
 from llm_metrics_proxy.addon.headers import LABEL_HEADER, Headers, basic_user, host_asked_for, origin_of, plain
 from llm_metrics_proxy.addon.include_usage import filter_for, is_asked, with_usage
 from llm_metrics_proxy.addon.inflight import InFlight
@@ -41,7 +42,7 @@ _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
 _ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
-_MOST_DIGITS = 9  # of a length that is worth a look
+_REFUSED_NAMES = 10  # that are logged: who calls chooses them
 _PROXY_AUTHENTICATION_REQUIRED = 407
 _IS_HTTP = re.compile(rb"[A-Z]{1,10}( |$)").match  # as far as it has come
 
@@ -78,6 +79,7 @@ class LLMMetrics:
         self._complaints = Complaints()
         self.calls = InFlight(self._complaints, _later, time.monotonic_ns)
         self._settings: Settings | None = None
+        self._admission = Admission()
         self._database = Path()
         self._connections = Connections()
         self._closed = False
@@ -88,12 +90,14 @@ class LLMMetrics:
         """Declare the options; a bad one ends the start."""
         termlog = ctx.master.addons.get("termlog")
         start.declare(loader, ctx.options, termlog.logger if termlog else None)
+        start.change(layers.http, layers.tls, ctx.options)
 
     def configure(self, updated: set[str]) -> None:
         """Open the database; whatever is wrong with it ends the start."""
         if self.calls.recorder is None and updated & set(OPTIONS):
             opened = start.open_recorder(ctx.options, self._complaints)
             self._settings, self._database, self.calls.recorder = opened
+            self._admission = start.admission(self._settings)
 
     def running(self) -> None:
         """Start recording and say so."""
@@ -199,8 +203,8 @@ class LLMMetrics:
     @_guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Stream the request, and begin an exchange if it may be an LLM's."""
-        if flow.response is not None:  # for want of a password: it reaches no provider, and cannot be streamed to one
-            _keep_small(flow)
+        if flow.response is not None:  # for want of a password
+            _answer_first(flow)
             return
         flow.request.stream = True
         at, wall = time.monotonic_ns(), time.time_ns()
@@ -209,8 +213,10 @@ class LLMMetrics:
             if private in headers:
                 del flow.request.headers[private]
         label = headers.pop(LABEL_HEADER, None)
-        if flow.request.host == STATUS_HOST:
+        if flow.request.host == STATUS_HOST and not _is_reverse(flow):
             self._answer(flow, headers)
+        elif (refusal := self._refusal(flow)) is not None:
+            self._refuse(flow, refusal)
         elif flow.live and not self._closed:
             self._begin(flow, _Arrived(at, wall, headers, label, _proxy_user(flow, headers)))
 
@@ -335,12 +341,32 @@ class LLMMetrics:
     def _answer(self, flow: http.HTTPFlow, headers: Headers) -> None:
         """Answer who asks whether this is us. mitmproxy would gather a body first, however long: cut those."""
         flow.request.stream = False
-        if flow.request.is_http2 or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
+        if is_from_a_page(headers):
+            flow.kill()  # as if there were no such name: an answer that no page may read would tell it that we are here
+        elif flow.request.is_http2 or "transfer-encoding" in headers or headers.get("content-length", "0") != "0":
             flow.kill()
         else:
             recorder = self.calls.recorder
             body = answer(recorder.process if recorder is not None else None)
             flow.response = http.Response.make(200, body, {"content-type": "application/json"})
+
+    def _refusal(self, flow: http.HTTPFlow) -> Refusal | None:
+        mode, asked = flow.client_conn.proxy_mode, http_layer.asked(flow.request)
+        if asked is None:  # of a flow that somebody plays back
+            return None
+        if isinstance(mode, mode_specs.ReverseMode):
+            return self._admission.refused_by_reverse(asked, mode.address[0], flow.client_conn.sockname[0])
+        return refused_by_proxy(asked)
+
+    def _refuse(self, flow: http.HTTPFlow, refusal: Refusal) -> None:
+        self.calls.count("requests_refused")
+        self._complaints.once(
+            "request_refused", f"A request was refused. {refusal.sentence}", about=refusal.name, most=_REFUSED_NAMES
+        )
+        flow.response = http.Response.make(
+            MISDIRECTED, f"{refusal.sentence}\n", {"content-type": "text/plain; charset=utf-8"}
+        )
+        _answer_first(flow)
 
     def _ask_for_usage(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
         body = flow.request.raw_content or b""
@@ -381,11 +407,10 @@ def _let_go(message: http.Message) -> None:
         message.stream = True
 
 
-def _keep_small(flow: http.HTTPFlow) -> None:
-    """Cut the connection of a refused request that may be large: mitmproxy takes in all of it before it answers."""
-    length = flow.request.headers.get("content-length", "" if "transfer-encoding" in flow.request.headers else "0")
-    if not (length.isascii() and length.isdigit() and len(length) <= _MOST_DIGITS and int(length) <= LIMIT):
-        flow.kill()
+def _answer_first(flow: http.HTTPFlow) -> None:
+    """Let the answer that is there already go out before the request's body has come."""
+    flow.request.headers.pop("expect", None)  # or the client would be told to send it
+    flow.request.stream = True
 
 
 def _tunnel(flow: http.HTTPFlow) -> Tunnel:

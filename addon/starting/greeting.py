@@ -4,18 +4,17 @@ mitmproxy makes the CA's key 0600, but its folder and the certificate as the uma
 write. Whoever can write there, or read the key, can read all that its clients send.
 """
 
-import ipaddress
 import shlex
 import stat
 import sysconfig
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from llm_metrics_proxy import __version__
 from llm_metrics_proxy.recorder.client_setup.variables import sh_line, variables
 
-_IPV6 = 6
 _KEYS = ("mitmproxy-ca.pem", "mitmproxy-ca.p12")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
@@ -24,7 +23,7 @@ _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 def environment(address: tuple[str, int], bundle: Path, authority: Path) -> dict[str, str]:
     """Return the variables that send a program's calls through the proxy."""
     host, port = address
-    if not host or ipaddress.ip_address(host).is_unspecified:
+    if not isinstance(at := _parsed(host), str) and at.is_unspecified:
         host = "127.0.0.1"
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return variables(url, bundle, authority)
@@ -56,10 +55,17 @@ def facts(database: Path, addresses: Iterable[tuple[str, int]], bundle: Path, au
 
 def public_addresses(addresses: Iterable[tuple[str, int]]) -> list[str]:
     """Return those addresses that others than this machine can reach, as `host:port`."""
-    everywhere = [(ipaddress.ip_address(host or "0.0.0.0"), port) for host, port in addresses]  # noqa: S104 - mitmproxy's word for it
-    return [
-        f"[{ip}]:{port}" if ip.version == _IPV6 else f"{ip}:{port}" for ip, port in everywhere if not ip.is_loopback
-    ]
+    everywhere = [(_parsed(host), port) for host, port in addresses if host != "localhost"]
+    public = [(at, port) for at, port in everywhere if isinstance(at, str) or not at.is_loopback]
+    return [f"[{at}]:{port}" if isinstance(at, IPv6Address) else f"{at}:{port}" for at, port in public]
+
+
+def _parsed(host: str) -> IPv4Address | IPv6Address | str:
+    """Return an address as one; a host's name, where the proxy is published, as it is."""
+    try:
+        return ip_address(host or "0.0.0.0")  # noqa: S104 - mitmproxy's word for it
+    except ValueError:
+        return host
 
 
 def _reader() -> str:

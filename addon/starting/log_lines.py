@@ -82,12 +82,15 @@ class Complaints:
     def __init__(self) -> None:
         self._said: set[tuple[str, str]] = set()
 
-    def once(self, event: str, sentence: str, *, about: str = "", **fields: object) -> None:
+    def once(self, event: str, sentence: str, *, about: str = "", most: int = _MOST, **fields: object) -> None:
         """Log `sentence` as a warning, unless `event` was logged before, of the same thing if it is `about` one.
 
-        `event` is a name that stays, and `fields` what the sentence speaks of: JSON lines have both.
+        `event` is a name that stays, and `fields` what the sentence speaks of: JSON lines have both. `most` bounds an
+        event of which others choose what it is about, so that it does not use up what all events together have.
         """
         if (event, about) in self._said or len(self._said) > _MOST:
+            return
+        if most < _MOST and sum(said == event for said, _ in self._said) >= most:
             return
         self._said.add((event, about))
         if len(self._said) > _MOST:

@@ -7,9 +7,10 @@ twice, it serves without the addon and says nothing.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+
+from llm_metrics_proxy.addon.admission import host_in
 
 PREFIX = "metrics_"
 
@@ -25,6 +26,7 @@ OPTIONS: Mapping[str, str] = {
     "metrics_on_database_error": "At a start with a database that cannot be used: exit or spill. Default: exit.",
     "metrics_log_format": "Log lines as text or json. Default: text.",
     "metrics_published": "HOST:PORT where clients reach the proxy, if that is not where it listens. For containers.",
+    "metrics_allowed_hosts": "More names under which reverse ports answer, separated by commas; .NAME is all below it.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
 """Name and help of every option."""
@@ -53,6 +55,7 @@ class Settings:
     prices: Path | None
     spills: bool
     published: tuple[str, int] | None
+    allowed_hosts: tuple[str, ...]
     queue_size: int
 
     def names(self, host: str) -> bool:
@@ -106,6 +109,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         prices=_path("metrics_prices", values["metrics_prices"]),
         spills=_choice("metrics_on_database_error", values["metrics_on_database_error"], ("exit", "spill")) == "spill",
         published=_address("metrics_published", values["metrics_published"]),
+        allowed_hosts=_host_names("metrics_allowed_hosts", values["metrics_allowed_hosts"]),
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
 
@@ -157,17 +161,21 @@ def _whole(digits: str) -> int | None:
 def _address(name: str, value: str | None) -> tuple[str, int] | None:
     if value is None:
         return None
-    host, _, port = value.strip().rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    try:
-        ip_address(host)
-    except ValueError:
-        port = ""
-    number = _whole(port)
-    if number is None or number not in _PORTS:
-        message = f"{name} must be an address and a port, such as 127.0.0.1:8080, not {_shown(value)}."
+    name_or_number, _, port = value.strip().rpartition(":")
+    host, number = host_in(name_or_number), _whole(port)
+    if host is None or host_in(value.strip()) is None or number is None or number not in _PORTS:
+        message = f"{name} must be a host and a port, such as 127.0.0.1:8080, not {_shown(value)}."
         raise BadOption(message)
-    return host, number
+    return str(host), number
+
+
+def _host_names(name: str, value: str | None) -> tuple[str, ...]:
+    given = tuple(one for word in (value or "").split(",") if (one := word.strip()))
+    for one in given:
+        if host_in(one.removeprefix(".")) is None:
+            message = f"{name} must be host names separated by commas, and {_shown(one)} is none."
+            raise BadOption(message)
+    return given
 
 
 def _path(name: str, value: str | None) -> Path | None:

@@ -7,6 +7,7 @@ import gc
 import io
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any, NoReturn, Protocol
 
 import certifi
 
+from llm_metrics_proxy.addon import http_layer
+from llm_metrics_proxy.addon.admission import Admission
 from llm_metrics_proxy.addon.starting import log_lines
 from llm_metrics_proxy.addon.starting.greeting import facts, greeting, guard, public_addresses
 from llm_metrics_proxy.addon.starting.log_lines import Complaints, quieten
@@ -65,6 +68,15 @@ def declare(loader: Loader, options: Any, terminal: logging.Handler | None) -> N
         options.update(flow_detail=0)  # the default prints whole URLs, with the keys in them
 
 
+def change(http: Any, tls: Any, options: Any) -> None:  # noqa: ANN401 - mitmproxy's
+    """Change mitmproxy's layers as refusals need it. Without that nobody could be kept out, so a start ends."""
+    try:
+        http_layer.change(http, tls)
+    except AttributeError as error:
+        message = f"This mitmproxy is another than this release knows ({error}): install the one of requirements.txt."
+        _refuse(ValueError(message), options)
+
+
 def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path, Recorder]:  # noqa: ANN401 - mitmproxy's
     """Read the options and open the database; return the settings, the database's path and the recorder."""
     try:
@@ -84,6 +96,14 @@ def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path,
     except (BadOption, RecorderError) as error:
         _refuse(error, options)
     return settings, database, recorder
+
+
+def admission(settings: Settings) -> Admission:
+    """Return who gets in: this machine's names, the one where the proxy is published, and those of the options."""
+    machine = socket.gethostname()
+    short = machine.partition(".")[0]
+    published = [settings.published[0]] if settings.published else []
+    return Admission([machine, short, f"{short}.local", *published, *settings.allowed_hosts])
 
 
 def authority(options: Any) -> Path:  # noqa: ANN401 - mitmproxy's
