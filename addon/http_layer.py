@@ -3,8 +3,9 @@
 - mitmproxy replaces a request's Host before the first hook. The request keeps a note of what was asked.
 - It answers for an addon only when all of the request's body has come, and gathers that: what many clients without a
   password send at once takes as much memory. A refusal goes out before the body, of which nothing is kept.
-- It gathers what does not end: a head, a line of a chunked body, the first message of TLS. All clients together may
-  have 16 MiB of those, beside the first 64 KiB of each.
+- It gathers what does not end: a head, a line of a chunked body. All clients together may have 16 MiB of those, beside
+  the first 64 KiB of each. TLS's first message may have 64 KiB: each piece of a longer one costs as much time as all
+  that came before it.
 
 For other requests all is as it was.
 """
@@ -42,7 +43,7 @@ def change(http: Any, tls: Any) -> None:  # noqa: ANN401 - mitmproxy's
     http.validate_request = _noting(validate, http.HTTPMode.transparent)
     stream.start_request_stream = _answering_first(start, http)
     server.read_headers, server.read_body = (_bounded(read, held, http.commands) for read in (head, body))
-    client_tls.receive_handshake_data = _bounded_hello(hello, held)
+    client_tls.receive_handshake_data = _bounded_hello(hello)
 
 
 def asked(request: Any) -> Asked | None:  # noqa: ANN401 - mitmproxy's
@@ -116,9 +117,9 @@ def _bounded(read: Callable[[Any, Any], Commands], held: Held, commands: Any) ->
     return bounded
 
 
-def _bounded_hello(receive: Callable[[Any, bytes], Commands], held: Held) -> Callable[[Any, bytes], Commands]:
+def _bounded_hello(receive: Callable[[Any, bytes], Commands]) -> Callable[[Any, bytes], Commands]:
     def bounded(layer: Any, data: bytes) -> Commands:  # noqa: ANN401 - mitmproxy's
-        if held.is_too_much(layer, len(layer.recv_buffer) + len(data)):
+        if len(layer.recv_buffer) > _SHORT:
             layer.recv_buffer.clear()
             return False, "The ClientHello is too long."
         return (yield from receive(layer, data))

@@ -170,7 +170,7 @@ def reverse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 
 def test_a_reverse_proxy_knows_an_llm_by_path_and_body(reverse: Rig) -> None:
     reverse.answer(TEXT)
-    where = {"host": "llm.lan", "tls": False, "direct": True}
+    where = {"host": "localhost:11435", "tls": False, "direct": True}
     assert reverse.ask(b'{"model":"m"}', **where).body == EVENTS
     assert reverse.ask(question(stream=True), headers=[*JSON, ("x-llm-origin", "nightly")], **where).body == EVENTS
     row = reverse.row()

@@ -3,13 +3,14 @@
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import bcrypt
 import pytest
 
 from llm_metrics_proxy.recorder import backup
+from tests.support.ends.connection import End
 from tests.support.process_watch import Watched
 from tests.support.rig import JSON, Reply, Rig, at_once, question, started
 from tests.support.waiting import eventually
@@ -99,3 +100,61 @@ def test_who_has_no_password_cannot_fill_the_memory(guarded: Rig, length: bytes)
             client.sendall(chunk)  # until the proxy takes none for a second
     assert watched.now(0).rss_mb - before < 40
     assert "Traceback" not in guarded.proxy.log
+
+
+CALL = f"POST http://{LAN}/v1/chat/completions HTTP/1.1\r\nHost: {LAN}\r\n".encode()
+PASSWORD = b"Proxy-Authorization: Basic " + b64encode(f"billing:{PASSWORDS['billing']}".encode()) + b"\r\n"
+MEGABYTE = 1 << 20
+BODY = b"Content-Length: %d\r\n\r\n" % (4 * MEGABYTE + 1)
+TUNNEL = b"CONNECT api.openai.com:443 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+HELLO = b"\x16\x03\x01\x00\x04\x01\xff\xff\xff"
+FLOODS = {
+    "bodies": (CALL + BODY, b"x" * MEGABYTE, b"HTTP/1.1 407 "),
+    "heads": (CALL, (b"x-a: " + b"v" * 65_529 + b"\r\n") * 16, b""),
+    "lines of chunks": (TUNNEL, b"1" * MEGABYTE, b"HTTP/1.1 407 "),
+    "hellos": (HELLO, (b"\x16\x03\x01\x40\x00" + b"v" * 0x4000) * 64, b""),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_all_without_a_password_together_cannot_fill_the_memory(guarded: Rig, flood: str) -> None:
+    """40 clients send 4 MB each of something that does not end, which took 155 MB; bodies of 16 MB took 700."""
+    start, piece, answer = FLOODS[flood]
+    watched = Watched(guarded.proxy.pid)
+    before = watched.now(0).rss_mb
+    with ExitStack() as open_until_here:
+        clients = [closing(socket.create_connection(("127.0.0.1", guarded.proxy.port), timeout=10)) for _ in range(40)]
+        for client in [open_until_here.enter_context(client) for client in clients]:
+            with suppress(OSError):  # some are cut
+                client.sendall(start)
+                for _ in range(4):
+                    client.sendall(piece)
+            if answer:
+                assert client.recv(len(answer)) == answer
+        assert sent(guarded, f"billing:{PASSWORDS['billing']}", tls=False, body=question(user="x" * 3_000_000))
+        assert watched.now(0).rss_mb - before < 50
+    assert guarded.row()["status_code"] == 200
+    assert "Traceback" not in guarded.proxy.log
+
+
+def test_who_is_asked_for_a_password_in_the_middle_of_a_body_gives_it_on_the_same_connection(guarded: Rig) -> None:
+    body = question()
+    length = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
+    with closing(socket.create_connection(("127.0.0.1", guarded.proxy.port))) as connection:
+        end = End(connection)
+        end.send(CALL, b"Expect: 100-continue\r\n", length, body[:20])
+        assert end.until(b"</html>").startswith(b"HTTP/1.1 407 ")
+        end.send(body[20:], CALL, PASSWORD, length, body)
+        assert end.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert guarded.row()["origin"] == "billing"
+
+
+def test_a_long_head_of_who_has_a_password_passes(guarded: Rig) -> None:
+    body = question()
+    with closing(socket.create_connection(("127.0.0.1", guarded.proxy.port))) as connection:
+        end = End(connection)
+        end.send(CALL, b"x-long: %b\r\n" % (b"v" * MEGABYTE), PASSWORD)
+        end.send(b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        assert end.until(b"\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+    assert len(guarded.served.request.header("x-long") or "") == MEGABYTE
+    guarded.row()

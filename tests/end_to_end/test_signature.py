@@ -84,6 +84,40 @@ def test_a_chunked_body_is_cut_as_well(quiet: Rig) -> None:
             connection.getresponse()
 
 
+BROWSER = ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:146.0) Gecko/20100101 Firefox/146.0")
+PAGES = {
+    "a script's request": ("GET", [("Origin", "https://evil.example")]),
+    "a sandboxed page's": ("GET", [("Origin", "null")]),
+    "a preflight": ("OPTIONS", [("Origin", "https://evil.example"), ("Access-Control-Request-Method", "GET")]),
+    "an image": ("GET", [BROWSER, ("Sec-Fetch-Site", "cross-site"), ("Sec-Fetch-Mode", "no-cors")]),
+    "a frame": ("GET", [BROWSER, ("Sec-Fetch-Site", "cross-site"), ("Upgrade-Insecure-Requests", "1")]),
+    "a link": ("GET", [BROWSER, ("Referer", "https://evil.example/"), ("Upgrade-Insecure-Requests", "1")]),
+    "over plain HTTP, which says no more": ("GET", [BROWSER, ("Accept", "text/html")]),
+    "a WebSocket": (
+        "GET",
+        [("Origin", "https://evil.example"), ("Connection", "Upgrade"), ("Upgrade", "websocket")],
+    ),
+}
+
+
+@WAYS
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_in_a_browser_learns_no_more_than_if_there_were_no_such_name(rig: Rig, page: str, *, tls: bool) -> None:
+    method, headers = PAGES[page]
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        asked(rig, tls=tls, method=method, headers=headers)
+
+
+@WAYS
+@pytest.mark.parametrize("sign", [("Sec-Fetch-Site", "none"), ("Upgrade-Insecure-Requests", "1")])
+def test_a_person_who_types_the_address_gets_the_answer(rig: Rig, sign: tuple[str, str], *, tls: bool) -> None:
+    assert read(asked(rig, tls=tls, headers=[BROWSER, sign]).body) is not None
+
+
+def test_who_asks_the_port_itself_under_the_reserved_name_is_answered(rig: Rig) -> None:
+    assert read(asked(rig, tls=False, direct=True).body) is not None
+
+
 def test_http2_is_not_offered_for_it(quiet: Rig) -> None:
     end = connect(quiet.proxy.port, quiet.proxy.ca, STATUS_HOST, (HTTP2, HTTP1))
     assert getattr(end.socket, "selected_alpn_protocol", lambda: None)() == HTTP1

@@ -72,10 +72,10 @@ BAD_SETTINGS = [
     (["metrics_backup_interval=daily"], "metrics_backup_interval is 'daily', which is no length of time: "),
     (["metrics_on_database_error=ignore"], "metrics_on_database_error must be exit or spill, not 'ignore'."),
     (["metrics_log_format=xml"], "metrics_log_format must be text or json, not 'xml'."),
-    (["metrics_published=localhost"], "metrics_published must be an address and a port, such as 127.0.0.1:8080, not "),
+    (["metrics_published=localhost"], "metrics_published must be a host and a port, such as 127.0.0.1:8080, not "),
     (
         ["metrics_published=127.0.0.1:70000"],
-        "metrics_published must be an address and a port, such as 127.0.0.1:8080, ",
+        "metrics_published must be a host and a port, such as 127.0.0.1:8080, ",
     ),
     (["metrics_db=nowhere/metrics.db"], "There is no folder "),
     (["metrics_db=text.db"], "/text.db is not a SQLite database: move that file away, or "),

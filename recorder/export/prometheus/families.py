@@ -38,6 +38,7 @@ _COUNTERS: Final = {
     "unparsed": ("calls_unparsed", "Calls with a body that could not be parsed: numbers are missing in their rows."),
     "body_too_large": ("calls_body_too_large", "Calls with a body that was too large to be parsed."),
     "client_tls_failed": ("clients_tls_failed", "Connections of clients that do not trust the proxy's CA."),
+    "requests_refused": ("requests_refused", "Requests that were not meant for the port that they reached."),
     "recorder_errors": ("recorder_errors", "Faults of the recorder's own."),
     "addon_errors": ("addon_errors", "Faults of the addon's own."),
 }

@@ -44,6 +44,7 @@ def _exports(lines: list[str]) -> dict[str, str]:
         (("0.0.0.0", 8080), "http://127.0.0.1:8080"),  # noqa: S104 - an address to read, not to bind
         (("::", 8080), "http://127.0.0.1:8080"),
         (("::1", 8080), "http://[::1]:8080"),
+        (("llm.example.com", 8080), "http://llm.example.com:8080"),
     ],
 )
 def test_a_client_is_sent_to_an_address_it_can_use(address: tuple[str, int], url: str) -> None:

@@ -45,6 +45,10 @@ def _is_one_sentence(error: BadOption, name: str) -> bool:
         ("metrics_hosts", "(" * 3000 + ")" * 3000, "must be a regular expression"),
         ("metrics_backup_dir", "~nosuchuser/backups", "metrics_backup_dir"),
         ("metrics_prices", "~nosuchuser/prices.toml", "metrics_prices names a home folder"),
+        ("metrics_allowed_hosts", "a.example, https://b.example", "and 'https://b.example' is none"),
+        ("metrics_allowed_hosts", "*.example", "must be host names separated by commas"),
+        ("metrics_published", "a.example:80:80", "must be a host and a port"),
+        ("metrics_published", "http://a.example:80", "must be a host and a port"),
         ("metrics_on_database_error", "ignore", "must be exit or spill, not 'ignore'"),
     ],
 )
@@ -115,12 +119,16 @@ def test_options_mean_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
         "metrics_retention": "90d",
         "metrics_prices": "~/prices.toml",
         "metrics_on_database_error": " Spill ",
+        "metrics_published": " LLM.example.com:8443 ",
+        "metrics_allowed_hosts": "ollama.example, .lab.example,[fd00::7]",
     }
     settings = parse(_DEFAULTS | given_values)
     assert (settings.database, settings.intercept_all, settings.queue_size) == ("x.db", True, 50)
     assert settings.backup_dir == Path("/home/somebody/backups")
     assert settings.prices == Path("/home/somebody/prices.toml")
     assert (settings.backup_interval, settings.retention, settings.spills) == (None, "90d", True)
+    assert settings.published == ("llm.example.com", 8443)
+    assert settings.allowed_hosts == ("ollama.example", ".lab.example", "[fd00::7]")
     hosts = ("a.LLM.example", "10.0.0.7", "llm.example.org", "210.0.0.7")
     assert [host for host in hosts if settings.names(host)] == ["a.LLM.example", "10.0.0.7"]
 
