@@ -91,6 +91,8 @@ def test_a_database_elsewhere_is_named_in_full(tmp_path: Path, monkeypatch: pyte
         ("", ["0.0.0.0:8080"]),
         ("::", ["[::]:8080"]),
         ("192.0.2.7", ["192.0.2.7:8080"]),
+        ("localhost", []),
+        ("llm.example.com", ["llm.example.com:8080"]),
     ],
 )
 def test_an_address_that_others_can_reach_is_public(host: str, public: list[str]) -> None:
