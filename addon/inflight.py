@@ -3,15 +3,18 @@
 Rows and counts go to the recorder from here. Faults of ours end here: they cost numbers, never the traffic.
 
 An exchange that has ended is settled a little later, together with others: its row is made when nobody waits for it,
-and at a fraction of the price (see exchange.py).
+and at a fraction of the price (see exchange.py). So are messages of sessions read, in the order in which they came.
 """
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.framing.decoding import TooLarge
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.starting.log_lines import Complaints
+from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.addon.websocket_protocols.session import Session
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event
 from llm_metrics_proxy.recorder.recorder import Recorder
@@ -28,6 +31,11 @@ _FEW = 4  # calls in flight
 # After its end: from then on a turn goes on until no row is late any more, or rows would not be durable in time. A loop
 # that is held elsewhere for 100 ms at each of its rounds, as by 128 busy connections, has too few turns for short ones.
 _LATE_NS, _LONGEST_TURN_NS = 100_000_000, 20_000_000
+# Bytes of messages that may wait to be read. Beyond that they are read where the next one passes.
+_MOST_UNREAD_OF_ONE, _MOST_UNREAD = 32 * 1024 * 1024, 64 * 1024 * 1024
+
+type _Step = Callable[[], bool]
+"""A part of what is to be done later; False if another one is left."""
 
 
 class InFlight:
@@ -40,7 +48,8 @@ class InFlight:
         self._complaints = complaints
         self._later = later
         self._now = now
-        self._ended: deque[tuple[Exchange, Cause, int, str]] = deque()
+        self._waiting: deque[tuple[int, _Step]] = deque()  # since when, and what
+        self._unread = 0  # bytes of messages
         self._turn_is_due = False
         self._exchanges: dict[str, Exchange] = {}
         self._sessions: dict[str, Session] = {}
@@ -63,9 +72,13 @@ class InFlight:
             self._record([], exchange.faults & {"body_too_large"})  # too large to tell what it was
 
     def message(self, flow: str, data: bytes, at: int, *, from_client: bool) -> None:
-        """Take a message of a session."""
+        """Note a message of a session. It is read later, and at once only what has waited if that is too much."""
         if session := self._sessions.get(flow):
-            self._record(session.message(data, at, from_client=from_client))
+            while self._waiting and (session.unread > _MOST_UNREAD_OF_ONE or self._unread > _MOST_UNREAD):
+                self._settle_one()
+            session.unread += len(data)
+            self._unread += len(data)
+            self._do_later(at, partial(self._read, session, Message(data, at, from_client=from_client)))
 
     def not_opened(self, flow: str, status: int, error_type: str, at: int) -> None:
         """Record a WebSocket that never was one: its upgrade was refused, or its connection lost before."""
@@ -75,12 +88,9 @@ class InFlight:
     def end(self, flow: str, cause: Cause, at: int, reason: str = "") -> None:
         """Record a call that has ended; `reason` is what mitmproxy says about a connection that failed."""
         if exchange := self._exchanges.pop(flow, None):
-            self._ended.append((exchange, cause, at, reason))
-            if not self._turn_is_due:
-                self._later(_SETTLE_SECONDS, self._settle)
-                self._turn_is_due = True  # only now: a turn that could not be asked for is asked for at the next end
+            self._do_later(at, partial(self._finish, exchange, cause, at, reason))
         elif session := self._sessions.pop(flow, None):
-            self._record(session.finish(cause, at), session.faults)
+            self._do_later(at, partial(self._close, session, cause, at))
 
     def end_all(self, cause: Cause, at: int) -> None:
         """Record all that has not ended, at once. A call that cannot be recorded does not keep the others from it."""
@@ -89,36 +99,66 @@ class InFlight:
                 self.end(flow, cause, at)
             except Exception as error:  # noqa: BLE001 - see the module's docstring
                 self.broken("end_all", error)
-        while self._ended:
+        while self._waiting:
             self._settle_one()
 
+    def _do_later(self, at: int, step: _Step) -> None:
+        self._waiting.append((at, step))
+        if not self._turn_is_due:
+            self._later(_SETTLE_SECONDS, self._settle)
+            self._turn_is_due = True  # only now: a turn that could not be asked for is asked for the next time
+
     def _settle(self) -> None:
-        """Make rows for as long as a turn may take."""
+        """Read messages and make rows for as long as a turn may take."""
         self._turn_is_due = False
         now = self._now()
         hurry = len(self._exchanges) >= _FEW
         length = _TURN_NS if hurry else _SHORT_TURN_NS
-        while self._ended:
+        while self._waiting:
             moment = self._now()
-            is_late = moment - self._ended[0][2] > _LATE_NS
+            is_late = moment - self._waiting[0][0] > _LATE_NS
             if moment - now >= (_LONGEST_TURN_NS if is_late else length):
                 break
             self._settle_one()
-        if self._ended:
+        if self._waiting:
             self._later(_PAUSE_SECONDS if hurry or is_late else _LONG_PAUSE_SECONDS, self._settle)
             self._turn_is_due = True
 
     def _settle_one(self) -> None:
-        exchange, cause, at, reason = self._ended.popleft()
+        is_done = True
         try:
-            try:
-                row = exchange.finish(cause, at, reason)
-            except Exception as error:  # noqa: BLE001 - see the module's docstring
-                self.stop_reading(exchange, "finish", error)
-                row = exchange.finish(cause, at, reason)
-            self._record([row] if row is not None else [], exchange.faults)
+            is_done = self._waiting[0][1]()
         except Exception as error:  # noqa: BLE001 - see the module's docstring
             self.broken("settle", error)
+        if is_done:
+            self._waiting.popleft()
+
+    def _finish(self, exchange: Exchange, cause: Cause, at: int, reason: str) -> bool:
+        try:
+            row = exchange.finish(cause, at, reason)
+        except Exception as error:  # noqa: BLE001 - see the module's docstring
+            self.stop_reading(exchange, "finish", error)
+            row = exchange.finish(cause, at, reason)
+        self._record([row] if row is not None else [], exchange.faults)
+        return True
+
+    def _read(self, session: Session, message: Message) -> bool:
+        is_read = True
+        try:
+            if is_read := message.abridge():
+                self._record(session.message(message))
+        except TooLarge as error:
+            is_read = True
+            session.faults.add(error.fault)
+        finally:
+            if is_read:
+                session.unread -= len(message.whole)
+                self._unread -= len(message.whole)
+        return is_read
+
+    def _close(self, session: Session, cause: Cause, at: int) -> bool:
+        self._record(session.finish(cause, at), session.faults)
+        return True
 
     def safely(self, exchange: Exchange, take: Callable[..., None], *args: object) -> None:
         """Let an exchange take something; if it raises, it reads no further."""

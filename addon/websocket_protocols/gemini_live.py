@@ -16,6 +16,7 @@ from llm_metrics_proxy.addon.providers.format import Output, Request, request_of
 from llm_metrics_proxy.addon.providers.gemini import GENERATE, GenerationConfig
 from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.addon.websocket_protocols.session import Session, Turn
 from llm_metrics_proxy.recorder.events import CompletionRequest
 
@@ -77,8 +78,8 @@ class GeminiLive(Session):
         self._content: tuple[int, int] | None = None  # when the client's last content came, and its size
         self._turn: Turn | None = None
 
-    def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
-        said = decoded(_CLIENT, data)
+    def _from_client(self, message: Message) -> list[CompletionRequest]:
+        said = decoded(_CLIENT, message.readable)
         if said.setup is not None:
             config = said.setup.generationConfig or said.setup.generation_config or GenerationConfig()
             self._setup = request_of(
@@ -89,11 +90,11 @@ class GeminiLive(Session):
                 recognised=True,
             )
         if any(bytes(getattr(said, name)) for name in _CONTENT):
-            self._content = (at, len(data))
+            self._content = (message.at, len(message.whole))
         return []
 
-    def _from_server(self, data: bytes, at: int) -> list[CompletionRequest]:
-        said = decoded(_SERVER, data)
+    def _from_server(self, message: Message) -> list[CompletionRequest]:
+        said, at = decoded(_SERVER, message.readable), message.at
         content = said.server_content or _Content()
         output = Output.ANSWER if said.tool_call else _output(content)
         turn = self._turn
@@ -105,7 +106,7 @@ class GeminiLive(Session):
         if turn is None:
             return []
         answer = turn.call.answer
-        turn.heard(len(data), at)
+        turn.heard(message)
         turn.output(output, at)
         answer.learn(usage=said.usage_metadata)
         if content.interrupted is True:

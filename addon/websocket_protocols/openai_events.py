@@ -19,6 +19,7 @@ from llm_metrics_proxy.addon.providers.format import Request
 from llm_metrics_proxy.addon.providers.openai_responses import RESPONSES
 from llm_metrics_proxy.addon.providers.values import integer, text
 from llm_metrics_proxy.addon.row import Opening
+from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.addon.websocket_protocols.session import Session, Turn
 from llm_metrics_proxy.recorder.events import CompletionRequest
 
@@ -59,33 +60,33 @@ class Realtime(Session):
         self._numbers = itertools.count()
         self._model: str | None = None
 
-    def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
-        said = decoded(_MESSAGE, data)
+    def _from_client(self, message: Message) -> list[CompletionRequest]:
+        said = decoded(_MESSAGE, message.readable)
         if said.type == "response.create":
-            turn = Turn(at, self._request(data, said), len(data))
-            turn.call.quotable = quotable(data)
+            turn = Turn(message.at, self._request(message.readable, said), len(message.whole))
+            turn.call.quotable = quotable(message.whole)
             self._asked.append((turn, text(said.event_id)))
             if len(self._asked) > _MOST_OPEN:
                 self._asked.popleft()
                 self.faults.add(_ABANDONED)
         return []
 
-    def _from_server(self, data: bytes, at: int) -> list[CompletionRequest]:
-        said = decoded(_MESSAGE, data)
+    def _from_server(self, message: Message) -> list[CompletionRequest]:
+        said, at = decoded(_MESSAGE, message.readable), message.at
         kind = said.type if isinstance(said.type, str) else ""
         if said.session is not None:
             self._model = text(said.session.model) or self._model
         if kind == "response.created":
             self._begin(said, at)
         if kind == "error":
-            return self._fail(data, said, at)
+            return self._fail(message, said)
         turn = self._turn(said)
         if turn is None:
             return []
-        turn.heard(len(data), at)
+        turn.heard(message)
         if kind == "rate_limits.updated":
             turn.call.columns |= _remaining(said.rate_limits)
-        turn.output(RESPONSES.event(b"", data, turn.call.answer), at)
+        turn.output(RESPONSES.event(b"", message.readable, turn.call.answer), at)
         if kind not in _ENDS:
             return []
         self._forget(turn)
@@ -122,20 +123,20 @@ class Realtime(Session):
     def _forget(self, turn: Turn) -> None:
         self._open = {key: other for key, other in self._open.items() if other is not turn}
 
-    def _fail(self, data: bytes, said: _Message, at: int) -> list[CompletionRequest]:
+    def _fail(self, message: Message, said: _Message) -> list[CompletionRequest]:
         """An error ends the request that it names, or else the one that waits; in Realtime all others go on."""
         named = text(said.error.get("event_id")) if isinstance(said.error, dict) else None
         for asked in self._asked:
             if named is None or asked[1] == named:
                 self._asked.remove(asked)
-                return [self._refused(asked[0], data, said, at)]
+                return [self._refused(asked[0], message, said)]
         return []
 
-    def _refused(self, turn: Turn, data: bytes, said: _Message, at: int) -> CompletionRequest:
-        turn.heard(len(data), at)
+    def _refused(self, turn: Turn, message: Message, said: _Message) -> CompletionRequest:
+        turn.heard(message)
         if isinstance(said.status, int) and 100 <= said.status <= 999:  # noqa: PLR2004 - a status has three digits
             turn.call.status = said.status
-        return self._end(turn, at, read_error(data) or ProviderError(type="error"))
+        return self._end(turn, message.at, read_error(message.readable) or ProviderError(type="error"))
 
     def _end(self, turn: Turn, at: int, error: ProviderError | None, *, cut: bool = False) -> CompletionRequest:
         if turn.call.request.model is None and self._asked_model is None:
@@ -149,11 +150,11 @@ class Responses(Realtime):
     def _request(self, data: bytes, said: _Message) -> Request:  # noqa: ARG002 - what Realtime needs
         return RESPONSES.request(data)
 
-    def _fail(self, data: bytes, said: _Message, at: int) -> list[CompletionRequest]:
+    def _fail(self, message: Message, said: _Message) -> list[CompletionRequest]:
         if turns := self._unfinished():
             first, *others = turns
             self._asked.extend((turn, None) for turn in others)
-            return [self._refused(first, data, said, at)]
+            return [self._refused(first, message, said)]
         return []
 
 

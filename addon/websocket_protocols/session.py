@@ -2,7 +2,8 @@
 
 A session is told every message, whole, with who sent it and when, and returns the rows of the responses that the
 message ended. Its protocol, a file beside this one, knows what the messages mean. No message is kept. Like an exchange,
-a session does no I/O and reads no clock.
+a session does no I/O and reads no clock; and as with an exchange, messages are noted where they pass and read later
+(inflight.py).
 """
 
 import msgspec
@@ -12,6 +13,7 @@ from llm_metrics_proxy.addon.providers.decode import Unparsed
 from llm_metrics_proxy.addon.providers.errors import ProviderError
 from llm_metrics_proxy.addon.providers.format import Output, Request
 from llm_metrics_proxy.addon.row import Ending, Opening, Row
+from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.recorder.events import CompletionRequest
 
 
@@ -28,11 +30,11 @@ class Turn:
         self.sent = sent
         self.received = 0
 
-    def heard(self, size: int, at: int) -> None:
-        """A message of `size` bytes that belongs to this response has come."""
-        self.received += size
+    def heard(self, message: Message) -> None:
+        """A message that belongs to this response has come."""
+        self.received += len(message.whole)
         if self.call.timing.first_byte is None:
-            self.call.timing.first_byte = at
+            self.call.timing.first_byte = message.at
 
     def output(self, kind: Output, at: int) -> None:
         """Note what a message carried."""
@@ -48,13 +50,15 @@ class Session:
         self._known_host = opening.route.known_host
         self._began = opening.at
         self._asked_model: str | None = opening.route.model
+        self.unread = 0
+        """Bytes of its messages that were noted and not read yet."""
         self.faults: set[str] = set()
         """Names of the counters that this session adds 1 to."""
 
-    def message(self, data: bytes, at: int, *, from_client: bool) -> list[CompletionRequest]:
-        """Take a message; return the rows of the responses that it ended."""
+    def message(self, message: Message) -> list[CompletionRequest]:
+        """Take a message that can be read; return the rows of the responses that it ended."""
         try:
-            return self._from_client(data, at) if from_client else self._from_server(data, at)
+            return self._from_client(message) if message.from_client else self._from_server(message)
         except Unparsed:
             self.faults.add("unparsed")
             return []
@@ -71,10 +75,10 @@ class Session:
         """The connection has ended: return the rows of the responses that had not."""
         return [self._end(turn, at, ProviderError(type=cause.value), cut=True) for turn in self._unfinished()]
 
-    def _from_client(self, data: bytes, at: int) -> list[CompletionRequest]:
+    def _from_client(self, message: Message) -> list[CompletionRequest]:
         raise NotImplementedError
 
-    def _from_server(self, data: bytes, at: int) -> list[CompletionRequest]:
+    def _from_server(self, message: Message) -> list[CompletionRequest]:
         raise NotImplementedError
 
     def _unfinished(self) -> list[Turn]:

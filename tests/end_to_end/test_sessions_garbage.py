@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.unit.reading.test_sessions import CASES, FIXTURES, URLS, begun, compact
 
@@ -51,7 +52,7 @@ def test_a_value_of_any_type_anywhere_breaks_nothing(
     for count, entry in enumerate(case["messages"]):
         ((sender, message),) = entry.items()
         written = compact(_with_another_value(message, path, other) if count == changed else message)
-        rows += session.message(written, count, from_client=sender == "client")
+        rows += session.message(Message(written, count, from_client=sender == "client"))
     rows += session.finish(Cause.CLIENT_DISCONNECT, 99)
     assert all(map(_can_be_stored, rows))
     assert len(rows) <= len(case["messages"])
@@ -88,8 +89,9 @@ def test_garbage_makes_no_noise_and_no_row_that_cannot_be_stored(
 ) -> None:
     session = begun(URLS[protocol])
     create, created = b'{"type":"response.create","model":"m"}', b'{"type":"response.created","response":{"id":"r"}}'
-    rows = session.message(create, 1, from_client=True) + session.message(created, 2, from_client=False)
-    rows += session.message(_GARBAGE[garbage], 3, from_client=from_client)
+    rows = session.message(Message(create, 1, from_client=True))
+    rows += session.message(Message(created, 2, from_client=False))
+    rows += session.message(Message(_GARBAGE[garbage], 3, from_client=from_client))
     rows += session.finish(Cause.CLIENT_DISCONNECT, 4)
     assert all(map(_can_be_stored, rows))
     assert session.finish(Cause.CLIENT_DISCONNECT, 5) == []
@@ -114,7 +116,7 @@ def test_what_never_ends_is_kept_within_bounds_and_counted_when_given_up(protoco
     session, rows = begun(URLS[protocol]), 0
     tracemalloc.start()
     for count in range(2000):
-        rows += len(session.message(message % (count, _TEXT), count, from_client=from_client))
+        rows += len(session.message(Message(message % (count, _TEXT), count, from_client=from_client)))
     kept = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     rows += len(session.finish(Cause.CLIENT_DISCONNECT, 3000))

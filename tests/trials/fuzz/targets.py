@@ -19,6 +19,7 @@ from llm_metrics_proxy.addon.providers.format import Answer, Route, WireFormat
 from llm_metrics_proxy.addon.providers.hosts import name_of
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
+from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.support.exchanges import Answering
 
@@ -165,7 +166,7 @@ def sessions(data: bytes) -> None:
         raise Broken(path)
     session, count, rows = session_of(_opening(route, path)), 0, []
     for at, message in enumerate(provider.ConsumeBytes(provider.remaining_bytes()).split(b"\n"), 1):
-        rows += session.message(message[1:], at, from_client=message[:1] < b"@")
+        rows += session.message(Message(message[1:], at, from_client=message[:1] < b"@"))
         count += 1
     rows += session.finish(Cause.CLIENT_DISCONNECT, 10**12)
     for row in rows:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 import pytest
 
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
+from llm_metrics_proxy.addon.websocket_protocols.message import LONG_MESSAGE, Message
 from llm_metrics_proxy.addon.websocket_protocols.session import Session
 from llm_metrics_proxy.recorder.events import CompletionRequest, timestamp_of
 from tests.support.exchanges import MS
@@ -78,7 +80,10 @@ def _run(case: dict[str, Any], write: _Writer) -> list[tuple[int, CompletionRequ
     session, made = begun(case["url"]), []
     for count, entry in enumerate(case["messages"]):
         ((sender, message),) = entry.items()
-        rows = session.message(write(message), _at(count), from_client=sender == "client")
+        said = Message(write(message), _at(count), from_client=sender == "client")
+        while not said.abridge():
+            pass
+        rows = session.message(said)
         made += [(count, row) for row in rows]
     count = len(case["messages"])
     made += [(count, row) for row in session.finish(Cause(case.get("end", "client_disconnect")), _at(count))]
@@ -105,6 +110,22 @@ def test_each_response_makes_its_row_when_it_ends(name: str, write: _Writer) -> 
         assert row.time_to_last_token_ms == after["last"]
         assert row.time_to_first_answer_ms == after.get("answer", after["first"])
         assert row.response_time_ms == after["end"]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_long_messages_give_the_rows_that_short_ones_give(name: str) -> None:
+    case = json.loads((FIXTURES / f"{name}.json").read_text())
+
+    def padded(message: object) -> bytes:
+        return compact({"pad": 'x\\"' * LONG_MESSAGE} | message if isinstance(message, dict) else message)
+
+    def rows(write: _Writer) -> list[dict[str, Any]]:
+        made = [msgspec.structs.asdict(row) for _, row in _run(case, write)]
+        return [
+            {k: v for k, v in row.items() if k not in {"event_id", "request_bytes", "response_bytes"}} for row in made
+        ]
+
+    assert rows(padded) == rows(compact)
 
 
 @pytest.mark.parametrize("name", CASES)
