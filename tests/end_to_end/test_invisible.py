@@ -222,6 +222,27 @@ def test_a_parser_that_raises_costs_numbers_and_never_a_byte(tmp_path: Path) -> 
         assert "A fault in" in rig.proxy.log
 
 
+_FAULT_ON_THE_WAY = """
+from llm_metrics_proxy.addon.exchange import Exchange
+
+def fault(*_):
+    raise RuntimeError("a fault while a body passes")
+
+Exchange.read = fault
+"""
+
+
+def test_a_fault_while_a_long_body_passes_costs_no_byte_of_it(tmp_path: Path) -> None:
+    script = tmp_path / "fault.py"
+    script.write_text(_FAULT_ON_THE_WAY)
+    with started(tmp_path, scripts=[script]) as rig:
+        rig.answer(at_once(BINARY))
+        assert rig.ask(question()).body == BINARY
+        assert rig.row()["status_code"] == 200
+        rig.proxy.stop()
+        assert rig.counter("parser_errors") == 1
+
+
 _ALIVE = """
 import gc
 import os

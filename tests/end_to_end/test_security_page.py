@@ -45,7 +45,10 @@ def test_every_requirement_is_pinned_with_hashes(name: str) -> None:
     for entry in entries:
         assert re.match(r"[\w.\[\]-]+==\S+", entry), entry
         assert "--hash=sha256:" in entry, entry
-    assert "--require-hashes" in (ROOT / "deploy" / "scripts" / "make-venv").read_text()
+    made_by = (ROOT / "deploy" / "scripts" / "make-venv").read_text().splitlines()
+    installs = [line for line in made_by if re.search(r"pip install .*-r ", line)]
+    assert len(installs) == 2  # by pip, and by uv
+    assert all("--require-hashes" in line for line in installs)
 
 
 def test_the_proxys_process_imports_nothing_that_reaches_out(tmp_path: Path) -> None:

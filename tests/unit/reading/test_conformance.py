@@ -3,7 +3,8 @@
 A case is a folder `fixtures/<provider>/<case>`: `request.http` and `response.http` as on the wire, without transfer
 encoding (no response: none came), and `expected.json`:
 
-    row     columns and their values; those that are left out do not matter; JSON columns are written as objects
+    row     columns and their values; those that are left out do not matter, but none of them is 0; JSON columns are
+            written as objects
     stream  which event was the first output, the first answer and the last output, counted from 0 over everything
             between blank lines; how many events had output; how many tokens the decode rate counts (null: no rate)
     cause   what ended the exchange, in the words of `error_type`; without it HTTP ended cleanly
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from llm_metrics_proxy.addon import providers
 from llm_metrics_proxy.addon.outcomes import Cause
@@ -102,6 +104,14 @@ def test_the_row_does_not_depend_on_how_the_bytes_come(name: str, coding: str, w
     assert row.request_bytes == len(case.request.body)
     assert (row.response_bytes or 0) == sum(len(piece) for piece, _ in answered)
     assert (row.output_events or 0) == case.stream.get("events", 0)
+
+
+@pytest.mark.parametrize("name", _CASES)
+def test_a_number_that_nobody_stated_is_unknown_and_not_0(name: str) -> None:
+    case = _Case(name)
+    row, _ = case.run("identity", [case.request.body], _event_by_event(case, "identity"))
+    zeros = {field for field, value in asdict(row).items() if value == 0 and value is not False}
+    assert zeros <= {field for field, value in case.row.items() if value == 0}
 
 
 @pytest.mark.parametrize("coding", ["identity", *CODINGS])
