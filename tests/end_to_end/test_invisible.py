@@ -225,10 +225,13 @@ def test_a_parser_that_raises_costs_numbers_and_never_a_byte(tmp_path: Path) -> 
 _FAULT_ON_THE_WAY = """
 from llm_metrics_proxy.addon.exchange import Exchange
 
-def fault(*_):
+reads = [Exchange.read]
+
+def fault_at_first(exchange):
+    Exchange.read = reads[0]
     raise RuntimeError("a fault while a body passes")
 
-Exchange.read = fault
+Exchange.read = fault_at_first
 """
 
 
