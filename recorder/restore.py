@@ -153,7 +153,6 @@ def _state(path: Path) -> State:
 def _is_damaged(path: Path) -> bool:
     try:
         with closing(database.connect(path, timeout=database.READER_SECONDS)) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
             (application_id,) = connection.execute("PRAGMA application_id").fetchone()
             if application_id != APPLICATION_ID:
                 identity.claimed_version(connection, path)

@@ -97,11 +97,14 @@ def _mode(path: Path) -> int:
 def _spilled(path: Path) -> Iterator[Finding]:
     folder = spill_folder.folder_of(path)
     if waiting := spill.files(folder):
-        size = sum(map(spill.size_of, waiting))
+        size = spill.bytes_of(waiting)
         what = f"{len(waiting)} files with events ({size:,} bytes) wait in {folder} for the database"
         yield Finding(what, "start the proxy, or wait if it runs: it writes them as soon as the database takes them")
+    if held := spill.held_files(folder):
+        what = f"{len(held)} files with calls ({spill.bytes_of(held):,} bytes) in {folder} are kept out of the database"
+        yield Finding(what, "drop the trigger, index or CHECK on completion_requests that the proxy's log names")
     if newer := spill.newer_files(folder):
-        size = sum(map(spill.size_of, newer))
+        size = spill.bytes_of(newer)
         what = (
             f"a newer release wrote {len(newer)} spill files in {folder} ({size:,} bytes), the first is {newer[0].name}"
         )
@@ -158,7 +161,6 @@ def check(path: Path, *, progress: Callable[[str], None] | None = None) -> tuple
 def _in_database(path: Path, say: Callable[[str], None]) -> Iterator[Finding]:
     try:
         with closing(database.connect(path, timeout=database.READER_SECONDS, mode="ro")) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
             connection.text_factory = lambda text: text.decode(errors="replace")
             connection.execute("BEGIN")  # all of it is of one moment
             say("its schema")

@@ -34,6 +34,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     living: tuple[str, ...]  # recorders that run now
     spill_files: int
     spill_bytes: int  # events that wait for the database
+    held_files: int  # of these files, those with calls that something in the database keeps out
     newer_spill_files: int  # those that a newer release wrote, and only that can read
     rejected_bytes: int  # events that no row could be made of
     salvaged: tuple[str, ...]  # copies of a database that was replaced while it was written
@@ -49,8 +50,9 @@ def around(path: Path) -> Surroundings:
         made = backups.found(path)
     return Surroundings(
         living=tuple(sorted(presence.living(path))),
-        spill_files=len(spill.files(folder)),
+        spill_files=len(spill.files(folder)) + len(held := spill.held_files(folder)),
         spill_bytes=spill.waiting_bytes(folder),
+        held_files=len(held),
         newer_spill_files=len(spill.newer_files(folder)),
         rejected_bytes=_size_of(folder / rejected.FILE_NAME),
         salvaged=tuple(sorted(file.name for file in path.parent.glob(f"{path.name}.*{salvage.SUFFIX}"))),
@@ -248,6 +250,9 @@ def _facts(status: Status) -> Lines:
         ("kept aside", f"{near.spill_bytes:,} bytes in {near.spill_files:,} files" if near.spill_files else "none"),
         ("last backup", near.last_backup or "none in the default places"),
     ]
+    if near.held_files:
+        why = "hold calls that a trigger, index or CHECK on completion_requests keeps out: drop it"
+        lines.append(("held back", f"{near.held_files:,} of these files {why}"))
     if near.newer_spill_files:
         lines.append(
             ("newer release", f"wrote {near.newer_spill_files:,} spill files: start it to have their events written")

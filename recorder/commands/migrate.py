@@ -77,8 +77,6 @@ def _repaired(done: repairing.Repaired) -> str:
     if done.backup is None:
         return f"There was nothing to repair in {done.path}."
     text = f"{', '.join(done.tables) or 'Indexes'} of {done.path} were made again. The backup is {done.backup}."
-    if done.kept_copies:
-        text += f" Columns that have no place any more are in {', '.join(done.kept_copies)}."
     if done.dropped:
         text += f" Dropped, since they could not stay: {', '.join(done.dropped)}."
     return text

@@ -27,9 +27,11 @@ from llm_metrics_proxy.recorder.backup import copy_pages, places
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import views
+from llm_metrics_proxy.recorder.schema.table_backup import quoted
+from llm_metrics_proxy.recorder.schema.views import free_names
 from llm_metrics_proxy.recorder.store import database, identity, sqlite, timestamps
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
-from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, refusal, version_of
+from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, hindrances, refusal, version_of
 
 _BACKED_UP = "Backed up %(path)s as %(backup)s before its migration."
 _MIGRATED = "Migrated %(path)s from schema version %(before)d to %(after)d."
@@ -37,11 +39,14 @@ _VIEWS_MADE = "Made the views of %(path)s anew, as this release has them."
 _VIEW_KEPT = (
     "The view %(old)s of %(path)s, which somebody else made, is now %(new)s, since this program makes one of that name."
 )
+_RENAMED = "%(old)s, which somebody added to %(path)s, is now %(new)s, since this program has one of that name."
 _NO_PLACE = "%(path)s has no view %(view)s, since a table or an index has that name; give that another name."
 _WAITING = "Waiting for another process that has locked %(path)s, perhaps to migrate it."
 
 _QUIET_WAIT_MS = 1_000  # for the lock, before a line says that there is a wait
 _COUNT = "SELECT count(*) FROM completion_requests"
+_COLUMN_NAMES = "SELECT name FROM pragma_table_xinfo('completion_requests')"
+_TABLE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _STAMP = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) ON CONFLICT(version) DO NOTHING"
 
 SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
@@ -66,6 +71,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
         check_room(path, backup_dir)
     _lock(connection, path)
     saved = None
+    renamed: dict[str, str] = {}
     try:
         version = version_of(connection, path)  # again: another process may have migrated while we waited
         if outdated and version == CURRENT_SCHEMA_VERSION:
@@ -73,7 +79,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
         if 0 < version < CURRENT_SCHEMA_VERSION:
             saved = backup.create(path, backup_dir=backup_dir)
             say(logging.INFO, "backed_up", _BACKED_UP, path=path, backup=saved)
-        made = _change(connection, path, version, saved)
+        made = _change(connection, path, version, saved, renamed)
         connection.execute("COMMIT")
     except RecorderError:
         raise
@@ -85,6 +91,8 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
     if saved is not None:
         _look_again(path, saved)
         say(logging.INFO, "migrated", _MIGRATED, path=path, before=version, after=CURRENT_SCHEMA_VERSION)
+    for old, new in renamed.items():
+        say(logging.WARNING, "renamed", _RENAMED, path=path, old=old, new=new)
     _say_of_views(connection, path, made)
     return saved
 
@@ -128,17 +136,54 @@ def _locked_within(connection: sqlite3.Connection, wait_ms: int) -> bool:
     return True
 
 
-def _change(connection: sqlite3.Connection, path: Path, version: int, saved: Path | None) -> views.Made:
+def _change(
+    connection: sqlite3.Connection, path: Path, version: int, saved: Path | None, renamed: dict[str, str]
+) -> views.Made:
     if version == CURRENT_SCHEMA_VERSION and not views.differences(connection, version):
         return views.Made()
     with views.made_anew(connection, version) as made:
         if version < CURRENT_SCHEMA_VERSION:
+            violations = _dangling(connection)
+            renamed |= _names_made_free(connection, version)
             _migrate(connection, path, version, saved)
+            if _dangling(connection) > violations:
+                raise _failure(path, "a foreign key points to nothing", saved)
     return made
+
+
+def _names_made_free(connection: sqlite3.Connection, version: int) -> dict[str, str]:
+    """Rename the users' columns and tables that have a name of one that is to come; return the old and new names."""
+    if version == 0:
+        return {}
+    renamed = {}
+    tables = {name.lower(): name for (name,) in connection.execute(_TABLE_NAMES).fetchall()}
+    for name in identity.tables_of(CURRENT_SCHEMA_VERSION) - identity.tables_of(version):
+        if old := tables.get(name):
+            renamed[old] = new = _kept(old, tables)
+            connection.execute(f"ALTER TABLE {quoted(old)} RENAME TO {quoted(new)}")
+    columns = {name.lower(): name for (name,) in connection.execute(_COLUMN_NAMES).fetchall()}
+    for name in identity.columns_of(CURRENT_SCHEMA_VERSION)[len(identity.columns_of(version)) :]:
+        if old := columns.get(name):
+            renamed[old] = new = _kept(old, columns)
+            connection.execute(f"ALTER TABLE completion_requests RENAME COLUMN {quoted(old)} TO {quoted(new)}")
+    return renamed
+
+
+def _kept(name: str, taken: dict[str, str]) -> str:
+    """A free name that begins like `name`, which is taken from now on."""
+    new = next(free for free in free_names(f"{name}_kept") if free.lower() not in taken)
+    taken[new.lower()] = new
+    return new
+
+
+def _dangling(connection: sqlite3.Connection) -> int:
+    """The number of rows, also in tables of users, whose foreign keys point to nothing."""
+    return len(connection.execute("PRAGMA foreign_key_check").fetchall())
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Path | None) -> None:
     rows = connection.execute(_COUNT).fetchone()[0] if version > 0 else 0
+    known = {one.what for one in identity.differences(connection, version)} if version > 0 else set()
     _apply(connection, version)
     moment = timestamps.now()
     connection.executemany(_STAMP, [(number, moment) for number in range(1, CURRENT_SCHEMA_VERSION + 1)])
@@ -146,7 +191,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Pa
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
     if saved is not None:
         account_of_this_process(connection).note_event("migrate", str(saved), rows)
-    if problems := _problems(connection, rows):
+    if problems := [problem for problem in _problems(connection, rows) if problem not in known]:
         raise _failure(path, problems[0], saved)
 
 
@@ -168,8 +213,6 @@ def _problems(connection: sqlite3.Connection, rows: int) -> list[str]:
     (rows_now,) = connection.execute(_COUNT).fetchone()
     if rows_now != rows:
         problems.append(f"{rows} rows became {rows_now}")
-    if connection.execute("PRAGMA foreign_key_check").fetchone():
-        problems.append("a foreign key points to nothing")
     (answer,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if answer != "ok":
         problems.append("its pages are not consistent")
@@ -182,7 +225,7 @@ def _look_again(path: Path, saved: Path) -> None:
         with closing(database.connect(path, timeout=database.START_SECONDS)) as fresh:
             fresh.execute("BEGIN")
             version = claimed_version(fresh, path)
-            problems = changes(fresh, version) if version == CURRENT_SCHEMA_VERSION else ["its version is not there"]
+            problems = hindrances(fresh, version) if version == CURRENT_SCHEMA_VERSION else ["its version is not there"]
             problems += [answer for (answer,) in fresh.execute("PRAGMA quick_check(1)") if answer != "ok"]
     except sqlite3.Error as error:
         if not sqlite.is_damage(error):
@@ -241,7 +284,6 @@ def migrate_plan(path: Path) -> Plan:
     if exists:
         try:
             with closing(database.connect(path, timeout=database.READER_SECONDS, mode="ro")) as connection:
-                connection.execute("PRAGMA trusted_schema=OFF")
                 version = identity.version_of(connection, path)
                 if version > 0:
                     other_views = tuple(views.differences(connection, version))

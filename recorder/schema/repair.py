@@ -1,8 +1,8 @@
 """Give a database the schema of its version again, after another program changed it.
 
 `sqlite-utils transform`, for example, turns BOOLEAN into REAL and forgets collations. Each table that differs is
-copied as it is (see table_backup.py), made again from the registry's own SQL, and filled from that copy; the columns'
-types cast the values back (1.0 becomes 1). A copy with columns that have no place any more stays.
+copied as it is (see table_backup.py), made again from the registry's own SQL and the definitions of the columns that
+users added, and filled from that copy; the columns' types cast the values back (1.0 becomes 1).
 
 All of it is one transaction, so that a failure leaves everything as it was, also what recorders wrote until then. They
 spill their events while it takes.
@@ -22,7 +22,7 @@ from llm_metrics_proxy.recorder.backup import retention
 from llm_metrics_proxy.recorder.errors import MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.schema import table_backup
 from llm_metrics_proxy.recorder.schema.table_backup import quoted
-from llm_metrics_proxy.recorder.store import database, identity
+from llm_metrics_proxy.recorder.store import database, identity, table_sql
 
 _CURE = "put a backup back with llm-metrics restore, or change by hand what does not fit"
 
@@ -34,22 +34,21 @@ _THEIRS = """
     SELECT type, name, sql FROM sqlite_master
     WHERE tbl_name = ? AND type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY rowid
 """
-_UNIQUE = "SELECT name FROM pragma_index_list(?) WHERE \"unique\" AND origin = 'c'"
-_COLUMNS = "SELECT name FROM pragma_table_xinfo(?)"
+_SQL = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
+_COLUMNS = 'SELECT name, type, "notnull" AND dflt_value IS NULL, hidden FROM pragma_table_xinfo(?)'
 type Objects = dict[tuple[str, str], tuple[str, str]]  # (type, name): (table, SQL)
 
 
 class Repaired(msgspec.Struct, frozen=True):
     """The result of a repair. `backup` is None if there was nothing to do.
 
-    `kept_copies` are tables with the columns that have no place in ours, `dropped` the users' indexes and triggers
-    that could not stay, and `locked_seconds` is how long nobody else could write.
+    `dropped` are the users' indexes and triggers that could not stay, and `locked_seconds` is how long nobody else
+    could write.
     """
 
     path: Path
     backup: Path | None
     tables: tuple[str, ...]
-    kept_copies: tuple[str, ...]
     dropped: tuple[str, ...]
     rows: int
     locked_seconds: float
@@ -70,8 +69,7 @@ def repair(path: Path, *, backup_dir: Path | None) -> Repaired:
             identity.check_pages(connection, path)
             if version == 0 or not identity.differences(connection, version):
                 identity.version_of(connection, path)  # what a repair does not mend has its own sentence
-                return Repaired(path, None, (), (), (), 0, 0.0)
-            connection.execute("PRAGMA foreign_keys=OFF")  # or rows that refer to a table would go with it
+                return Repaired(path, None, (), (), 0, 0.0)
             return _repair(connection, path, version, backup_dir)
     except sqlite3.IntegrityError as error:
         what = f"{path} cannot be repaired, since its rows do not fit the schema ({error})"
@@ -99,7 +97,7 @@ def _repair(connection: sqlite3.Connection, path: Path, version: int, backup_dir
     locked = time.monotonic() - began
     with suppress(RecorderError):  # the repair is done
         retention.apply(path, backup_dir)
-    return Repaired(path, saved, tuple(done.tables), tuple(done.kept), tuple(done.dropped), done.rows, locked)
+    return Repaired(path, saved, tuple(done.tables), tuple(done.dropped), done.rows, locked)
 
 
 class Rebuilding:
@@ -108,7 +106,6 @@ class Rebuilding:
     def __init__(self, connection: sqlite3.Connection, version: int) -> None:
         """Change nothing yet; `version` is the schema's."""
         self.tables: list[str] = []
-        self.kept: list[str] = []
         self.dropped: list[str] = []
         self.rows = 0
         self._connection = connection
@@ -122,25 +119,20 @@ class Rebuilding:
             MigrationFailed: rows would get lost.
             sqlite3.Error: the rows do not fit; either way the caller has to roll back.
         """
+        if not self._columns("completion_requests"):
+            what = "There is no table completion_requests any more, and an empty one would be none of what it was"
+            raise MigrationFailed(what=what, cure="give it its name back, or run llm-metrics restore")
         for (kind, name), (_, sql) in self._expected.items():
-            if kind == "table":
-                self._drop_unique_indexes(name)
-                if self._differs("table", name):
-                    self._rebuild(name, sql)
+            if kind == "table" and self._differs("table", name):
+                self._rebuild(name, sql)
         for (kind, name), (_, sql) in self._expected.items():
             if kind != "table" and self._differs(kind, name):
                 self._connection.execute(f"DROP {kind} IF EXISTS {quoted(name)}")
                 self._connection.execute(sql)
 
     def _differs(self, kind: str, name: str) -> bool:
-        phrases = (f"{kind} {name} is missing", f"{kind} {name} is not as it was made")
-        return any(phrase in phrases for phrase in identity.differences(self._connection, self._version))
-
-    def _drop_unique_indexes(self, table: str) -> None:
-        for (name,) in self._connection.execute(_UNIQUE, (table,)).fetchall():
-            if ("index", name) not in self._expected:
-                self._connection.execute(f"DROP INDEX {quoted(name)}")
-                self.dropped.append(f"unique index {name}")
+        differences = identity.differences(self._connection, self._version)
+        return any((one.kind, one.name) == (kind, name) for one in differences)
 
     def _rebuild(self, table: str, sql: str) -> None:
         self.tables.append(table)
@@ -148,9 +140,10 @@ class Rebuilding:
             self._connection.execute(sql)
             return
         objects = self._connection.execute(_THEIRS, (table,)).fetchall()
+        with_columns = self._with_columns_of(table, sql)
         copy = table_backup.save(self._connection, table, version=self._version)
         self._connection.execute(f"DROP TABLE {quoted(table)}")
-        self._connection.execute(sql)
+        self._connection.execute(with_columns)
         self._fill(table, copy)
         for kind, name, statement in objects:
             if (kind, name) in self._expected:
@@ -158,9 +151,22 @@ class Rebuilding:
             elif not self._applies(table, statement):
                 self.dropped.append(f"{kind} {name}")
 
+    def _with_columns_of(self, table: str, sql: str) -> str:
+        """Return `sql`, which makes our table, with the columns that users added to the present one."""
+        ours = table_sql.definitions(sql)
+        (present,) = self._connection.execute(_SQL, (table,)).fetchone()
+        defined = table_sql.definitions(present)
+        added = []
+        for name, kind, needs_a_value, _ in self._connection.execute(_COLUMNS, (table,)):
+            if name.lower() not in ours:
+                plain = f"{quoted(name)} {kind}"
+                added.append(plain if needs_a_value else defined.get(name.lower(), plain))
+        last = [text for column, text in ours.items() if column][-1]  # constraints of the table have to come after it
+        return sql.replace(last, "\n, ".join([last, *added]), 1)
+
     def _fill(self, table: str, copy: str) -> None:
-        columns, old = self._columns(table), self._columns(copy)
-        both = ", ".join(quoted(column) for column in columns if column in old)
+        old = self._columns(copy)
+        both = ", ".join(quoted(column) for column in self._columns(table, hidden=False) if column in old)
         statement = f"INSERT INTO {quoted(table)} ({both}) SELECT {both} FROM {quoted(copy)}"  # noqa: S608
         self._connection.execute(statement)
         rows, expected = self._count(table), self._count(copy)
@@ -173,14 +179,11 @@ class Rebuilding:
         if before:
             update = "UPDATE sqlite_sequence SET seq = max(seq, ?) WHERE name = ?"
             self._connection.execute(update, (before[0], table))
-        if set(old) - set(columns):
-            self.kept.append(copy)
-        else:
-            table_backup.drop(self._connection, copy)
+        table_backup.drop(self._connection, copy)
 
     def _applies(self, table: str, statement: str) -> bool:
         """Make a user's index or trigger again, unless it needs what the table does not have."""
-        columns = [quoted(column) for column in self._columns(table)]
+        columns = [quoted(column) for column in self._columns(table, hidden=False)]
         uses = (  # of no row
             f"INSERT INTO {quoted(table)} ({columns[0]}) SELECT 1 WHERE 0",
             f"UPDATE {quoted(table)} SET {', '.join(f'{column} = NULL' for column in columns)} WHERE 0",  # noqa: S608
@@ -198,8 +201,9 @@ class Rebuilding:
             self._connection.execute("RELEASE one")
         return True
 
-    def _columns(self, table: str) -> list[str]:
-        return [name for (name,) in self._connection.execute(_COLUMNS, (table,))]
+    def _columns(self, table: str, *, hidden: bool = True) -> list[str]:
+        found = self._connection.execute(_COLUMNS, (table,))
+        return [name for name, _, _, is_hidden in found if hidden or not is_hidden]
 
     def _count(self, table: str) -> int:
         (count,) = self._connection.execute(f"SELECT count(*) FROM {quoted(table)}").fetchone()  # noqa: S608 - quoted

@@ -10,7 +10,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain, count
+from itertools import count
 from typing import Final, NamedTuple
 
 import msgspec
@@ -89,7 +89,8 @@ def made_anew(connection: sqlite3.Connection, version: int) -> Iterator[Made]:
     for view in present.values():
         connection.execute(f"DROP VIEW {quoted(view.name)}")
     yield made
-    wanted, reserved = _wanted(connection), _all_names()
+    wanted = _wanted(connection)
+    reserved = _all_names() | {name for (name,) in connection.execute(_TAKEN)}  # the body may have made tables
     theirs = {name: view.sql for name, view in present.items() if name not in ours}
     for sql in (*wanted.values(), *(sql for name, sql in theirs.items() if name not in reserved)):
         connection.execute(sql)
@@ -98,6 +99,13 @@ def made_anew(connection: sqlite3.Connection, version: int) -> Iterator[Made]:
     for view, trigger in triggers:
         if view in wanted or view in theirs:
             connection.execute(trigger)
+
+
+def free_names(name: str) -> Iterator[str]:
+    """The name, and others that begin with it, for what has to give way to an object of ours."""
+    yield name
+    for number in count(2):
+        yield f"{name}_{number}"
 
 
 def _present(connection: sqlite3.Connection) -> dict[str, View]:
@@ -125,7 +133,6 @@ def _ours(present: Mapping[str, View], version: int) -> set[str]:
 def _keep(connection: sqlite3.Connection, name: str, sql: str) -> str:
     """Make a user's view again under a name that is free, which is returned."""
     taken = {taken for (taken,) in connection.execute(_NAMES)}
-    names = chain([f"{name}_kept"], (f"{name}_kept_{number}" for number in count(2)))
-    kept = next(name for name in names if name not in taken)
+    kept = next(free for free in free_names(f"{name}_kept") if free not in taken)
     connection.execute(_CREATE.sub(lambda _: f"CREATE VIEW {quoted(kept)}", sql, count=1))
     return kept

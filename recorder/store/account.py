@@ -19,6 +19,7 @@ from typing import Final
 
 import msgspec
 
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import Unrecognised
 from llm_metrics_proxy.recorder.store import database, timestamps
 
@@ -189,7 +190,7 @@ class Account:
         now = timestamps.now()
         rows = [(self._process, name, value, now) for name, value in values.items()]
         statement = _COUNTERS_BEGIN + ", ".join(["(?, ?, ?, ?)"] * len(rows)) + _COUNTERS_END
-        self._connection.execute(statement, list(chain.from_iterable(rows)))
+        _taken(self._connection.execute(statement, list(chain.from_iterable(rows))), "recorder_counters", len(rows))
 
     def write_gaps(self, gaps: Iterable[Gap]) -> None:
         """Add one row for each gap."""
@@ -206,7 +207,7 @@ class Account:
     ) -> int | None:
         """Add one row about something that happened, and return its id."""
         row = (timestamps.now(), self._process, kind, count, from_at, to_at, detail)
-        return self._connection.execute(_EVENT, row).lastrowid
+        return _taken(self._connection.execute(_EVENT, row), "recorder_events", 1).lastrowid
 
     def replayed_lines(self, file: str) -> int:
         """The number of lines of this spill file that the database has."""
@@ -216,7 +217,8 @@ class Account:
     def note_replay(self, file: str, lines: int) -> None:
         """The database now has so many lines of this spill file, counted from its beginning."""
         if found := self._connection.execute(_REPLAYED, (file,)).fetchone():
-            self._connection.execute(_REPLAYED_MORE, (timestamps.now(), lines, found[0]))
+            changed = self._connection.execute(_REPLAYED_MORE, (timestamps.now(), lines, found[0]))
+            _taken(changed, "recorder_events", 1)
         else:
             self.note_event("replay", file, lines)
 
@@ -224,6 +226,13 @@ class Account:
         """Count the event's host and path; a new pair is left out once there are `MOST_UNRECOGNISED`."""
         parameters = {"host": event.host, "path": event.path, "at": event.at, "most": MOST_UNRECOGNISED}
         self._connection.execute(_UNRECOGNISED, parameters)
+
+
+def _taken(cursor: sqlite3.Cursor, table: str, rows: int) -> sqlite3.Cursor:
+    """See that SQLite wrote the rows: a trigger can ignore them without an error, and the account would be wrong."""
+    if cursor.rowcount != rows:
+        raise DatabaseRefused(what=f"A trigger of {table} ignores rows", cure="drop it")
+    return cursor
 
 
 def total_counters(connection: sqlite3.Connection) -> dict[str, int]:

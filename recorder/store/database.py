@@ -96,9 +96,15 @@ def create(path: Path) -> None:
 def connect(path: Path, *, timeout: float, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
     """A bare connection to an existing file, which waits `timeout` seconds for locks and begins no transactions."""
     with _creating:
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None
         )
+    # As the sqlite-utils CLI has it, so that users' objects work here too: triggers that reach full-text tables, and
+    # json_extract in an index, which else makes the whole schema "malformed".
+    connection.execute("PRAGMA trusted_schema=ON")
+    # None of our tables has a foreign key; those of users shall neither refuse nor delete anything here.
+    connection.execute("PRAGMA foreign_keys=OFF")
+    return connection
 
 
 def open_for_start(path: Path, *, timeout: float) -> sqlite3.Connection:
@@ -109,8 +115,6 @@ def open_for_start(path: Path, *, timeout: float) -> sqlite3.Connection:
             # Before anything else: WAL or application_id would write the first page, after which neither has effect.
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
             connection.execute("PRAGMA page_size=4096")
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA foreign_keys=ON")
     except BaseException:  # raised again: the caller never gets the connection, so it is closed here
         connection.close()
         raise
@@ -126,8 +130,6 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """
     connection = connect(path, timeout=RECORDER_SECONDS)
     try:
-        connection.execute("PRAGMA trusted_schema=OFF")
-        connection.execute("PRAGMA foreign_keys=ON")
         use_wal(connection, path)
         # NORMAL would lose everything since the last checkpoint when the power goes: hours, at a proxy's rates.
         connection.execute("PRAGMA synchronous=FULL")
@@ -170,7 +172,6 @@ def open_reader(path: Path, *, timeout: float = READER_SECONDS) -> sqlite3.Conne
     check_is_there(path)
     connection = connect(path, timeout=timeout, mode="ro")
     try:
-        connection.execute("PRAGMA trusted_schema=OFF")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     except sqlite3.Error as error:
         connection.close()
@@ -237,6 +238,5 @@ def _open_known(path: Path, patience: float, look: Callable[[sqlite3.Connection,
     if path.is_file() and path.stat().st_size:
         # Before open_reader, which is for our own and looks at one number.
         with closing(connect(path, timeout=patience, mode="ro")) as connection:
-            connection.execute("PRAGMA trusted_schema=OFF")
             look(connection, path)
     return open_reader(path, timeout=patience)

@@ -3,24 +3,25 @@
 Three records of the version must agree: `PRAGMA user_version` (what code asks), `schema_version` (what people read),
 and sqlite-utils' list of applied steps (what decides about pending ones). They are only ever written together.
 
-The schema must be what the registry makes: that is run into memory, and both sides are described by what SQLite says
-of them, so that nothing is written down twice. Everything that the registry makes must be there, unchanged. What users
-add beside it (own tables, views, triggers, plain indexes) is theirs and stays; a unique index on our tables is not: it
-would reject calls. Views are not looked at, ours neither: they hold nothing and are made anew at a start
-(schema/views.py).
+The schema must serve as the one that the registry makes: that is run into memory, and both sides are described by what
+SQLite says of them, so that nothing is written down twice. Everything that the registry makes must be there, unchanged.
+All else is the user's and stays: columns that a row need not name, indexes, triggers, tables. If one of those keeps a
+single call out, that call is held back (writing/held.py). Views are not looked at, ours neither: they hold nothing and
+are made anew at a start (schema/views.py).
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from sqlite_utils import Database
 
 from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION, NAMES, REGISTRY
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.store import sqlite
+from llm_metrics_proxy.recorder.store import sqlite, table_sql
 
 _TABLES = "SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
 _APPLIED = "SELECT name FROM _sqlite_migrations WHERE migration_set = ? ORDER BY id"
@@ -44,21 +45,58 @@ _SENTENCES = {
     sqlite3.SQLITE_READONLY: _WRITABLE,
 }
 
-type Fact = tuple[object, ...]
 # Without the tables of SQLite and sqlite-utils themselves.
 _OBJECTS = """
     SELECT type, name, tbl_name, sql FROM sqlite_master
     WHERE type <> 'view' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND tbl_name <> '_sqlite_migrations'
 """
-_COLUMNS = 'SELECT name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)'
-_LAYOUT = "SELECT type, wr, strict FROM pragma_table_list(?) WHERE schema = 'main'"
-_CONSTRAINTS = "SELECT name, \"unique\", origin, partial FROM pragma_index_list(?) WHERE origin <> 'c' ORDER BY name"
-_REFERENCES = "SELECT * FROM pragma_foreign_key_list(?)"
-_TABLE_FACTS = (_COLUMNS, _LAYOUT, _CONSTRAINTS, _REFERENCES)
-# What no pragma shows of a table: only its SQL does.
-_UNSEEN = ("AUTOINCREMENT", "CHECK", "COLLATE", "CONFLICT", "DEFERRABLE")
+_COLUMNS = 'SELECT lower(name), name, type, "notnull", dflt_value, pk, hidden FROM pragma_table_xinfo(?)'
+_LAYOUT = "SELECT wr, strict FROM pragma_table_list(?) WHERE schema = 'main' AND type = 'table'"
+_KEYS = """
+    SELECT group_concat(lower(c.name)) FROM pragma_index_list(?) AS i, pragma_index_info(i.name) AS c
+    WHERE i.origin <> 'c' GROUP BY i.seq
+"""
+# No pragma shows these words of a column: only the table's SQL does.
+_UNSEEN = ("AUTOINCREMENT", "COLLATE", "CONFLICT", "DEFERRABLE")
 _INDEX = 'SELECT "unique", partial FROM pragma_index_list(?) WHERE name = ?'
 _INDEX_COLUMNS = 'SELECT seqno, name, "desc", coll, key FROM pragma_index_xinfo(?)'
+
+
+class Column(NamedTuple):
+    """A column as SQLite describes it; `hidden` is 2 or 3 if it is generated."""
+
+    name: str
+    type: str
+    notnull: int
+    default: str | None
+    pk: int
+    hidden: int
+
+    @property
+    def needs_a_value(self) -> bool:
+        """True if a row that does not name the column is refused."""
+        return bool(self.notnull) and self.default is None and not self.hidden
+
+
+class Table(NamedTuple):
+    """A table as far as writing it depends on that. `columns` and `unseen` go by lower-case names."""
+
+    layout: tuple[object, ...]
+    columns: dict[str, Column]
+    unseen: dict[str, tuple[int, ...]]
+    keys: frozenset[str]
+
+
+type Fact = Table | tuple[object, ...]
+
+
+class Difference(NamedTuple):
+    """An object of the schema that is not as the registry makes it, and the difference as a phrase."""
+
+    kind: str
+    name: str
+    what: str
+    hinders: bool = True  # calls cannot be written or read; a plain index that is missing only makes that slower
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
@@ -136,12 +174,22 @@ def is_original(connection: sqlite3.Connection) -> bool:
 
 
 def changes(connection: sqlite3.Connection, version: int) -> list[str]:
-    """List what keeps a database that claims to be of `version` from being it, one phrase each.
+    """List what another program changed in a database that claims to be of `version`, one phrase each.
 
     Raises:
         sqlite3.Error: damaged or locked.
     """
-    return [*differences(connection, version), *_disagreements(connection, version)]
+    return [*(one.what for one in differences(connection, version)), *_disagreements(connection, version)]
+
+
+def hindrances(connection: sqlite3.Connection, version: int) -> list[str]:
+    """List those of `changes` that keep calls from being written or read.
+
+    Raises:
+        sqlite3.Error: damaged or locked.
+    """
+    found = [one.what for one in differences(connection, version) if one.hinders]
+    return [*found, *_disagreements(connection, version)]
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
@@ -151,7 +199,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         return version
     if found := _disagreements(connection, version):
         raise _changed(path, found[0], _BACKUP_OR_AWAY)
-    if found := differences(connection, version):
+    if found := [one.what for one in differences(connection, version) if one.hinders]:
         raise _changed(path, found[0], _REPAIR)
     return version
 
@@ -195,22 +243,42 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def differences(connection: sqlite3.Connection, version: int) -> list[str]:
-    """List what keeps the database from being `version` of the schema, one phrase each."""
+def differences(connection: sqlite3.Connection, version: int) -> list[Difference]:
+    """List what keeps the database from serving as `version` of the schema."""
     expected = _expected(version)
-    actual = _facts(connection)
-    found = []
+    actual = _facts(connection, expected)
+    found: list[Difference] = []
     for (kind, name), fact in expected.items():
-        if (kind, name) not in actual:
-            found.append(f"{kind} {name} is missing")
-        elif actual[kind, name] != fact:
-            found.append(f"{kind} {name} is not as it was made")
-    for (kind, name), fact in actual.items():
-        if (kind, name) not in expected and kind == "index":
-            table, unique, *_ = fact
-            if unique and ("table", table) in expected:
-                found.append(f"unique index {name} was added to table {table}")
+        other = actual.get((kind, name))
+        if other is None:
+            is_plain = kind == "index" and isinstance(fact, tuple) and not fact[1]
+            found.append(Difference(kind, name, f"{kind} {name} is missing", hinders=not is_plain))
+        elif isinstance(fact, Table) and isinstance(other, Table):
+            found += (Difference(kind, name, what) for what in _of_table(name, fact, other))
+        elif other != fact:
+            found.append(Difference(kind, name, f"{kind} {name} is not as it was made"))
     return found
+
+
+def _of_table(name: str, expected: Table, actual: Table) -> Iterator[str]:
+    """Phrases for the differences of one table."""
+    for key, column in expected.columns.items():
+        other = actual.columns.get(key)
+        if other is None:
+            yield f"column {column.name} of table {name} is missing"
+        elif other.type.upper() != column.type.upper():
+            yield f"column {column.name} of table {name} has {_type(other)}, not {column.type}"
+        elif other[2:] != column[2:] or actual.unseen.get(key) != expected.unseen.get(key):
+            yield f"column {column.name} of table {name} is not as it was made"
+    for key, column in actual.columns.items():
+        if key not in expected.columns and column.needs_a_value:
+            yield f"column {column.name} of table {name} needs a value, and has no default"
+    if actual.layout != expected.layout or not actual.keys >= expected.keys:
+        yield f"table {name} is not as it was made"
+
+
+def _type(column: Column) -> str:
+    return f"the type {column.type}" if column.type else "no type"
 
 
 @cache
@@ -224,27 +292,46 @@ def columns_of(version: int) -> tuple[str, ...]:
         db.close()
 
 
+def tables_of(version: int) -> set[str]:
+    """The names of the tables in `version` of the schema."""
+    return {name for kind, name in _expected(version) if kind == "table"}
+
+
 @cache
 def _expected(version: int) -> dict[tuple[str, str], Fact]:
     db = Database(memory=True, execute_plugins=False)
     try:
         REGISTRY.apply(db, stop_before=NAMES[version:])
-        return _facts(db.conn)
+        objects = {(kind, name) for kind, name, *_ in db.conn.execute(_OBJECTS)}
+        return _facts(db.conn, objects)
     finally:
         db.close()
 
 
-def _facts(connection: sqlite3.Connection) -> dict[tuple[str, str], Fact]:
+def _facts(connection: sqlite3.Connection, wanted: Container[tuple[str, str]]) -> dict[tuple[str, str], Fact]:
+    """Describe the objects that are wanted: a table of the user's may need a module that is not loaded here."""
     facts: dict[tuple[str, str], Fact] = {}
     for kind, name, table, sql in connection.execute(_OBJECTS).fetchall():
+        if (kind, name) not in wanted:
+            continue
         if kind == "table":
-            facts[kind, name] = (
-                *(sql.upper().count(word) for word in _UNSEEN),
-                *(tuple(connection.execute(query, (name,))) for query in _TABLE_FACTS),
-            )
+            facts[kind, name] = _table(connection, name, sql)
         elif kind == "index":
             (unique, partial) = connection.execute(_INDEX, (table, name)).fetchone()
             facts[kind, name] = (table, unique, partial, tuple(connection.execute(_INDEX_COLUMNS, (name,))))
         else:
-            facts[kind, name] = (table, sql)
+            facts[kind, name] = (table, table_sql.tokens(sql))
     return facts
+
+
+def _table(connection: sqlite3.Connection, name: str, sql: str) -> Table:
+    unseen = {}
+    for column, text in table_sql.definitions(sql).items():
+        words = table_sql.words(text)
+        unseen[column] = tuple(words.count(word) for word in _UNSEEN)
+    return Table(
+        layout=tuple(connection.execute(_LAYOUT, (name,))),
+        columns={key: Column(*rest) for key, *rest in connection.execute(_COLUMNS, (name,))},
+        unseen=unseen,
+        keys=frozenset(columns for (columns,) in connection.execute(_KEYS, (name,))),
+    )

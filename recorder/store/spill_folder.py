@@ -3,6 +3,7 @@
     <process>.alive           locked (flock) for as long as that recorder lives
     <process>.reserve         1 MiB of disk, given up when there is no more, so that events can still be written here
     <process>-<n>.jsonl.v2    events that wait for the database, see spill.py; locked while they are being written
+    <process>-<n>.jsonl.v2.held  calls that something in the database keeps out, see held.py
     <process>-<n>.damaged     such a file, kept because lines of it could not be read
     rejected.jsonl            events that no row could be made of, and why
     maintenance.lock          held by the recorder that makes a backup, or deletes what is too old

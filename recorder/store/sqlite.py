@@ -36,8 +36,16 @@ def code_of(error: BaseException) -> int | None:
 
 
 def is_damage(error: BaseException) -> bool:
-    """The file is no database, or a damaged one. One such answer proves nothing: a dying disk gives it as well."""
-    return code_of(error) in _DAMAGED
+    """The file is no database, or a damaged one. One such answer proves nothing: a dying disk gives it as well.
+
+    A damaged virtual table, such as a user's full-text index, is no damage of the database.
+    """
+    return code_of(error) in _DAMAGED and not is_about_a_virtual_table(error)
+
+
+def is_about_a_virtual_table(error: BaseException) -> bool:
+    """A virtual table's own contents are damaged, or contradict the table that it stands for."""
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_CORRUPT_VTAB
 
 
 def is_lock(error: BaseException) -> bool:

@@ -3,9 +3,10 @@
 SQLite gives the GIL back once a statement, and each time it takes a moment to have it again, for this thread and the
 proxy's alike: a row a statement costs several times as much beside a busy proxy.
 
-write_loop.py is the recorder's thread, writer.py its transactions, live_file.py its connection. spill.py keeps what the
-database refuses, rejected.py what no row can be made of; replay.py brings the first back. salvage.py saves a database
-that was moved or removed.
+write_loop.py is the recorder's thread, writer.py its transactions, batch.py what happens in one, live_file.py the
+connection. spill.py keeps what the
+database refuses, held.py single calls that something in it keeps out; replay.py brings both back. rejected.py keeps
+what no row can be made of. salvage.py saves a database that was moved or removed.
 """
 
 import sqlite3

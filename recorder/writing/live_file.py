@@ -58,8 +58,10 @@ class LiveFile:
         if self._connection is not None and database.files_of(self._path) != self._files:
             self.connection()
 
-    def check_schema(self, connection: sqlite3.Connection) -> None:
+    def check_schema(self, connection: sqlite3.Connection) -> int:
         """Asked under the lock of each batch: others may have migrated the file, put a backup back, or altered it.
+
+        Returns SQLite's own number of the schema, to which any change of it adds one.
 
         Raises:
             DatabaseRefused: its schema is not the one that this program writes.
@@ -68,10 +70,11 @@ class LiveFile:
         if version != CURRENT_SCHEMA_VERSION:
             what = f"{self._path} now has schema version {version}, and this program writes {CURRENT_SCHEMA_VERSION}"
             raise DatabaseRefused(what=what, cure="start again with the release that fits")
-        (schema,) = connection.execute("PRAGMA schema_version").fetchone()  # SQLite's own: any change adds to it
+        schema = int(connection.execute("PRAGMA schema_version").fetchone()[0])
         if schema != self._schema:
             identity.version_of(connection, self._path)
             self._schema = schema
+        return schema
 
     def confirm(self) -> None:
         """See that what was just committed went into the file at the path.

@@ -12,7 +12,7 @@ import fcntl
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -34,12 +34,13 @@ type Record = CompletionRequest | Unrecognised | Gap | Tally
 VERSION: Final = 2  # of the files; release 0.1.0 had no version in their names, which is read as 1
 FILE_BYTES: Final = 64 << 20  # of one file
 TOTAL_BYTES: Final = 1 << 30  # of all files in the folder
+HELD: Final = ".held"  # at the end of a file's name, see held.py
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(CompletionRequest | Unrecognised | Gap | Tally)
 _BEFORE_PAYLOAD = 9  # eight digits and a space
 # Names of version 1 end with `.jsonl`. Release 0.1.0 looks for just that, so it leaves later files alone.
-_NAME = re.compile(r".+-[0-9]+\.jsonl(?:\.v(?P<version>[0-9]{1,9}))?")
+_NAME = re.compile(r".+-[0-9]+\.jsonl(?:\.v(?P<version>[0-9]{1,9}))?(?:\.held)?")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_JSON = (UnicodeError, OverflowError, TypeError, ValueError)
 
@@ -47,13 +48,15 @@ _NOT_JSON = (UnicodeError, OverflowError, TypeError, ValueError)
 class Spill:
     """One recorder's place for events in the spill folder; for one thread."""
 
-    def __init__(self, database: Path, process: str, counters: Counters, reporter: Reporter) -> None:
-        """Nothing is written yet, and no disk space reserved."""
+    def __init__(
+        self, database: Path, process: str, numbers: Iterator[int], counters: Counters, reporter: Reporter
+    ) -> None:
+        """Nothing is written yet, and no disk space reserved; `numbers` tell the process's files apart."""
         self._folder = folder = spill_folder.folder_of(database)
         self._process = process
         self._counters = counters
         self._reporter = reporter
-        self._files = SpillFiles(database, process)
+        self._files = SpillFiles(database, process, numbers)
         self._reserve = Reserve(folder, process)
 
     def ready(self) -> None:
@@ -123,11 +126,12 @@ class Spill:
 class SpillFiles:
     """Writes one process's files; for one thread."""
 
-    def __init__(self, database: Path, process: str) -> None:
-        """Nothing is written yet."""
+    def __init__(self, database: Path, process: str, numbers: Iterator[int], *, ending: str = "") -> None:
+        """Nothing is written yet. `numbers` tell the process's files apart; their names end with `ending`."""
         self._database = database
         self._process = process
-        self._number = 0
+        self._numbers = numbers
+        self._ending = ending
         self._path = database
         self._descriptor: int | None = None
         self._size = 0
@@ -138,7 +142,7 @@ class SpillFiles:
         Raises:
             OSError, DatabaseRefused: none of them is kept: the disk refuses, or the folder is full (ENOSPC).
         """
-        if sum(map(size_of, _found(spill_folder.folder_of(self._database)))) + len(lines) > TOTAL_BYTES:
+        if total_bytes(spill_folder.folder_of(self._database)) + len(lines) > TOTAL_BYTES:
             raise OSError(errno.ENOSPC, "the spill folder is full")
         if self._size + len(lines) > FILE_BYTES:
             self.let_go()
@@ -167,8 +171,7 @@ class SpillFiles:
 
     def _open(self) -> int:
         folder = spill_folder.make(self._database)
-        self._number += 1
-        self._path = folder / f"{self._process}-{self._number}.jsonl.v{VERSION}"
+        self._path = folder / f"{self._process}-{next(self._numbers)}.jsonl.v{VERSION}{self._ending}"
         self._descriptor = spill_folder.create(self._path)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         sync_folder(folder)
@@ -176,9 +179,14 @@ class SpillFiles:
 
 
 def files(folder: Path) -> list[Path]:
-    """The files with events in the folder that this release can read, oldest first as far as their names tell."""
-    readable = [file for file, version in _found(folder).items() if version <= VERSION]
+    """The files with events in the folder that this release can replay, oldest first as far as their names tell."""
+    readable = [file for file, version in _found(folder).items() if version <= VERSION and file.suffix != HELD]
     return sorted(readable, key=lambda file: (len(file.name), file.name))
+
+
+def held_files(folder: Path) -> list[Path]:
+    """The files with calls that the database keeps out, see held.py."""
+    return sorted(file for file, version in _found(folder).items() if version <= VERSION and file.suffix == HELD)
 
 
 def newer_files(folder: Path) -> list[Path]:
@@ -187,12 +195,21 @@ def newer_files(folder: Path) -> list[Path]:
 
 
 def waiting_bytes(folder: Path) -> int:
-    """The size of all files that this release can read."""
-    return sum(map(size_of, files(folder)))
+    """The size of all files that wait for the database, those with calls that it keeps out too."""
+    return bytes_of(files(folder)) + bytes_of(held_files(folder))
 
 
-def size_of(file: Path) -> int:
-    """In bytes; 0 if the file is gone, since another process has just replayed it."""
+def bytes_of(found: Iterable[Path]) -> int:
+    """The size of these files; one that is gone was replayed just now."""
+    return sum(map(_size_of, found))
+
+
+def total_bytes(folder: Path) -> int:
+    """The size of all files with events in the folder."""
+    return bytes_of(_found(folder))
+
+
+def _size_of(file: Path) -> int:
     try:
         return file.stat().st_size
     except FileNotFoundError:

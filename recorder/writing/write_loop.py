@@ -5,6 +5,7 @@ goes into the spill file, and the database is tried again with growing pauses; o
 follow. Where neither takes a batch it stays in memory, the queue fills, and event_queue.py drops and counts.
 """
 
+import itertools
 import logging
 import queue
 import sqlite3
@@ -21,6 +22,7 @@ from llm_metrics_proxy.recorder.store import identity, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.presence import Presence
 from llm_metrics_proxy.recorder.writing.event_queue import EventQueue
+from llm_metrics_proxy.recorder.writing.held import Held
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Replay
@@ -79,10 +81,12 @@ class WriteLoop:
         self._presence = presence
         self._folder = spill_folder.folder_of(path)
         self._live = LiveFile(path, process, presence, backup_dir=backup_dir, prepared=refused is None)
-        self._writer = Writer(self._live, process, counters)
         self._reporter = Reporter()
-        self._spill = Spill(path, process, counters, self._reporter)
+        numbers = itertools.count(1)
+        self._spill = Spill(path, process, numbers, counters, self._reporter)
         self._replay = Replay(self._folder, counters, self._reporter)
+        self._held = Held(path, process, numbers, reporter=self._reporter, released=self._replay.look_now)
+        self._writer = Writer(self._live, process, counters, self._held)
         self._batch: list[Event] = []
         self._drained = False
         self._refusing = refused is not None
@@ -99,6 +103,7 @@ class WriteLoop:
             except Exception as error:  # noqa: BLE001 - the thread must go on; _refused counts and reports
                 self._refused(error)
         self._spill.close()
+        self._held.close()
         self._replay.stop()
         try:
             self._live.look()
@@ -185,6 +190,7 @@ class WriteLoop:
 
     def _look(self) -> list[Rejected]:
         self._live.look()
+        self._writer.look()
         return []
 
     def _replay_piece(self) -> None:

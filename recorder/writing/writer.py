@@ -1,50 +1,32 @@
 """The recorder's transactions: a batch, its counters and gaps, all or nothing.
 
 Used by the recorder's thread alone. It retries nothing: whoever calls keeps the batch and calls again. Since every
-row has its `event_id`, a batch whose fate is unknown can be written again without harm.
+row has its `event_id`, a batch whose fate is unknown can be written again without harm. Calls that something in the
+file keeps out are held back (held.py) before the others are committed.
 """
 
-import sqlite3
-from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from llm_metrics_proxy import __version__
-from llm_metrics_proxy.recorder import writing
-from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
-from llm_metrics_proxy.recorder.store.account import SALVAGE, START, Account, Counters, Gap, Tally
+from llm_metrics_proxy.recorder.events import Event
+from llm_metrics_proxy.recorder.store.account import SALVAGE, START, Account, Counters
+from llm_metrics_proxy.recorder.writing import batch
+from llm_metrics_proxy.recorder.writing.batch import Failures
+from llm_metrics_proxy.recorder.writing.held import Held
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Piece
-from llm_metrics_proxy.recorder.writing.spill import Record
-
-# What SQLite, or Python before it, says of a value that cannot be stored. Only raised by an insert they mean a row.
-_ABOUT_A_ROW = (
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    sqlite3.DataError,
-    OverflowError,
-    TypeError,
-    ValueError,  # lone surrogates
-)
-
-
-class Outcome(NamedTuple):
-    """The result of a batch: the counters that it adds to, and the events that no row could be made of."""
-
-    counts: Counter[str]
-    rejected: list[Rejected]
 
 
 class Writer:
     """Writes batches through the connection of `live`."""
 
-    def __init__(self, live: LiveFile, process: str, counters: Counters) -> None:
+    def __init__(self, live: LiveFile, process: str, counters: Counters, held: Held) -> None:
         """Open nothing yet."""
         self._live = live
         self._process = process
         self._counters = counters
+        self._held = held
         self._is_version_noted = False
 
     def write(self, events: Sequence[Event]) -> list[Rejected]:
@@ -61,16 +43,38 @@ class Writer:
             return []
         return self._transaction([], piece)
 
+    def look(self) -> None:
+        """While nothing happens, see whether calls that are held back may get in now.
+
+        Raises:
+            sqlite3.Error, OSError, RecorderError: the database cannot be asked.
+        """
+        if self._held.is_holding:
+            self._held.release(self._live.check_schema(self._live.connection()))
+
     def _transaction(self, events: Sequence[Event], piece: Piece | None) -> list[Rejected]:
+        try:
+            return self._attempt(events, piece, {})
+        except batch.TransactionEndedError:
+            # A trigger rolled all of it back for one call; the others need a transaction without that.
+            records = events if piece is None else piece.records
+            if enders := batch.enders_of(self._live.connection(), records):
+                return self._attempt(events, piece, enders)
+            raise
+
+    def _attempt(self, events: Sequence[Event], piece: Piece | None, enders: Failures) -> list[Rejected]:
         connection = self._live.connection()
         values, gaps = self._counters.take()
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._live.check_schema(connection)
+            self._held.release(self._live.check_schema(connection))
             account = Account(connection, self._process)
             outcome = (
-                _insert(connection, account, events) if piece is None else _insert_piece(connection, account, piece)
+                batch.insert(connection, account, events, enders)
+                if piece is None
+                else batch.insert_piece(connection, account, piece, enders)
             )
+            self._held.keep(outcome.kept_out, connection)
             for name, n in outcome.counts.items():
                 values[name] = values.get(name, 0) + n
             account.write_counters(values)
@@ -94,47 +98,3 @@ class Writer:
             self._counters.add(name, n)
         self._counters.saved(values)
         return outcome.rejected
-
-
-def _insert(connection: sqlite3.Connection, account: Account, events: Sequence[Event]) -> Outcome:
-    """Insert all events but those that cannot be stored."""
-    requests = [event for event in events if isinstance(event, CompletionRequest)]
-    counts: Counter[str] = Counter()
-    rejected: list[Rejected] = []
-    connection.execute("SAVEPOINT batch")
-    try:
-        counts["written"] = writing.insert(connection, requests)
-    except _ABOUT_A_ROW:
-        connection.execute("ROLLBACK TO batch")
-        # A batch is small and this is rare: one by one finds every bad row and keeps all others.
-        for request in requests:
-            try:
-                counts["written"] += writing.insert(connection, [request])
-            except _ABOUT_A_ROW as error:
-                rejected.append(Rejected(request, error))
-    connection.execute("RELEASE batch")
-    counts["duplicates"] = len(requests) - counts["written"] - len(rejected)
-    for event in events:
-        if isinstance(event, Unrecognised):
-            try:
-                account.note_unrecognised(event)
-                counts["unrecognised"] += 1
-            except _ABOUT_A_ROW as error:
-                rejected.append(Rejected(event, error))
-    return Outcome(+counts, rejected)  # without the zeros
-
-
-def _insert_piece(connection: sqlite3.Connection, account: Account, piece: Piece) -> Outcome:
-    """Insert the piece's lines that the database does not have, and note that it has them."""
-    had = account.replayed_lines(piece.file)
-    records: list[Record] = [record for record in piece.records[max(0, had - piece.first) :] if record]
-    events = [record for record in records if isinstance(record, CompletionRequest | Unrecognised)]
-    outcome = _insert(connection, account, events)
-    outcome.counts.update({"replayed": len(events)} if events else {})
-    of_file = Account(connection, piece.process)
-    of_file.write_gaps(record for record in records if isinstance(record, Gap))
-    for record in records:
-        if isinstance(record, Tally):
-            of_file.write_counters(record.values)
-    account.note_replay(piece.file, max(had, piece.end))
-    return outcome

@@ -56,7 +56,7 @@ def written(connection: sqlite3.Connection, living: set[str] | None) -> Written:
 def surrounding(path: Path, living: set[str] | None) -> Surrounding:
     """Look around the database at `path`, whether or not it is there."""
     folder = spill_folder.folder_of(path)
-    files = spill.files(folder) if _may_be_listed(folder) else None
+    files = [*spill.files(folder), *spill.held_files(folder)] if _may_be_listed(folder) else None
     sizes = None if files is None else [_size(file) for file in files]
     free_bytes = None
     with suppress(OSError):

@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
@@ -83,7 +84,7 @@ def bounds(stage: Stage) -> Outcome:
     plan = Plan(stage.folder / "metrics.db")
     kept = 0
     with patch.object(spill, "FILE_BYTES", file_bytes), patch.object(spill, "TOTAL_BYTES", total_bytes):
-        mine = SpillFiles(plan.database, "host-1-1")
+        mine = SpillFiles(plan.database, "host-1-1", count(1))
         try:
             while True:
                 mine.write(b"".join(spill.line_of(plan.event(kept + n)) for n in range(50)))
@@ -103,7 +104,7 @@ def bounds(stage: Stage) -> Outcome:
 def _dead_file(folder: Path, number: int, plan: Plan, numbers: range) -> None:
     """As a recorder that was killed left it."""
     name = f"host-{number + 1}-1"
-    writer = SpillFiles(plan.database, name)
+    writer = SpillFiles(plan.database, name, count(1))
     for first in range(numbers.start, numbers.stop, 500):
         writer.write(b"".join(spill.line_of(plan.event(n)) for n in range(first, min(first + 500, numbers.stop))))
     writer.let_go()

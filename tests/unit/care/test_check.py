@@ -101,7 +101,7 @@ FOUND: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.write_text("just some notes\n" * 500),
         "is damaged (file is not a database)",
     ),
-    "table transformed": (transform, "table completion_requests is not as it was made: stop the proxy and run"),
+    "table transformed": (transform, "has the type REAL, not BOOLEAN: stop the proxy and run"),
     "index gone": (lambda path: execute(path, "DROP INDEX completion_requests_timestamp"), "is missing"),
     "versions disagree": (lambda path: execute(path, "DELETE FROM schema_version"), "records of the schema version"),
     "copy of a table": (
@@ -115,6 +115,10 @@ FOUND: dict[str, tuple[Callable[[Path], object], str]] = {
         "is a copy of unrecognised",
     ),
     "events that wait": (beside("metrics.db.spill/host-1-1-1.jsonl"), "1 files with events (1 bytes) wait in"),
+    "calls kept out": (
+        beside("metrics.db.spill/host-1-1-2.jsonl.v2.held"),
+        "1 files with calls (1 bytes) in",
+    ),
     "events of a newer release": (
         beside("metrics.db.spill/host-1-1-1.jsonl.v99"),
         "a newer release wrote 1 spill files in",
@@ -232,7 +236,9 @@ def test_the_json_document_has_every_finding(current_db: Path) -> None:
 
 
 def test_texts_of_a_database_steer_no_terminal(current_db: Path) -> None:
-    execute(current_db, 'CREATE UNIQUE INDEX "\x1b]0;owned\x07" ON completion_requests(model)')
+    execute(current_db, 'ALTER TABLE completion_requests ADD COLUMN "\x1b]0;owned\x07" TEXT')
+    sql = "UPDATE sqlite_master SET sql = replace(sql, 'owned\x07\" TEXT', 'owned\x07\" TEXT NOT NULL')"
+    execute(current_db, "PRAGMA writable_schema=ON", sql)
     result = command(current_db)
     assert (result.exit_code, "\x1b" in result.stdout, r"\x1b]0;owned" in result.stdout) == (3, False, True)
 

@@ -20,7 +20,7 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.schema.migrator import migrate_plan
 from llm_metrics_proxy.recorder.store import database, identity
-from tests.support.database import ask
+from tests.support.database import ask, execute
 from tests.unit.store.migrated import SPAWN, VERSION_1_COLUMNS, assert_version, columns, finish, released, words
 
 VERSION_2_COLUMNS = """
@@ -124,20 +124,23 @@ def test_no_backup_means_no_migration(version_1: Path, tmp_path: Path) -> None:
 
 def test_a_step_that_fails_leaves_the_old_state(version_1: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(version_1)) as connection:
-        connection.execute("CREATE TABLE unrecognised (mine TEXT)")  # what the last statement of version 2 creates
-    with pytest.raises(MigrationFailed, match="already exists") as failure:
+        # The name of what the last statement of version 2 creates.
+        connection.execute("CREATE INDEX unrecognised ON completion_requests(model)")
+    with pytest.raises(MigrationFailed, match="already an index named unrecognised") as failure:
         Recorder(version_1, backup_dir=tmp_path / "saved").open()
     assert "\n" not in str(failure.value)
     assert_version(version_1, 1)
     assert columns(version_1) == words(VERSION_1_COLUMNS)
 
 
-def test_a_unique_index_of_a_user_is_refused_since_it_would_reject_calls(version_1: Path, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(version_1)) as connection:
-        connection.execute("CREATE UNIQUE INDEX mine ON completion_requests(timestamp)")
-    with pytest.raises(DatabaseRefused, match="unique index mine was added"):
-        Recorder(version_1, backup_dir=tmp_path / "saved").open()
-    assert_version(version_1, 1)
+def test_a_plain_index_that_a_user_dropped_keeps_nobody_from_migrating(db_path: Path, tmp_path: Path) -> None:
+    released("v3", db_path)
+    execute(db_path, "DROP INDEX completion_requests_timestamp")
+    Recorder(db_path, backup_dir=tmp_path / "saved").open()
+    assert_version(db_path, CURRENT_SCHEMA_VERSION)
+    with closing(sqlite3.connect(db_path)) as connection:
+        found = identity.differences(connection, CURRENT_SCHEMA_VERSION)
+    assert [one.what for one in found] == ["index completion_requests_timestamp is missing"]
 
 
 def _start_with_a_step_that_differs(path: Path, backup_dir: Path) -> None:
@@ -230,24 +233,63 @@ def test_records_of_the_version_that_disagree_are_refused(current_db: Path, stat
         Recorder(current_db).open()
 
 
+SUCCESS = "success BOOLEAN NOT NULL,"
+
+
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("old", "new", "phrase"),
     [
-        ("model TEXT,", "model TEXT COLLATE NOCASE,"),
-        ("success BOOLEAN NOT NULL,", "success BOOLEAN NOT NULL CHECK (success < 1),"),
-        ("success BOOLEAN NOT NULL,", "success REAL NOT NULL,"),
-        ("status_code INTEGER NOT NULL,", "status_code INTEGER,"),
-        ("id INTEGER PRIMARY KEY AUTOINCREMENT,", "id INTEGER PRIMARY KEY,"),
-        ("model TEXT,", "model TEXT DEFAULT 'gpt',"),
-        ("model TEXT,", "model TEXT UNIQUE,"),
+        (
+            "model TEXT,",
+            "model TEXT COLLATE NOCASE,",
+            "column model of table completion_requests is not as it was made",
+        ),
+        (
+            SUCCESS,
+            "success REAL NOT NULL,",
+            "column success of table completion_requests has the type REAL, not BOOLEAN",
+        ),
+        (SUCCESS, "success NOT NULL,", "column success of table completion_requests has no type, not BOOLEAN"),
+        (SUCCESS, "", "column success of table completion_requests is missing"),
+        (SUCCESS, "success BOOLEAN,", "column success of table completion_requests is not as it was made"),
+        ("model TEXT,", "model TEXT DEFAULT 'gpt',", "column model of table completion_requests is not as it was made"),
+        (
+            "id INTEGER PRIMARY KEY AUTOINCREMENT,",
+            "id INTEGER PRIMARY KEY,",
+            "column id of table completion_requests is not as it was made",
+        ),
+        (
+            "model TEXT,",
+            "model TEXT, mine TEXT NOT NULL,",
+            "column mine of table completion_requests needs a value, and has no default",
+        ),
     ],
 )
-def test_a_table_that_differs_in_any_way_is_not_ours(db_path: Path, old: str, new: str) -> None:
+def test_a_table_that_cannot_be_written_as_ours_is_not_ours(db_path: Path, old: str, new: str, phrase: str) -> None:
     sql = m0001_completion_requests.COMPLETION_REQUESTS.replace(old, new)
     with closing(sqlite3.connect(db_path)) as connection:
         connection.execute(sql)
         connection.execute(m0001_completion_requests.SCHEMA_VERSION)
-        assert identity.differences(connection, 1) == ["table completion_requests is not as it was made"]
+        assert [one.what for one in identity.differences(connection, 1)] == [phrase]
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        "mine",
+        "checked_at TEXT COLLATE NOCASE, [a, b] TEXT NOT NULL DEFAULT ')'",
+        """"on ""me" INTEGER DEFAULT (1 + 1) /* CHECK ( */, long AS (length(model)) STORED -- NOT NULL, (
+        , CHECK (mine <> "x")""",
+        "label TEXT UNIQUE CHECK (label <> ''), other REFERENCES schema_version(version)",
+    ],
+)
+def test_columns_that_a_row_need_not_name_are_the_users(db_path: Path, added: str) -> None:
+    sql = m0001_completion_requests.COMPLETION_REQUESTS
+    end = sql.rindex(")")
+    with closing(sqlite3.connect(db_path)) as connection:
+        connection.execute(f"{sql[:end]}, mine2 TEXT, {added.replace('mine <>', 'mine2 <>')}{sql[end:]}")
+        connection.execute(m0001_completion_requests.SCHEMA_VERSION)
+        assert identity.differences(connection, 1) == []
 
 
 def _add_a_view_and_a_trigger() -> None:
@@ -263,7 +305,9 @@ def _add_a_view_and_a_trigger() -> None:
     db.execute("DROP TRIGGER seen")
     db.execute("CREATE TRIGGER seen AFTER INSERT ON unrecognised BEGIN SELECT 2; END")
     found = identity.differences(db.conn, CURRENT_SCHEMA_VERSION)
-    assert found == ["trigger seen is not as it was made"]  # views hold nothing: see test_views_of_a_release.py
+    assert [one.what for one in found] == [
+        "trigger seen is not as it was made"
+    ]  # views hold nothing: see test_views_of_a_release.py
     db.close()
 
 
@@ -327,7 +371,7 @@ def test_a_long_wait_for_the_lock_is_said_once_and_its_end_says_how_long_it_was(
 
 def test_a_failure_keeps_the_backup_and_names_it(version_1: Path, tmp_path: Path) -> None:
     with closing(sqlite3.connect(version_1)) as connection:
-        connection.execute("CREATE TABLE unrecognised (mine TEXT)")
+        connection.execute("CREATE INDEX unrecognised ON completion_requests(model)")
     with pytest.raises(MigrationFailed) as failure:
         Recorder(version_1, backup_dir=tmp_path / "saved").open()
     (saved,) = (tmp_path / "saved").glob("*.backup")
@@ -343,7 +387,7 @@ def test_the_database_says_that_it_was_migrated_and_where_the_backup_is(version_
 class DamagesAfterCommit(sqlite3.Connection):
     """As a disk, or another program, that changes the file at the moment at which the migration is committed."""
 
-    damage = "DROP INDEX completion_requests_timestamp"
+    damage = "DROP INDEX completion_requests_event_id"
 
     def execute(self, sql: str, parameters: object = ()) -> sqlite3.Cursor:
         cursor = super().execute(sql, parameters)  # type: ignore[arg-type] # handed on as it came

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def kept(path: Path) -> list[Path]:
 
 def spilled(path: Path, *records: Record, process: str = PROCESS) -> Path:
     """A spill file that its process has left behind."""
-    writer = SpillFiles(path, process)
+    writer = SpillFiles(path, process, count(1))
     writer.write(lines_of(*records))
     writer.let_go()
     return kept(path)[-1]
@@ -73,7 +74,7 @@ def read_back(path: Path) -> list[Record | None]:
 
 @pytest.fixture
 def spill_file(db_path: Path) -> Iterator[SpillFiles]:
-    writer = SpillFiles(db_path, PROCESS)
+    writer = SpillFiles(db_path, PROCESS, count(1))
     yield writer
     writer.let_go()
 
@@ -167,12 +168,13 @@ def test_a_file_ends_at_its_bound_and_all_files_at_theirs(
 def test_what_could_not_be_written_whole_leaves_nothing_of_itself(db_path: Path) -> None:
     code = """
 import os, resource, signal, sys, pathlib
+from itertools import count
 sys.path.insert(0, sys.argv[2])
 from llm_metrics_proxy.recorder.writing.spill import SpillFiles, files
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = pathlib.Path(sys.argv[1])
-spill = SpillFiles(path, "host-1-1")
+spill = SpillFiles(path, "host-1-1", count(1))
 spill.write(b"whole\\n")
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 try:
@@ -392,7 +394,7 @@ def test_the_reserve_is_given_up_for_events_when_the_disk_is_full(
     db_path: Path, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counters = Counters()
-    aside = Spill(db_path, PROCESS, counters, Reporter())
+    aside = Spill(db_path, PROCESS, count(1), counters, Reporter())
     make(db_path)
     aside.ready()
     held = folder_of(db_path) / f"{PROCESS}.reserve"
@@ -420,7 +422,7 @@ def test_rejected_events_end_at_their_bound(
 ) -> None:
     monkeypatch.setattr(rejected, "MOST_BYTES", 2_000)
     counters = Counters()
-    aside = Spill(db_path, PROCESS, counters, Reporter())
+    aside = Spill(db_path, PROCESS, count(1), counters, Reporter())
     make(db_path)
     for _ in range(20):
         aside.reject([Rejected(make_event(), ValueError("too odd"))])
