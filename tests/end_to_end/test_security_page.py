@@ -89,6 +89,39 @@ def test_neither_file_for_clients_holds_the_key(tmp_path: Path) -> None:
         assert "PRIVATE KEY" in rig.proxy.ca.with_name("mitmproxy-ca.pem").read_text()
 
 
+_AUDIT = """
+import os, sys
+
+log = os.open(os.environ["TEST_CHANGES"], os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.chmod", "os.chown", "os.link", "os.symlink")
+
+def note(event, arguments):
+    if event in CHANGES or (event == "open" and arguments[2] & WRITING):
+        for path in arguments[: 2 if event == "os.rename" else 1]:
+            if isinstance(path, (str, bytes, os.PathLike)):
+                os.write(log, (os.path.abspath(os.fsdecode(path)) + "\\n").encode())
+
+sys.addaudithook(note)
+"""
+
+
+def test_a_proxy_changes_nothing_outside_of_the_places_that_are_named(tmp_path: Path) -> None:
+    (tmp_path / "audit").mkdir()
+    (tmp_path / "audit" / "sitecustomize.py").write_text(_AUDIT)
+    changes = tmp_path / "changes.txt"
+    environment = {"TEST_CHANGES": str(changes), "PYTHONPATH": str(tmp_path / "audit"), "PYTHONDONTWRITEBYTECODE": "1"}
+    with started(tmp_path, environment=environment) as rig:
+        rig.answer(at_once(b'{"model":"gpt-5.5"}'))
+        rig.ask(question())
+        rig.row()
+    named = [str(tmp_path / name) for name in ("metrics.db", "mitmproxy", "backups", ".llm_metrics_proxy")]
+    of_the_rig = str(tmp_path / "listening.")
+    changed = set(changes.read_text().splitlines())
+    assert any(path.startswith(named[0]) for path in changed)
+    assert [path for path in sorted(changed) if not path.startswith((*named, of_the_rig, "/dev/null"))] == []
+
+
 def test_the_bounds_are_those_of_the_code() -> None:
     table = dict(re.findall(r"^\| (.+?) \| (.+?) \|$", PAGE, re.MULTILINE))
     assert table["a text in a column"] == f"{len(values.text('x' * 9999) or '')} characters"

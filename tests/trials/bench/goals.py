@@ -7,12 +7,16 @@ from tests.trials.bench.comparison import Compared, How, Spread, compared
 from tests.trials.bench.rounds import Results
 from tests.trials.bench.systems import OURS
 
-MICRO, ROWS = "micro", "rows"  # beside the workloads: the micro-benchmarks, and what became of the calls' rows
+# Beside the workloads: the micro-benchmarks, what became of the calls' rows, and what one process carries.
+MICRO, ROWS, CAPACITY = "micro", "rows", "capacity"
 
 
 @dataclass(frozen=True)
 class Goal:
-    """A measure of our addon, and its limit; `naive` is what an addon of an afternoon was once measured at."""
+    """A measure of our addon, and its limit; `naive` is what an addon of an afternoon was once measured at.
+
+    A goal of the capacity is for so many `connections`.
+    """
 
     measure: str
     workload: str
@@ -21,6 +25,7 @@ class Goal:
     limit: float
     at_least: bool = False
     naive: str = ""
+    connections: int = 0
 
 
 class Standing(enum.StrEnum):
@@ -48,6 +53,23 @@ GOALS = (
     Goal("loop lateness p99 while 100k rows drain, ms", MICRO, "drain_late_p99_ms", How.VALUE, 5.0),
     Goal("added peak RSS, 15,000 requests, MB", "memory", "peak_rss_mb", How.ADDED, 12.0),
     Goal("p99 under a foreign lock, to p99 without", "locked", "locked_p99_quotient", How.RATIO, 1.10),
+    Goal(
+        "event delay p99, 75 streams at 20 ms in one process, ms",
+        CAPACITY,
+        "delay_p99_ms",
+        How.VALUE,
+        20,
+        connections=75,
+    ),
+    Goal(
+        "requests/s, small JSON, C=32, in one process",
+        CAPACITY,
+        "requests_per_s",
+        How.VALUE,
+        400,
+        at_least=True,
+        connections=32,
+    ),
     Goal("rows lost", ROWS, "lost", How.VALUE, 0),
     Goal("events of streams not counted in their row", ROWS, "events_lost", How.VALUE, 0),
 )
@@ -60,6 +82,9 @@ def reached(results: Results, goal: Goal) -> Compared | None:
     if goal.workload == ROWS:
         counts = [one.rows[OURS][goal.figure] for one in results.rounds if OURS in one.rows]
         return _alone([sum(counts)] if counts else [])
+    if goal.workload == CAPACITY:
+        alone = (one for one in results.capacity if one.load.processes == 1)
+        return _alone([one.figures[goal.figure] for one in alone if one.load.connections == goal.connections])
     return compared(results, goal.workload, goal.figure, OURS, goal.how)
 
 

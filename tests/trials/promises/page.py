@@ -108,7 +108,8 @@ def _proofs(proofs: Sequence[str]) -> str:
             named.setdefault(f"[{_short(check)}]", {})
         else:
             checks = named.setdefault(f"[{trial}]", {})
-            checks[check.partition(":")[0].removesuffix(" control").strip("*") if trial == "torture" else check] = None
+            short = check.partition(":")[0].removesuffix(" control").strip("*")
+            checks[short if trial == "torture" else f'"{check}"'] = None
     return "; ".join(f"{place} {', '.join(checks)}".strip() for place, checks in named.items())
 
 
@@ -143,7 +144,7 @@ def _tries(found: list[Found]) -> str:
 def _result(found: list[Found]) -> str:
     missing = {trial for trial, _, checks in found if not checks}
     checks = [check for _, _, some in found for check in some]
-    broken = [f"{check.found or check.name}"[:_LONGEST] for check in checks if check.result == "broken"]
+    broken = [f"{check.name}: {check.found}"[:_LONGEST] for check in checks if check.result == "broken"]
     blocked = sum(check.result == "blocked" for check in checks)
     dates = [record.date for _, record, some in found if record and some]
     if broken:
@@ -180,7 +181,8 @@ def _of_bench(results: Results) -> Record:
     for goal in GOALS:
         figure, how = reached(results, goal), standing(results, goal)
         result = {Standing.MET: "kept", Standing.NOT_MET: "broken"}.get(how, "blocked")
-        found = f"{figure.adjusted:.3g}, may be {goal.limit:g}" if figure else ""
+        limit = f"may be {'no less' if goal.at_least else 'no more'} than {goal.limit:g}"
+        found = f"{figure.adjusted:.3g}, {limit}" if figure else ""
         checks.append(
             msgspec.convert(
                 {"name": goal.measure, "result": result, "tries": len(results.rounds), "found": found}, Check

@@ -1,5 +1,6 @@
 """Running the tests that prove promises, and breaking each promise once to see that its proof fails."""
 
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -70,7 +71,7 @@ def _broken(name: str, change: Change, root: Path) -> Check:
     if "::" in change.seen or change.seen.startswith("tests/"):
         command = [*_PYTEST, "-n", "0", *change.seen.split(" ")]
     else:
-        trial, *arguments = change.seen.split(" ")
+        trial, *arguments = shlex.split(change.seen)
         command = [sys.executable, "-m", f"tests.trials.{trial}", *arguments]
     try:
         path.write_text(before.replace(change.old, change.new))
