@@ -5,7 +5,9 @@ the proof fails, and takes it back; names choose some and write no record.
 """
 
 import argparse
+import signal
 import sys
+from types import FrameType
 
 from tests.trials.promises.catalogue import catalogue
 from tests.trials.promises.page import PAGE, page
@@ -23,12 +25,17 @@ def main() -> int:
     if unknown := set(wanted.names) - {promise.name for promise in promises}:
         parser.error(f"there is no {', '.join(sorted(unknown))} in promises.toml")
     chosen = [promise for promise in promises if not wanted.names or promise.name in wanted.names]
+    signal.signal(signal.SIGTERM, _interrupt)  # so that a change of the code is taken back
     ran = {"tests": run_tests, "break": break_each}[wanted.what](chosen) if wanted.what else None
     if ran and not wanted.names:
         ran.write(RESULTS / f"{ran.trial}.json")
     if not wanted.names:
         PAGE.write_text(page())
     return 1 if ran and any(check.result == "broken" for check in ran.checks) else 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
