@@ -1,9 +1,11 @@
 """`llm-metrics recost` and `llm-metrics rollup`: figures that are computed from the rows, brought up to date."""
 
 import json
+import signal
 import sys
-from collections.abc import Iterable
-from contextlib import closing
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,20 +16,21 @@ import msgspec
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.figures import rollup as rolling
 from llm_metrics_proxy.recorder.figures import rollup_check
-from llm_metrics_proxy.recorder.prices import price_file
+from llm_metrics_proxy.recorder.prices import notes, price_file
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import timestamps, watermarks
 from llm_metrics_proxy.recorder.store.database import get_db_path
 from llm_metrics_proxy.recorder.store.slices import open_background
 
 if TYPE_CHECKING:
-    from llm_metrics_proxy.recorder.prices.recost import ModelCosts, Recosted
+    from llm_metrics_proxy.recorder.prices.recost_report import Lacking, ModelCosts, Recosted
 
 
 type _Cells = tuple[str, ...]
 
 _MOST_SHOWN = 50  # lines of each list
 _WIDEST_NAME = 60
+_INTERRUPTED = 130  # as of a program that Ctrl-C ended
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 
@@ -60,8 +63,8 @@ def recost(  # noqa: PLR0913 - the options
     """Compute anew what calls cost, and show what changed.
 
     Each call is priced as of its own moment: by the own prices, else by those of genai-prices. What a provider said
-    itself stays. Runs while the proxy records: the database is locked for less than 20 ms at a time. The recorder
-    prices new calls by itself.
+    itself stays. Runs while the proxy records: the database is locked for less than 20 ms at a time. Ctrl-C ends it;
+    what is done stays done. The recorder prices new calls by itself.
     """
     from llm_metrics_proxy.recorder.prices import recost as recosting  # noqa: PLC0415 - it takes 0.3 s and 30 MB, and no other command needs it
 
@@ -78,12 +81,31 @@ def recost(  # noqa: PLR0913 - the options
             bar.length = of
             bar.update(done - bar.pos)
 
-        found = recosting.recost(path, own, span, dry_run=dry_run, progress=progress)
+        with _stopped_by_ctrl_c() as stop:
+            found = recosting.recost(path, own, span, dry_run=dry_run, stop=stop, progress=progress)
     if as_json:
         document = {"database": str(path), "dry_run": dry_run, **msgspec.to_builtins(found)}
         click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
     else:
         click.echo("\n".join(_lines(found, dry_run=dry_run)))
+    if found.stopped:
+        raise SystemExit(_INTERRUPTED)
+
+
+@contextmanager
+def _stopped_by_ctrl_c() -> Iterator[threading.Event]:
+    """Yield an event that Ctrl-C sets; a second one ends the program."""
+    stop = threading.Event()
+
+    def handle(*_: object) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _bounds(since: datetime | None, until: datetime | None) -> tuple[str, str]:
@@ -99,19 +121,34 @@ def _lines(found: "Recosted", *, dry_run: bool) -> list[str]:
     would = "would get" if dry_run else "got"
     lines = [f"{found.calls:,} calls were looked at, {found.changed:,} {would} another cost."]
     if changed := [one for one in found.models if one.changed]:
-        lines += _table(("model", "calls", "changed", "before, $", "now, $"), map(_cells, changed[:_MOST_SHOWN]))
+        head = ("model", "calls", "changed", "before, $", "now, $", "lower bounds")
+        lines += _table(head, map(_cells, changed[:_MOST_SHOWN]))
         lines += _more(len(changed))
-    if found.without_price:
-        lines.append("No price is known for:")
-        lines += [
-            f"  {_name(one.model or '(no model)')}, {_name(one.provider or '(no provider)')}: {one.calls:,} calls"
-            for one in found.without_price[:_MOST_SHOWN]
-        ]
-        lines += _more(len(found.without_price))
+    lines += _reasons("Without a cost:", found.without_price)
+    lines += _reasons("Their cost is a lower bound:", found.lower_bounds)
+    if any(one.reason == notes.NO_PRICE for one in found.without_price):
         lines.append(
             f"Write prices of your own into {price_file.DEFAULT_NAME} beside the database; docs/costs.md says how."
         )
+    if found.without_terms:
+        lines.append(
+            f"{found.without_terms:,} calls are from before version 6 of the schema, which kept no service tier: "
+            "they are priced as if the ordinary one had served them."
+        )
+    if found.stopped:
+        lines.append("Interrupted: what was done stays done. Run the same command again for the rest.")
     return lines
+
+
+def _reasons(head: str, found: "tuple[Lacking, ...]") -> list[str]:
+    if not found:
+        return []
+    calls = (
+        f"  {_name(one.model or '(no model)')}, {_name(one.provider or '(no provider)')}: {one.calls:,} calls"
+        f" ({notes.MEANINGS.get(one.reason, 'nothing was billed')})"
+        for one in found[:_MOST_SHOWN]
+    )
+    return [head, *calls, *_more(len(found))]
 
 
 def _dollars(sum_of_costs: float | None) -> str:
@@ -119,7 +156,8 @@ def _dollars(sum_of_costs: float | None) -> str:
 
 
 def _cells(one: "ModelCosts") -> _Cells:
-    return _name(one.model), f"{one.calls:,}", f"{one.changed:,}", _dollars(one.usd_before), _dollars(one.usd_now)
+    before, now = _dollars(one.usd_before), _dollars(one.usd_now)
+    return _name(one.model), f"{one.calls:,}", f"{one.changed:,}", before, now, f"{one.lower_bounds:,}"
 
 
 def _table(head: _Cells, rows: Iterable[_Cells]) -> list[str]:

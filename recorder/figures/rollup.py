@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from llm_metrics_proxy.recorder.figures.sums import KEYS, PERCENTS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.figures.sums import COST_KEYS, COST_SUMS, KEYS, PERCENTS, ROW, SUMS, Sums, sums_of
 from llm_metrics_proxy.recorder.percentile import percentiles
 from llm_metrics_proxy.recorder.store import database, timestamps, watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices
@@ -40,6 +40,11 @@ _ADD_CALLS = f"""
     VALUES ({", ".join("?" * (2 + len(KEYS) + len(SUMS)))})
     ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)}
 """  # noqa: S608 - names of our own
+_ADD_COSTS = f"""
+    INSERT INTO rollup_costs (span, period, {", ".join(COST_KEYS)}, {", ".join(COST_SUMS)})
+    VALUES ({", ".join("?" * (2 + len(COST_KEYS) + len(COST_SUMS)))})
+    ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in COST_SUMS)}
+"""  # noqa: S608 - names of our own
 _COUNTS = """
     SELECT counts FROM rollup_times
     WHERE span = ? AND period = ? AND measure = ? AND dimension = ? AND value = ?
@@ -52,7 +57,7 @@ _SET_TIMES = """
 """
 _FORGET_HOURS = tuple(
     f"DELETE FROM {table} WHERE span = 'hour' AND period < ?"  # noqa: S608 - names of our own
-    for table in ("rollup_calls", "rollup_times")
+    for table in ("rollup_calls", "rollup_costs", "rollup_times")
 )
 
 
@@ -118,6 +123,7 @@ def add(connection: sqlite3.Connection, span: str, sums: Sums) -> None:
     """Add the sums, whose periods are of that `span`; in the caller's transaction."""
     since = oldest_hour() if span == "hour" else ""
     connection.executemany(_ADD_CALLS, ((span, *key, *of_key) for key, of_key in sums.calls.items() if key[0] >= since))
+    connection.executemany(_ADD_COSTS, ((span, *key, *of_key) for key, of_key in sums.costs.items() if key[0] >= since))
     connection.executemany(
         _SET_TIMES,
         [_times(connection, (span, *series), counts) for series, counts in sums.times.items() if series[0] >= since],

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.rollup import SPANS
-from llm_metrics_proxy.recorder.figures.sums import KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.figures.sums import COST_KEYS, COST_SUMS, KEYS, ROW, SUMS, Sums, sums_of
 from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices
 from llm_metrics_proxy.recorder.store.timestamps import bound
@@ -30,10 +30,14 @@ _ROWS = f"SELECT {ROW} FROM completion_requests WHERE timestamp >= ? AND timesta
 _CALLS = (
     f"SELECT period, {', '.join(KEYS)}, {', '.join(SUMS)} FROM rollup_calls WHERE span = ? AND period GLOB ? || '*'"  # noqa: S608
 )
+_COSTS = f"""
+    SELECT period, {", ".join(COST_KEYS)}, {", ".join(COST_SUMS)} FROM rollup_costs
+    WHERE span = ? AND period GLOB ? || '*' AND calls <> 0
+"""  # noqa: S608 - names of our own
 _TIMES = """
     SELECT period, measure, dimension, value, counts FROM rollup_times WHERE span = ? AND period GLOB ? || '*'
 """
-_TABLES = ("rollup_calls", "rollup_times")
+_TABLES = ("rollup_calls", "rollup_costs", "rollup_times")
 _FORGET_DAY = [f"DELETE FROM {name} WHERE span IN ('hour', 'day') AND period GLOB ? || '*'" for name in _TABLES]  # noqa: S608
 _FORGET_MONTHS = [f"DELETE FROM {name} WHERE span = 'month'" for name in _TABLES]  # noqa: S608
 
@@ -99,6 +103,8 @@ def _of_rollup(connection: sqlite3.Connection, span: str, begins: str) -> Sums:
         _CALLS, (span, begins)
     ):
         sums.calls[period, model, origin, provider, streaming, success, error_type] = of_key
+    for period, model, origin, provider, billing, note, *of_costs in connection.execute(_COSTS, (span, begins)):
+        sums.costs[period, model, origin, provider, billing, note] = of_costs
     for period, measure, dimension, value, text in connection.execute(_TIMES, (span, begins)):
         sums.times[period, measure, dimension, value].update(rollup.counts_of(text))
     return sums
@@ -115,4 +121,10 @@ def _difference(found: Sums, expected: Sums) -> str | None:
         for name, had, value in zip(SUMS, found.calls[key], sums, strict=True):
             if not math.isclose(had, value, rel_tol=_CLOSE, abs_tol=_CLOSE):
                 return f"{name} of {key[1] or 'no model'} is {had:g}, and not {value:g}"
+    if found.costs.keys() != expected.costs.keys():
+        return "calls of other bills or notes of costs"
+    for cost_key, sums in expected.costs.items():
+        for name, had, value in zip(COST_SUMS, found.costs[cost_key], sums, strict=True):
+            if not math.isclose(had, value, rel_tol=_CLOSE, abs_tol=_CLOSE):
+                return f"{name} of costs of {cost_key[1] or 'no model'} is {had:g}, and not {value:g}"
     return "its percentiles" if found.times != expected.times else None

@@ -1,6 +1,7 @@
-"""Sums of calls in memory: numbers by hour and key, and times counted in buckets by hour and dimension.
+"""Sums of calls in memory: numbers by hour and key, times counted in buckets by hour and dimension, and costs.
 
 The roll-up and `CompletionRequestsDAO.get_metrics` are made of these. In keys '' stands for NULL, as in the roll-up.
+`cost_usd` is what is billed: what the calls of a plan would have cost stands among the costs alone.
 """
 
 import sqlite3
@@ -30,6 +31,14 @@ SUMMED: Final = (  # columns whose sums the roll-up has, each with the number of
     "time_to_last_token_ms",
     "tokens_per_second",
 )
+COST_KEYS: Final = {  # what costs are told apart by: a group with a note has lower bounds, and calls without a cost
+    **{name: KEYS[name] for name in DIMENSIONS},
+    "billing": "ifnull(CAST(billing AS TEXT), '')",
+    "cost_note": "ifnull(CAST(cost_note AS TEXT), '')",
+}
+COST_SUMS: Final = ("calls", "cost_usd", "cost_usd_known")
+PLAN: Final = "subscription"  # the value of `billing` whose costs nobody pays
+BILLED: Final = f"iif(billing IS '{PLAN}', NULL, cost_usd)"
 MEASURES: Final = ("time_to_first_token_ms", "response_time_ms", "tokens_per_second")
 PERCENTS: Final = (50, 95, 99)
 SUMS: Final = ("calls", *(column for name in SUMMED for column in (name, f"{name}_known")))
@@ -37,26 +46,36 @@ SUMS: Final = ("calls", *(column for name in SUMMED for column in (name, f"{name
 # The columns of a row that `values_of` takes.
 MEASURED: Final = ", ".join((*(KEYS[name] for name in DIMENSIONS), *MEASURES))
 # The columns of a row that `Sums.add_rows` takes.
-ROW: Final = ", ".join(("substr(CAST(timestamp AS TEXT), 1, 13)", *KEYS.values(), *SUMMED))
+ROW: Final = ", ".join(
+    (
+        "substr(CAST(timestamp AS TEXT), 1, 13)",
+        *KEYS.values(),
+        *(BILLED if name == "cost_usd" else name for name in SUMMED),
+        *(COST_KEYS[name] for name in ("billing", "cost_note")),
+        "cost_usd",
+    )
+)
 _NUMBERS = (int, float)  # a text or bytes in their place is no known value
 _MEASURED = tuple((measure, SUMMED.index(measure)) for measure in MEASURES)
 
 type Values = dict[tuple[str, str, str], list[Number]]  # by measure, dimension and value of that
 type Key = tuple[str, str, str, str, int, int, str]  # a period and the values of KEYS
+type CostKey = tuple[str, str, str, str, str, str]  # a period and the values of COST_KEYS
 type Series = tuple[str, str, str, str]  # a period, a measure, a dimension and a value of that
 
 
 class Sums:
-    """`calls`: numbers in the order of `SUMS` by key; `times`: numbers of calls by bucket, by series."""
+    """`calls`: numbers in the order of `SUMS` by key; `costs`: of `COST_SUMS`; `times`: calls by bucket, by series."""
 
     def __init__(self) -> None:
         """Nothing yet."""
         self.calls: defaultdict[Key, list[float]] = defaultdict(lambda: [0.0] * len(SUMS))
+        self.costs: defaultdict[CostKey, list[float]] = defaultdict(lambda: [0.0] * len(COST_SUMS))
         self.times: defaultdict[Series, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
 
     def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Add rows of `completion_requests`, each with the columns of `ROW`."""
-        for hour, model, origin, provider, streaming, success, error_type, *values in rows:
+        for hour, model, origin, provider, streaming, success, error_type, *values, billing, note, cost in rows:
             sums = self.calls[hour, model, origin, provider, streaming, success, error_type]
             sums[0] += 1
             at = 1
@@ -65,6 +84,11 @@ class Sums:
                     sums[at] += value
                     sums[at + 1] += 1
                 at += 2
+            costs = self.costs[hour, model, origin, provider, billing, note]
+            costs[0] += 1
+            if cost.__class__ in _NUMBERS:
+                costs[1] += cost
+                costs[2] += 1
             for measure, index in _MEASURED:
                 value = values[index]
                 if value.__class__ in _NUMBERS:
@@ -79,6 +103,12 @@ class Sums:
         for at, value in enumerate(sums):
             known[at] += value
 
+    def add_costs(self, key: CostKey, sums: Iterable[float]) -> None:
+        """Add numbers in the order of `COST_SUMS` to a key."""
+        known = self.costs[key]
+        for at, value in enumerate(sums):
+            known[at] += value
+
     def add_times(self, series: Series, counts: Mapping[int, int]) -> None:
         """Add numbers of calls by bucket to a series."""
         known = self.times[series]
@@ -89,6 +119,8 @@ class Sums:
         """Add all that the other has."""
         for key, sums in other.calls.items():
             self.add_calls(key, sums)
+        for cost_key, costs in other.costs.items():
+            self.add_costs(cost_key, costs)
         for series, counts in other.times.items():
             self.add_times(series, counts)
 
@@ -97,6 +129,8 @@ class Sums:
         longer = Sums()
         for (hour, model, origin, provider, streaming, success, error_type), sums in self.calls.items():
             longer.add_calls((hour[:length], model, origin, provider, streaming, success, error_type), sums)
+        for (hour, model, origin, provider, billing, note), costs in self.costs.items():
+            longer.add_costs((hour[:length], model, origin, provider, billing, note), costs)
         for (hour, measure, dimension, value), counts in self.times.items():
             longer.add_times((hour[:length], measure, dimension, value), counts)
         return longer

@@ -6,16 +6,44 @@ in the file of the wire format. Nothing there does I/O or knows mitmproxy, and n
 
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, Final
 
 import msgspec
 
 from llm_metrics_proxy.addon.providers import read_usage
-from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, CACHE_WRITE, INPUT, OUTPUT
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_READ,
+    CACHE_WRITE,
+    CITATION,
+    INPUT,
+    MODEL,
+    OTHER_MODELS,
+    OUTPUT,
+    REASONING,
+)
+from llm_metrics_proxy.addon.providers.usage import cost_in
+from llm_metrics_proxy.recorder.prices import notes
 
-type Consumed = Mapping[str, float]
+type Counts = dict[str, float]
 """Billable quantities: counts under genai-prices' names of units."""
 
-_WITHOUT_OUTPUT = ("embeddings", "rerank")  # operations whose answers are no tokens
+_WITHOUT_OUTPUT: Final = ("embeddings", "rerank")  # operations whose answers are no tokens
+# The answer was under way when something broke: it was billed as far as it had come. Failures that the provider itself
+# says are mostly not.
+_CUT: Final = ("client_disconnect", "stream_truncated", "upstream_disconnect", "timeout", "proxy_shutdown")
+_REFUSED: Final = 400  # status
+_COSTS: Final = ("cost", "cost_in_usd_ticks")
+_STATED: Final = "provider"
+
+
+class Consumed(msgspec.Struct, frozen=True):
+    """Quantities of a call, or the reason for which they are not known."""
+
+    counts: Counts = {}
+    others: tuple[tuple[str | None, Counts], ...] = ()
+    """What other models consumed within the call, each with the model's name if that is known."""
+    note: str | None = None
+    """A word of notes.py: with counts, what they lack."""
 
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
@@ -34,6 +62,14 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
     billed: str | None = None
+    success: int = 1
+    status_code: int = 200
+    error_type: str | None = None
+    usage_source: str | None = None
+    total_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    service_tier: str | None = None
+    region: str | None = None
 
     def reported(self) -> dict[str, object]:
         """Return the usage in the provider's own words; empty if there is none, or it cannot be read."""
@@ -43,32 +79,101 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
             return {}
         return usage if isinstance(usage, dict) else {}
 
-    def consumed(self) -> Consumed | None:
-        """Return what the call consumed; None if that is not known in full, or contradicts itself.
+    def stated(self, said: dict[str, object], before: float | None) -> float | None:
+        """Return what the provider itself says that the call cost, where `before` stands for it in the row."""
+        if before is None or said.keys().isdisjoint(_COSTS):
+            return before
+        return cost_in(said)
+
+    @property
+    def was_cut(self) -> bool:
+        """The answer broke off, by nobody's decision that it should cost nothing."""
+        return self.usage_source == "partial" and (self.success == 1 or self.error_type in _CUT)
+
+    def consumed(self, said: dict[str, object]) -> Consumed:
+        """Return what the call consumed; `said` is its usage.
 
         Of tokens, both input and output have to be known; what has no output consumed none of it.
         """
-        counts = self._counts()
+        counts, others, sane = self._counts(said)
+        if not sane or _contradict(counts) or self._total_is_less():
+            return Consumed(note=notes.CONTRADICTORY)
+        if (not counts or (not self.success and not self.was_cut and not any(counts.values()))) and not others:
+            return Consumed(note=self._nothing_said())
         if INPUT in counts and self.operation in _WITHOUT_OUTPUT:
             counts.setdefault(OUTPUT, 0)
-        if not counts or (INPUT in counts) != (OUTPUT in counts):
-            return None
-        of_caches = counts.get(CACHE_READ, 0) + counts.get(CACHE_WRITE, 0)
-        return counts if min(counts.values()) >= 0 and of_caches <= counts.get(INPUT, 0) else None
+        if OUTPUT in counts and INPUT not in counts:
+            return Consumed(note=notes.NO_INPUT)
+        if INPUT in counts and OUTPUT not in counts:
+            if not self.success and not self.was_cut:
+                return Consumed(note=notes.NO_OUTPUT)
+            return Consumed(counts | {OUTPUT: 0}, others, notes.NO_OUTPUT)
+        return Consumed(counts, others)
 
-    def _counts(self) -> dict[str, float]:
-        """Look into what was read when the call was recorded, what the provider said, and the columns of tokens."""
+    def _nothing_said(self) -> str | None:
+        """What was refused, or never arrived, is not billed: nothing is lacking."""
+        refused = not self.success and (self.status_code >= _REFUSED or not self.usage) and self.error_type not in _CUT
+        return None if refused else notes.NO_USAGE
+
+    def _total_is_less(self) -> bool:
+        if self.total_tokens is None or self.prompt_tokens is None or self.completion_tokens is None:
+            return False
+        return self.total_tokens < self.prompt_tokens + self.completion_tokens - (self.reasoning_tokens or 0)
+
+    def _counts(self, said: dict[str, object]) -> tuple[Counts, tuple[tuple[str | None, Counts], ...], bool]:
+        """Look into what was read when the call was recorded, what the provider said, and the columns of tokens.
+
+        The last says that nothing of it is known to be untrue.
+        """
         if self.billed is not None:
-            with suppress(ValueError):
-                return msgspec.json.decode(self.billed, type=dict[str, float])
-        if usage := self.reported():
-            read = read_usage(usage, self.host or "", self.endpoint or "")
-            if read.counted:
-                return dict(read.billed or {})
+            with suppress(ValueError):  # nearly always
+                return _numbers_in(self.billed), (), True
+            with suppress(ValueError, RecursionError):
+                return *_apart(msgspec.json.decode(self.billed, type=dict[str, Any])), True
+        if said:
+            read = read_usage(said, self.host or "", self.endpoint or "")
+            if read.counted or not read.sane:
+                return *_apart(dict(read.billed or {})), read.sane
         columns = {
             INPUT: self.prompt_tokens,
             OUTPUT: self.completion_tokens,
             CACHE_READ: self.cached_tokens,
             CACHE_WRITE: self.cache_write_tokens,
         }
-        return {name: count for name, count in columns.items() if count is not None}
+        return {name: count for name, count in columns.items() if count is not None}, (), True
+
+
+_numbers_in: Final = msgspec.json.Decoder(dict[str, float]).decode
+
+
+def _apart(billed: Mapping[str, Any]) -> tuple[Counts, tuple[tuple[str | None, Counts], ...]]:
+    """Tell the call's own quantities from those of other models.
+
+    Raises:
+        msgspec.ValidationError: something is no number.
+    """
+    own = msgspec.convert({name: count for name, count in billed.items() if name != OTHER_MODELS}, Counts)
+    others = msgspec.convert(billed.get(OTHER_MODELS) or [], list[dict[str, str | float]])
+    return own, tuple((_name(other), _numbers(other)) for other in others)
+
+
+def _name(other: Mapping[str, str | float]) -> str | None:
+    name = other.get(MODEL)
+    return name if isinstance(name, str) else None
+
+
+def _numbers(other: Mapping[str, str | float]) -> Counts:
+    return {name: count for name, count in other.items() if not isinstance(count, str)}
+
+
+def _contradict(counts: Counts) -> bool:
+    """Tell whether a part is more than its whole, or anything less than nothing."""
+    if not counts:
+        return False
+    caches = counts.get(CACHE_READ, 0) + counts.get(CACHE_WRITE, 0)
+    parts = counts.get(REASONING, 0) + counts.get(CITATION, 0)
+    return (
+        min(counts.values()) < 0
+        or (INPUT in counts and caches > counts[INPUT])
+        or (OUTPUT in counts and parts > counts[OUTPUT])
+    )

@@ -3,11 +3,18 @@
     [[price]]
     model = "my-llama-*"    # as asked for or as answered; * ? [abc] as in file names, upper or lower case
     provider = "custom"     # optional: as in the column `provider`
+    tier = "flex"           # optional: the service tier; without it the ordinary one
     from = 2026-03-01       # optional: the first day, in UTC
     input = 0.20            # US dollars for a million tokens
     output = 0.60
     cached = 0.05           # optional, as input without it: tokens read from a cache
     cache_write = 0.25      # optional, as input without it: tokens written to a cache
+
+    [[alias]]
+    model = "my-deployment" # as in a price
+    provider = "azure.ai.openai"
+    as = "gpt-5.5"          # the model whose prices hold
+    list = "openai"         # optional: whose list they are in, if not the provider's own
 
 The last entry that fits a call counts, so that general ones come first and later ones are exceptions.
 """
@@ -24,60 +31,87 @@ import msgspec
 from llm_metrics_proxy.recorder.errors import BadPrices
 
 DEFAULT_NAME: Final = "prices.toml"
+TIERS: Final = ("batch", "fast", "flex", "priority", "reserved", "scale")
+"""Service tiers that have prices of their own."""
 
 _MILLION: Final = 1_000_000
 _COUNTED: Final = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
-_TABLE: Final = "price"
+_TABLES: Final = ("price", "alias")
 _RATES: Final = ("input", "output", "cached", "cache_write")
 _REQUIRED: Final = ("model", "input", "output")
-_KEYS: Final = ("model", "provider", "from", *_RATES)
+_KEYS: Final = ("model", "provider", "tier", "from", *_RATES)
+_ALIAS_KEYS: Final = ("model", "provider", "from", "as", "list")
 _LARGEST_FILE: Final = 1 << 20  # bytes
 _LONGEST: Final = 100  # characters of what is quoted
+_GLOB: Final = frozenset("*?[")
 
 
-class OwnPrice(msgspec.Struct, frozen=True):
-    """One entry; rates are US dollars for a million tokens."""
-
+class _Entry(msgspec.Struct, frozen=True):
     model: str
     provider: str | None
     since: str  # a timestamp as in the database; "" for ever
-    input: Decimal
-    output: Decimal
-    cached: Decimal
-    cache_write: Decimal
 
     def fits(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> bool:
-        """Tell whether this is a price of a call at `timestamp`, for any of the names of its model."""
+        """Tell whether this is about a call at `timestamp`, for any of the names of its model."""
         return (
             timestamp >= self.since
             and self.provider in (None, provider)
             and any(fnmatchcase(model.lower(), self.model) for model in models)
         )
 
-    def cost(self, consumed: Mapping[str, float]) -> Decimal | None:
-        """Return what tokens cost, in US dollars; None if none were counted."""
+
+class OwnPrice(_Entry, frozen=True):
+    """One price; rates are US dollars for a million tokens."""
+
+    input: Decimal
+    output: Decimal
+    cached: Decimal
+    cache_write: Decimal
+    tier: str  # "" for the ordinary one
+
+    def cost(self, consumed: Mapping[str, float]) -> tuple[Decimal | None, tuple[str, ...]]:
+        """Return what tokens cost, in US dollars, and what has no price here; None if no tokens were counted."""
         if "input_tokens" not in consumed:
-            return None
-        prompt, completion, cached, cache_write = (Decimal(consumed.get(name, 0)) for name in _COUNTED)
+            return None, ()
+        prompt, completion, cached, cache_write = (Decimal(repr(consumed.get(name, 0))) for name in _COUNTED)
         dollars = (
             self.input * (prompt - cached - cache_write)
             + self.cached * cached
             + self.cache_write * cache_write
             + self.output * completion
         )
-        return dollars / _MILLION
+        lacking = (name for name, count in consumed.items() if count and not name.endswith("_tokens"))
+        return dollars / _MILLION, tuple(lacking)
+
+
+class Alias(_Entry, frozen=True):
+    """The model whose prices hold for others: those of deployments, gateways and resellers."""
+
+    name: str  # "" for the call's own
+    list: str  # "" for that of the call's provider
 
 
 class OwnPrices:
     """All entries of a file."""
 
-    def __init__(self, entries: tuple[OwnPrice, ...] = ()) -> None:
+    def __init__(self, entries: tuple[OwnPrice, ...] = (), aliases: tuple[Alias, ...] = ()) -> None:
         """In the order of the file."""
         self._entries = entries
+        self._aliases = aliases
 
-    def find(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> OwnPrice | None:
-        """The last entry that fits, if any does."""
-        return next((one for one in reversed(self._entries) if one.fits(models, provider, timestamp)), None)
+    def find(self, models: tuple[str, ...], provider: str | None, timestamp: str, tier: str = "") -> OwnPrice | None:
+        """The last price that fits, if any does; one of the tier counts before one of the ordinary tier."""
+        if not self._entries:
+            return None
+        fits = [one for one in reversed(self._entries) if one.fits(models, provider, timestamp)]
+        of_tier = (one for one in fits if one.tier == tier)
+        return next(of_tier, None) or next((one for one in fits if not one.tier), None)
+
+    def alias_of(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> Alias | None:
+        """The last alias that fits, if any does."""
+        if not self._aliases:
+            return None
+        return next((one for one in reversed(self._aliases) if one.fits(models, provider, timestamp)), None)
 
 
 def place(chosen: Path | None, database: Path) -> Path | None:
@@ -121,23 +155,62 @@ def _read(path: Path, database: Path) -> OwnPrices:
     except (ValueError, RecursionError) as error:
         what = f"{path} is no TOML ({str(error).rstrip('.')[:_LONGEST]})"
         raise BadPrices(what=what, cure="mend that line") from error
-    return OwnPrices(_entries(path, document))
+    prices = tuple(_entry(name, one) for name, one in _tables(path, document, "price"))
+    aliases = tuple(_alias(name, one) for name, one in _tables(path, document, "alias"))
+    _refuse_circles(path, aliases)
+    return OwnPrices(prices, aliases)
 
 
-def _entries(path: Path, document: Mapping[str, object]) -> tuple[OwnPrice, ...]:
+def _tables(path: Path, document: Mapping[str, object], table: str) -> list[tuple[str, Mapping[str, object]]]:
+    """Return the entries of a table, each with its name for people."""
+    cure = f"write each price under [[{_TABLES[0]}]] and each alias under [[{_TABLES[1]}]]"
     for key in document:
-        if key != _TABLE:
-            raise BadPrices(what=f"{path} has {_quoted(key)}", cure=f"write each price under [[{_TABLE}]]")
-    entries = document.get(_TABLE, [])
+        if key not in _TABLES:
+            raise BadPrices(what=f"{path} has {_quoted(key)}", cure=cure)
+    entries = document.get(table, [])
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise BadPrices(what=f"{path} has a {_TABLE!r} that is no table", cure=f"write each price under [[{_TABLE}]]")
-    return tuple(_entry(f"Price {number} of {path}", entry) for number, entry in enumerate(entries, 1))
+        raise BadPrices(what=f"{path} has a {table!r} that is no table", cure=cure)
+    return [(f"{table.capitalize()} {number} of {path}", entry) for number, entry in enumerate(entries, 1)]
+
+
+def _alias(name: str, entry: Mapping[str, object]) -> Alias:
+    _refuse_unknown(name, entry, _ALIAS_KEYS)
+    if "model" not in entry:
+        raise BadPrices(what=f"{name} has no 'model'", cure="add it")
+    if not {"as", "list"} & entry.keys():
+        raise BadPrices(what=f"{name} has neither 'as' nor 'list'", cure="add the model whose prices hold")
+    provider = entry.get("provider")
+    return Alias(
+        model=_text(name, "model", entry["model"]).lower(),
+        provider=None if provider is None else _text(name, "provider", provider),
+        since=_since(name, entry["from"]) if "from" in entry else "",
+        name=_text(name, "as", entry["as"]) if "as" in entry else "",
+        list=_text(name, "list", entry["list"]) if "list" in entry else "",
+    )
+
+
+def _refuse_circles(path: Path, aliases: tuple[Alias, ...]) -> None:
+    """An alias names a model of a list, and no other alias: one that leads back to itself is a mistake."""
+    leads = {one.model: one.name.lower() for one in aliases if not _GLOB & set(one.model) and not one.list}
+    for start, first in leads.items():
+        seen, name = [start], first
+        while name in leads and name not in seen:
+            seen.append(name)
+            name = leads[name]
+        if name in seen:
+            circle = " -> ".join([*seen, name])
+            what = f"{path} has an alias that leads back to itself ({circle[:_LONGEST]})"
+            raise BadPrices(what=what, cure="write the name of a model in 'as' that has a price")
+
+
+def _refuse_unknown(name: str, entry: Mapping[str, object], keys: tuple[str, ...]) -> None:
+    for key in entry:
+        if key not in keys:
+            raise BadPrices(what=f"{name} has {_quoted(key)}", cure=f"use only {', '.join(keys)}")
 
 
 def _entry(name: str, entry: Mapping[str, object]) -> OwnPrice:
-    for key in entry:
-        if key not in _KEYS:
-            raise BadPrices(what=f"{name} has {_quoted(key)}", cure=f"use only {', '.join(_KEYS)}")
+    _refuse_unknown(name, entry, _KEYS)
     for key in _REQUIRED:
         if key not in entry:
             raise BadPrices(what=f"{name} has no {key!r}", cure="add it")
@@ -151,7 +224,15 @@ def _entry(name: str, entry: Mapping[str, object]) -> OwnPrice:
         output=rates["output"],
         cached=rates.get("cached", rates["input"]),
         cache_write=rates.get("cache_write", rates["input"]),
+        tier=_tier(name, entry["tier"]) if "tier" in entry else "",
     )
+
+
+def _tier(name: str, value: object) -> str:
+    if value not in TIERS:
+        what = f"{name} has 'tier' = {_quoted(value)}, which is no service tier"
+        raise BadPrices(what=what, cure=f"write one of {', '.join(TIERS)}, or leave it out for the ordinary one")
+    return str(value)
 
 
 def _text(name: str, key: str, value: object) -> str:

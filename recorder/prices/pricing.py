@@ -1,153 +1,190 @@
 """The cost of a stored call: by the user's own prices, else by the list of pydantic's genai-prices, as of its day.
 
-A cost is what was consumed (call.py) times its prices. What the provider itself said that a call costs is not asked
-for here: it stands in the row already, and stays.
+A cost is what was consumed (call.py) times its prices, on the terms of the call (terms.py). A service tier or a region
+has a variant of the price in the list, or a multiplier that the provider publishes (published.py); where it has
+neither, there is no cost, since the ordinary price would look like the right one. What the provider itself says that a
+call costs counts before all.
 
-Not for the proxy's process, where importing the list alone would take 30 MB. Only the prices that come with the
-package are used, never the network, so that a price can be looked up again.
+Not for the proxy's process, where importing the list alone would take 30 MB. Nothing here asks the network, so that a
+price can be looked up again.
 """
 
-import re
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final, NamedTuple
 
-from genai_prices import Usage, __version__
-from genai_prices.data_snapshot import get_snapshot
-from genai_prices.data_units import unit_data
-from genai_prices.types import ModelInfo, Provider
+from genai_prices.types import Provider
 
-from llm_metrics_proxy.recorder.prices.call import Call, Consumed
-from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_WRITE_30M,
+    GROUNDED_MAP_PROMPTS,
+    GROUNDED_PROMPTS,
+    WEB_SEARCHES,
+)
+from llm_metrics_proxy.recorder.prices import charging, notes, price_list, published
+from llm_metrics_proxy.recorder.prices.call import Call, Counts
+from llm_metrics_proxy.recorder.prices.newer_list import source
+from llm_metrics_proxy.recorder.prices.price_file import OwnPrice, OwnPrices
+from llm_metrics_proxy.recorder.prices.price_list import Found
+from llm_metrics_proxy.recorder.prices.terms import Terms, terms_of
 
-SOURCE: Final = f"genai-prices {__version__}"
 OWN: Final = "file"
+STATED: Final = "provider"
 
 _LARGEST: Final = 1_000_000  # dollars: a call of more has an absurd usage, and would be the sum of all others too
-_LONGEST_NAME: Final = 300  # characters of what is looked up: clients choose it
-_REMEMBERED: Final = 4096
-
-# Our names of providers, and its own. Others are found by their address.
-_PROVIDERS: Final = {
-    "openai": "openai",
-    "anthropic": "anthropic",
-    "azure.ai.openai": "azure",
-    "azure.ai.inference": "azure",
-    "gcp.gemini": "google",
-    "gcp.vertex_ai": "google",
-    "aws.bedrock": "aws",
-    "cohere": "cohere",
-    "mistral_ai": "mistral",
-    "groq": "groq",
-    "deepseek": "deepseek",
-    "x_ai": "x-ai",
-    "perplexity": "perplexity",
-    "openrouter": "openrouter",
-    "together": "together",
-    "fireworks": "fireworks",
-    "cerebras": "cerebras",
-    "moonshot_ai": "moonshotai",
-    "minimax": "minimax",
-    "novita": "novita",
-    "ovhcloud": "ovhcloud",
-    "voyage": "voyageai",
-}
-# What was asked for has the region, which has its own prices; the answer names the model alone, if at all.
-_BY_WHAT_WAS_ASKED_FOR: Final = ("aws.bedrock",)
-# What was asked for is the name of a deployment, which somebody chose: it only counts where the answer does not differ.
-_DEPLOYMENTS: Final = ("azure.ai.openai", "azure.ai.inference")
-_READS_BY_MODALITY: Final = tuple(f"cache_{modality}_read_tokens" for modality in ("text", "audio", "image", "video"))
-_TRAFFIC: Final = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}  # Vertex AI's words for service tiers
+_BILLED_BY_THE_PROMPT: Final = ("gemini-1", "gemini-2")  # and not by each search of it
+# The ordinary age of a cache write, which has no price of its own.
+_ORDINARY: Final = CACHE_WRITE_30M
+_DAY: Final = 10  # characters of a timestamp
 
 
 class Cost(NamedTuple):
-    """In US dollars, and where it comes from: both None if it is not known."""
+    """In US dollars, and where it comes from: both None if it is not known; the names are those of columns."""
 
     usd: float | None
     source: str | None
+    complete: int | None = None
+    note: str | None = None
 
 
 UNKNOWN: Final = Cost(None, None)
 
 
-def cost_of(call: Call, own: OwnPrices) -> Cost:
-    """Price a call as of its day; an unknown model or unknown usage has no cost, rather than 0."""
-    consumed = call.consumed()
-    if consumed is None:
-        return UNKNOWN
-    models = tuple(name for name in (call.model, call.response_model) if name)
-    entry = own.find(models, call.provider, call.timestamp)
-    dollars, source = (_list_cost(call, consumed), SOURCE) if entry is None else (entry.cost(consumed), OWN)
-    if dollars is None or not dollars.is_finite() or not 0 <= dollars <= _LARGEST:
-        return UNKNOWN
-    return Cost(float(dollars), source)
+class _Part(NamedTuple):
+    """Dollars, with what they lack; without them, the reason."""
+
+    dollars: Decimal | None
+    note: str | None = None
 
 
-def _list_cost(call: Call, consumed: Consumed) -> Decimal | None:
-    """Price a call by the list, in US dollars; None if its model has no price there, or its usage no sense."""
-    found = _find(call)
-    if found is None:
-        return None
-    provider, model = found
-    try:
-        price = model.calc_price(
-            _usage(consumed),
-            provider,
-            genai_request_timestamp=datetime.fromisoformat(call.timestamp),
-            price_context=_context(call.reported()),
-        )
-    except (ValueError, ArithmeticError):  # it contradicts itself, or is absurd
-        return None
-    rates = vars(price.model_price).values()
-    if not rates or (any(rates) and not price.total_price and any(consumed.values())):
-        return None  # nothing of what was counted has a price; a model that is free has rates, all of them 0
-    return price.total_price
+def cost_of(call: Call, own: OwnPrices, before: Cost = UNKNOWN) -> Cost:
+    """Price a call as of its day; an unknown model or unknown usage has no cost, rather than 0.
+
+    `before` is what stands in the row: a cost that the provider itself stated stays.
+    """
+    said = call.reported()
+    if before.source == STATED and (stated := call.stated(said, before.usd)) is not None:
+        return Cost(stated, STATED, 1)
+    consumed = call.consumed(said)
+    if not consumed.counts and not consumed.others:
+        return Cost(None, None, None, consumed.note)
+    names = price_list.names_of(call)
+    alias = own.alias_of((*filter(None, (call.model, call.response_model)),), call.provider, call.timestamp)
+    provider = price_list.provider_of(call)
+    if alias is not None:
+        names = (alias.name, *names) if alias.name else names
+        provider = price_list.provider_named(alias.list) if alias.list else provider
+    terms = terms_of(call, said, provider.id if provider else "")
+    pricing = _Pricing(call, own, provider, terms)
+    part, by = pricing.whole(consumed.counts, names) if consumed.counts else (_Part(Decimal(0)), source())
+    note = consumed.note or part.note
+    dollars = part.dollars
+    if dollars is not None:
+        for model, counts in consumed.others:
+            other, _ = pricing.whole(counts, (model,) if model else (), of_other=True)
+            dollars += other.dollars or 0
+            note = note or (notes.OTHER_MODEL if other.dollars is None else other.note)
+    if dollars is None:
+        return Cost(None, None, None, part.note)
+    if not dollars.is_finite() or not 0 <= dollars <= _LARGEST:
+        return Cost(None, None, None, notes.CONTRADICTORY)
+    return Cost(float(dollars), by, 0 if note else 1, note)
 
 
-def _usage(consumed: Consumed) -> Usage:
-    """Return it as the list wants it: of cache reads that are told by modality, those that are not there are none."""
-    counts = {name: count for name, count in consumed.items() if name in unit_data}
-    if not counts.keys().isdisjoint(_READS_BY_MODALITY):
-        counts = dict.fromkeys(_READS_BY_MODALITY, 0) | counts
-    return Usage(**counts)
+class _Pricing:
+    """Prices what one call consumed."""
+
+    def __init__(self, call: Call, own: OwnPrices, provider: Provider | None, terms: Terms) -> None:
+        self._call = call
+        self._own = own
+        self._provider = provider
+        self._terms = terms
+
+    def whole(self, counts: Counts, names: tuple[str, ...], *, of_other: bool = False) -> tuple[_Part, str]:
+        """Price quantities of a model, and say by which prices."""
+        call, terms = self._call, self._terms
+        if of_other:
+            terms = Terms("", terms.region)
+        models = names if of_other else (*names, *(name for name in (call.model, call.response_model) if name))
+        found = None if self._provider is None else price_list.find(self._provider, names)
+        if (entry := self._own.find(models, call.provider, call.timestamp, terms.tier)) is not None:
+            return self._by_entry(entry, counts, found, terms, models), OWN
+        return self._by_list(found, counts, terms) if found else _Part(None, notes.NO_PRICE), source()
+
+    def _by_list(self, found: Found, counts: Counts, terms: Terms) -> _Part:
+        counts = _as_billed(found, counts)
+        day = self._call.timestamp[:_DAY]
+        context: Mapping[str, str] = terms.context
+        multiplier = Decimal(1)
+        try:
+            if context and not charging.has_variant(found, self._call.timestamp, context):
+                if (line := published.find(published.TIER, found.provider.id, found.names, terms.tier, day)) is None:
+                    return _Part(None, notes.NO_TIER)
+                multiplier, context = line.value, {}
+            if terms.region and published.has(published.REGION, found.provider.id):
+                line = published.find(published.REGION, found.provider.id, found.names, terms.region, day)
+                if line is None:
+                    return _Part(None, notes.NO_REGION)
+                multiplier *= line.value
+            charged = charging.charge(found, counts, self._call.timestamp, context)
+        except (ValueError, ArithmeticError):  # the moment is none, or a count is absurd
+            return _Part(None, notes.CONTRADICTORY)
+        if charged is None:
+            return _Part(None, notes.CONTRADICTORY)
+        fees = self._fees(charged.lacking, counts, found.provider.id, found.names)
+        if fees.dollars is None:
+            return fees
+        return _Part(charged.tokens * multiplier + charged.fees + fees.dollars, fees.note)
+
+    def _by_entry(
+        self, entry: OwnPrice, counts: Counts, found: Found | None, terms: Terms, models: tuple[str, ...]
+    ) -> _Part:
+        """Price by the user's own prices; what a tool costs beside them is as published."""
+        if not counts:
+            return _Part(None, notes.NO_USAGE)
+        multiplier = Decimal(1)
+        provider = self._provider.id if self._provider else ""
+        if terms.tier and not entry.tier:
+            line = published.find(published.TIER, provider, models, terms.tier, self._call.timestamp[:_DAY])
+            if line is None:
+                return _Part(None, notes.NO_TIER)
+            multiplier = line.value
+        dollars, lacking = entry.cost(counts)
+        if dollars is None:
+            return _Part(None, notes.NO_PRICE)
+        fees = self._fees(lacking, counts, provider, found.names if found else models)
+        return fees if fees.dollars is None else _Part(dollars * multiplier + fees.dollars, fees.note)
+
+    def _fees(self, lacking: tuple[str, ...], counts: Counts, provider: str, names: tuple[str, ...]) -> _Part:
+        """Price what has no price in the list, as published; NULL where it is not."""
+        dollars, note = Decimal(0), None
+        for name in lacking:
+            if _is_tokens(name):
+                return _Part(None, notes.NO_PRICE)
+            line = next(self._published(provider, names, name), None)
+            if line is None:
+                return _Part(None, notes.NO_FEE)
+            dollars += line.value * Decimal(repr(counts[name]))
+            note = notes.NO_FEE if line.kind == published.FEE_AT_LEAST else note
+        return _Part(dollars, note)
+
+    def _published(self, provider: str, names: tuple[str, ...], name: str) -> Iterator[published.Published]:
+        for kind in (published.FEE, published.FEE_AT_LEAST):
+            if line := published.find(kind, provider, names, name, self._call.timestamp[:_DAY]):
+                yield line
 
 
-def _find(call: Call) -> tuple[Provider, ModelInfo] | None:
-    known_as = _PROVIDERS.get(call.provider or "")
-    address = f"https://{(call.host or '').removesuffix(':443')}{call.endpoint or ''}"[:_LONGEST_NAME]
-    provider = _provider_named(known_as) if known_as else _provider_at(address)
-    if provider is None:
-        return None
-    names: tuple[str | None, ...] = (call.response_model, call.model)
-    if call.provider in _BY_WHAT_WAS_ASKED_FOR:
-        names = (call.model, call.response_model)
-    elif call.provider in _DEPLOYMENTS and not (call.response_model or "").startswith(call.model or ""):
-        names = (call.response_model or call.model,)
-    models = (_model(provider.id, name) for name in names if name and len(name) <= _LONGEST_NAME)
-    return next(((provider, model) for model in models if model), None)
+def _as_billed(found: Found, counts: Counts) -> Counts:
+    """Leave out what is no price of its own: the ordinary age of a cache, and how searches come about."""
+    counts = {name: count for name, count in counts.items() if name != _ORDINARY}
+    prompts = counts.pop(GROUNDED_PROMPTS, None)
+    if WEB_SEARCHES in counts and found.model.id.startswith(_BILLED_BY_THE_PROMPT):
+        counts[WEB_SEARCHES] = prompts if prompts is not None else min(counts[WEB_SEARCHES], 1)
+    elif prompts and not counts.get(WEB_SEARCHES) and GROUNDED_MAP_PROMPTS not in counts:
+        counts[WEB_SEARCHES] = prompts
+    return counts
 
 
-def _provider_named(provider_id: str) -> Provider:
-    return next(provider for provider in get_snapshot().providers if provider.id == provider_id)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _provider_at(address: str) -> Provider | None:
-    found = (provider for provider in get_snapshot().providers if re.match(provider.api_pattern, address))
-    return next(found, None)
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def _model(provider_id: str, name: str) -> ModelInfo | None:
-    if provider_id == "google":  # whose own APIs write "models/" and more before the name
-        name = name.rpartition("models/")[2]
-    return _provider_named(provider_id).find_model(name, all_providers=get_snapshot().providers)
-
-
-def _context(said: Mapping[str, object]) -> dict[str, str]:
-    """The terms that the provider says the call was made on."""
-    tier = said.get("service_tier") or said.get("serviceTier") or _TRAFFIC.get(str(said.get("trafficType")))
-    terms = {"speed": said.get("speed"), "processing" if tier == "batch" else "service_tier": tier}
-    return {name: value.lower() for name, value in terms.items() if isinstance(value, str)}
+def _is_tokens(name: str) -> bool:
+    unit = charging.UNITS.get(name)
+    return name.endswith("_tokens") if unit is None else unit.dimensions.get("family") != "tool_calls"

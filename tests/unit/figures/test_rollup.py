@@ -20,6 +20,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.metrics import BEGINNING, END, Figures, Metrics, metrics_between
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.prices.pricing import Cost
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import watermarks
@@ -27,6 +28,7 @@ from llm_metrics_proxy.recorder.store.database import open_reader
 from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.timestamps import bound
 from llm_metrics_proxy.recorder.upkeep import prune
+from tests.support.costs import changes
 
 type MakeEvent = Callable[..., CompletionRequest]
 type MakeEvents = Callable[..., list[CompletionRequest]]
@@ -190,7 +192,7 @@ def test_calls_that_the_roll_up_does_not_have_are_not_pruned(
 
 
 @pytest.mark.parametrize("added", [0, 100, 200])
-def test_costs_that_come_later_are_carried_over_and_a_providers_own_stays(
+def test_costs_that_come_later_are_carried_over(
     added: int, connection: sqlite3.Connection, current_db: Path, make_event: MakeEvent
 ) -> None:
     events = [
@@ -205,11 +207,12 @@ def test_costs_that_come_later_are_carried_over_and_a_providers_own_stays(
     insert(connection, events[:added])
     rollup.bring_up_to_date(connection, current_db)
     insert(connection, events[added:])
+    priced = [row for row in range(1, 201) if row % 4 != 1]
     for cost in (0.25, 0.125, None, 2.0):
         connection.execute("BEGIN IMMEDIATE")
-        changes = [(row, cost, "file") for row in range(1, 201)]
-        assert change_costs(connection, changes) == 150
-        assert change_costs(connection, changes) == 0
+        made = changes(connection, priced, Cost(cost, "file", None if cost is None else 1))
+        assert change_costs(connection, made) == 150
+        assert change_costs(connection, made) == 0  # they are no longer what they were
         connection.execute("COMMIT")
         overall = CompletionRequestsDAO(connection).get_metrics().overall
         assert overall.cost_usd == pytest.approx(50 * 0.5 + 150 * (cost or 0))
@@ -230,7 +233,7 @@ def test_costs_that_change_while_rows_are_added_up_are_not_lost(
             other.execute("PRAGMA busy_timeout=5000")
             for cost in range(1, 200):
                 other.execute("BEGIN IMMEDIATE")
-                change_costs(other, [(row, float(cost), "file") for row in range(1, 1_201, 7)])
+                change_costs(other, changes(other, range(1, 1_201, 7), Cost(float(cost), "file", 1)))
                 other.execute("COMMIT")
                 if stop.is_set():
                     return

@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from llm_metrics_proxy.recorder.errors import BadPrices
-from llm_metrics_proxy.recorder.prices import price_file
+from llm_metrics_proxy.recorder.prices import notes, price_file
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
-from llm_metrics_proxy.recorder.prices.pricing import UNKNOWN, cost_of
+from llm_metrics_proxy.recorder.prices.pricing import Cost, cost_of
 from tests.unit.prices.priced import CACHED, MOMENT, NOWHERE, SONNET, call, price, usd
 
 
@@ -30,7 +30,7 @@ LLAMA = call(
 
 def test_an_own_price_counts_every_token_once(tmp_path: Path) -> None:
     prices = own(tmp_path, '[[price]]\nmodel = "my-llama-*"\ninput = 2\noutput = 6.5\ncached = 0.2\ncache_write = 2.5')
-    assert cost_of(LLAMA, prices) == (usd((350, 2), (600, 0.2), (50, 2.5), (100, 6.5)), "file")
+    assert cost_of(LLAMA, prices) == Cost(usd((350, 2), (600, 0.2), (50, 2.5), (100, 6.5)), "file", 1)
 
 
 def test_without_prices_of_its_own_a_cache_costs_what_input_costs(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_without_prices_of_its_own_a_cache_costs_what_input_costs(tmp_path: Path
 def test_an_own_price_wins_over_the_list(tmp_path: Path) -> None:
     row = call(**SONNET, **CACHED)
     prices = own(tmp_path, '[[price]]\nmodel = "claude-*"\ninput = 0\noutput = 0')
-    assert cost_of(row, prices) == (0.0, "file")
+    assert cost_of(row, prices) == Cost(0.0, "file", 1)
     assert price(replace(row, model="gpt-4o", provider="openai"), prices) == price(
         replace(row, model="gpt-4o", provider="openai")
     )
@@ -78,12 +78,14 @@ def test_the_last_own_price_that_fits_counts(tmp_path: Path) -> None:
         assert price(replace(LLAMA, **fields), prices) == usd((1000, rate)), fields
 
 
-def test_an_own_price_makes_no_cost_of_what_was_not_counted(tmp_path: Path) -> None:
+def test_an_own_price_makes_no_whole_cost_of_what_was_not_counted(tmp_path: Path) -> None:
     prices = own(tmp_path, '[[price]]\nmodel = "*"\ninput = 1\noutput = 1')
-    assert cost_of(replace(LLAMA, completion_tokens=None), prices) == (None, None)
-    assert cost_of(replace(LLAMA, cached_tokens=2000), prices) == (None, None)  # of 1000
+    assert cost_of(replace(LLAMA, completion_tokens=None), prices) == Cost(0.001, "file", 0, notes.NO_OUTPUT)
+    assert cost_of(replace(LLAMA, prompt_tokens=None), prices) == Cost(None, None, None, notes.NO_INPUT)
+    assert cost_of(replace(LLAMA, cached_tokens=2000), prices) == Cost(None, None, None, notes.CONTRADICTORY)  # of 1000
 
 
+ALIAS = '[[alias]]\nmodel = "mine"\n'
 PRICE = '[[price]]\nmodel = "x"\ninput = 1\noutput = 1\n'
 
 
@@ -93,14 +95,14 @@ PRICE = '[[price]]\nmodel = "x"\ninput = 1\noutput = 1\n'
         ("[[price]]\nmodel = x", "(Invalid value (at line 2, column 9)): mend that line."),
         ("[[price]\n", "(at line 1, column "),
         (b"\xff", "is no TOML ("),
-        ("[[prices]]\n", "has 'prices': write each price under [[price]]."),
-        ("[price]\nmodel = 'x'", "a 'price' that is no table: write each price under [[price]]."),
+        ("[[prices]]\n", "has 'prices': write each price under [[price]] and each alias under [[alias]]."),
+        ("[price]\nmodel = 'x'", "a 'price' that is no table: write each price under [[price]] and"),
         (f"{PRICE}[[price]]\ninput = 1\noutput = 1", "Price 2 of "),
         (f"{PRICE}[[price]]\ninput = 1\noutput = 1", "has no 'model': add it."),
         ("[[price]]\nmodel = 'x'\noutput = 1", "has no 'input': add it."),
         ("[[price]]\nmodel = 'x'\ninput = 1", "has no 'output': add it."),
         (f"{PRICE}inptu = 3", "Price 1 of "),
-        (f"{PRICE}inptu = 3", "has 'inptu': use only model, provider, from, input, output, cached, cache_write."),
+        (f"{PRICE}inptu = 3", "has 'inptu': use only model, provider, tier, from, input, output, cached, cache_write."),
         (f"{PRICE}cached = -1", "has 'cached' = -1, which is no price: write US dollars for a million tokens"),
         (f"{PRICE}cached = '1'", "has 'cached' = '1', which is no price"),
         (f"{PRICE}cached = nan", "has 'cached' = 'NaN', which is no price"),
@@ -109,6 +111,15 @@ PRICE = '[[price]]\nmodel = "x"\ninput = 1\noutput = 1\n'
         (f"{PRICE}provider = 7", "has 'provider' = 7, which is no name: write it in quotes."),
         (f"{PRICE}from = '2026-01-01'", "has 'from' = '2026-01-01', which is no day: write it without quotes"),
         (f"{PRICE}from = 2026-01-01T00:00:00Z", "which is no day"),
+        (f"{PRICE}tier = 'turbo'", "has 'tier' = 'turbo', which is no service tier: write one of batch, fast, flex, "),
+        (f"{PRICE}tier = 5", "has 'tier' = 5, which is no service tier"),
+        (f"{PRICE}per_hour = 5", "has 'per_hour': use only "),
+        (f"{ALIAS}as = 'gpt-5'\ninput = 1", "has 'input': use only model, provider, from, as, list."),
+        (f"{ALIAS}from = 2026-01-01", "has neither 'as' nor 'list': add the model whose prices hold."),
+        (f"{ALIAS}as = ''", "has 'as' = '', which is no name"),
+        ("[[alias]]\nas = 'gpt-5'", "has no 'model': add it."),
+        (f"{ALIAS}as = 'Mine'", "has an alias that leads back to itself (mine -> mine): write the name of a model"),
+        (f"{ALIAS}as = 'b'\n[[alias]]\nmodel = 'b'\nas = 'mine'", "leads back to itself (mine -> b -> mine)"),
         ("x = " + "[" * 50_000, "is no TOML ("),
         ("# " + "x" * (1 << 20), "has more than 1,048,576 bytes"),
     ],
@@ -143,4 +154,6 @@ def test_the_database_itself_is_never_opened_as_a_file_of_prices(current_db: Pat
 def test_an_own_price_cannot_make_a_cost_that_spoils_all_sums(tmp_path: Path) -> None:
     (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "*"\ninput = 1000\noutput = 0\n')
     own = price_file.load(None, tmp_path / "metrics.db")
-    assert cost_of(call(model="m", prompt_tokens=10**12, completion_tokens=0), own) == UNKNOWN
+    assert cost_of(call(model="m", prompt_tokens=10**12, completion_tokens=0), own) == Cost(
+        None, None, None, notes.CONTRADICTORY
+    )

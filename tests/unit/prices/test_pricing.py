@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from llm_metrics_proxy.addon.providers import quantities
+from llm_metrics_proxy.recorder.prices import notes
 from llm_metrics_proxy.recorder.prices.call import Call
+from llm_metrics_proxy.recorder.prices.newer_list import source
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
-from llm_metrics_proxy.recorder.prices.pricing import SOURCE, UNKNOWN, Cost, cost_of
+from llm_metrics_proxy.recorder.prices.pricing import Cost, cost_of
 from tests.unit.prices.priced import CACHED, MOMENT, SONNET, call, price, usd
 from tests.unit.reading.test_conformance import _CASES, _at_once, _Case
 
@@ -40,13 +42,14 @@ EXTRACTORS = {
     "openai/responses": ("openai", "responses"),
     "openai/transcription": ("openai", "responses"),
 }
-# Cases that nothing can be said about: the stream broke off before its output was counted, or no such model exists.
-WITHOUT_COST = {
-    "anthropic/messages_stream_client_left",
-    "anthropic/messages_stream_error_event",
-    "anthropic/messages_stream_truncated",
-    "cohere/embed_plain",
+# Cases of which genai-prices says nothing: the stream broke off before its output was counted, or no such model exists.
+LACKING = {
+    "anthropic/messages_stream_client_left": notes.NO_OUTPUT,
+    "anthropic/messages_stream_error_event": notes.NO_OUTPUT,
+    "anthropic/messages_stream_truncated": notes.NO_OUTPUT,
+    "cohere/embed_plain": notes.NO_PRICE,
 }
+LOWER_BOUNDS = {"anthropic/messages_stream_client_left", "anthropic/messages_stream_truncated"}
 
 
 def recorded(name: str) -> tuple[_Case, Call]:
@@ -81,8 +84,16 @@ def test_a_recorded_call_costs_what_genai_prices_makes_of_its_usage(name: str) -
         answer = json.loads(case.response.body)  # the whole answer, as the provider sent it
         answer.pop("model", None)
     expected = directly(answer, provider_id, flavor, (row.response_model, row.model))
-    assert cost_of(row, OwnPrices()) == (UNKNOWN if expected is None else Cost(expected, SOURCE))
-    assert (expected is None) == (row.usage is None or name in WITHOUT_COST)
+    found = cost_of(row, OwnPrices())
+    if expected is not None:
+        assert found == Cost(expected, source(), 1)
+    elif name in LOWER_BOUNDS:
+        assert (found.complete, found.note) == (0, LACKING[name])
+        assert found.usd
+    else:
+        assert found.usd is None
+        assert found.note == (LACKING.get(name) if row.usage else found.note)
+    assert (expected is None) == (row.usage is None or name in LACKING)
 
 
 @pytest.mark.parametrize("name", _CASES)
@@ -102,20 +113,39 @@ def test_what_is_billed_counts_before_what_the_provider_said_and_that_before_the
 
 
 @pytest.mark.parametrize(
-    "billed",
+    ("billed", "note"),
     [
-        '{"input_tokens":-1,"output_tokens":5}',
-        '{"input_tokens":5,"output_tokens":5,"cache_read_tokens":9}',
-        '{"input_tokens":5,"output_tokens":5,"cache_read_tokens":-9}',
-        '{"input_tokens":5}',
-        '{"output_tokens":5}',
-        '{"output_tokens":1e300,"input_tokens":1}',
-        "{}",
+        ('{"input_tokens":-1,"output_tokens":5}', notes.CONTRADICTORY),
+        ('{"input_tokens":5,"output_tokens":5,"cache_read_tokens":9}', notes.CONTRADICTORY),
+        ('{"input_tokens":5,"output_tokens":5,"cache_read_tokens":-9}', notes.CONTRADICTORY),
+        ('{"input_tokens":5,"output_tokens":5,"output_reasoning_tokens":9}', notes.CONTRADICTORY),
+        ('{"output_tokens":5}', notes.NO_INPUT),
+        ('{"output_tokens":1e300,"input_tokens":1}', notes.CONTRADICTORY),
+        ('{"output_tokens":5,"input_tokens":5,"cache_write_12h_tokens":3}', notes.NO_PRICE),
+        ('{"output_tokens":5,"input_tokens":5,"image_generations":1}', notes.NO_FEE),
+        ("{}", notes.NO_USAGE),
     ],
 )
-def test_what_cannot_be_billed_has_no_cost(billed: str) -> None:
-    row = call(provider="openai", model="gpt-4o", billed=billed)
-    assert cost_of(row, OwnPrices()) == UNKNOWN
+def test_what_cannot_be_billed_has_no_cost_and_says_why(billed: str, note: str) -> None:
+    found = cost_of(call(provider="openai", model="gpt-4o", billed=billed), OwnPrices())
+    assert found == Cost(None, None, None, note)
+
+
+def test_input_whose_output_was_not_counted_is_a_lower_bound() -> None:
+    row = call(provider="openai", model="gpt-4o", billed='{"input_tokens":1000,"cache_read_tokens":400}')
+    lower = Cost(usd((600, 2.5), (400, 1.25)), source(), 0, notes.NO_OUTPUT)
+    assert cost_of(row, OwnPrices()) == lower
+    left = replace(row, success=0, error_type="client_disconnect", usage_source="partial")
+    assert cost_of(left, OwnPrices()) == lower
+    failed = replace(left, error_type="overloaded_error")  # which the provider says itself, and does not bill
+    assert cost_of(failed, OwnPrices()) == Cost(None, None, None, notes.NO_OUTPUT)
+
+
+def test_a_refusal_lacks_nothing_and_an_answer_that_never_said_its_usage_does() -> None:
+    refused = call(provider="openai", model="gpt-4o", success=0, status_code=429, error_type="rate_limit_exceeded")
+    assert cost_of(refused, OwnPrices()) == Cost(None, None)
+    for lost in ({"success": 1}, {"error_type": "client_disconnect", "status_code": 499}):
+        assert cost_of(replace(refused, **{"status_code": 200} | lost), OwnPrices()).note == notes.NO_USAGE
 
 
 @pytest.mark.parametrize("billed", ["", "{", "[1]", '{"input_tokens":"5"}', '{"input_tokens":NaN}', "[" * 100_000])
@@ -124,9 +154,11 @@ def test_what_is_billed_is_read_anew_where_it_was_spoilt(billed: str) -> None:
     assert price(row) == usd((1000, 2.5), (100, 10))
 
 
-def test_a_quantity_that_the_list_does_not_know_costs_nothing_and_says_nothing() -> None:
+def test_a_quantity_that_nobody_has_a_price_of_leaves_no_cost() -> None:
     row = call(provider="openai", model="gpt-4o", billed='{"input_tokens":10,"output_tokens":5,"smells":7}')
-    assert price(row) == usd((10, 2.5), (5, 10))
+    assert cost_of(row, OwnPrices()) == Cost(None, None, None, notes.NO_FEE)
+    none = replace(row, billed='{"input_tokens":10,"output_tokens":5,"smells":0}')
+    assert price(none) == usd((10, 2.5), (5, 10))
 
 
 def test_quantities_are_named_as_the_list_names_them_or_are_known_to_have_no_unit() -> None:
@@ -252,7 +284,7 @@ def test_another_providers_anthropic_format_keeps_its_cache() -> None:
 
 def test_an_output_that_was_not_counted_is_not_taken_for_none() -> None:
     counted = call(provider="openai", model="gpt-4o", prompt_tokens=19, usage='{"prompt_tokens": 19}')
-    assert price(counted) is None
+    assert cost_of(counted, OwnPrices()).complete == 0
     embedded = replace(counted, operation="embeddings", model="text-embedding-3-small")
     assert price(embedded) == usd((19, 0.02))
 
@@ -307,29 +339,36 @@ def test_on_bedrock_the_region_is_in_the_model_that_was_asked_for() -> None:
     assert regional == pytest.approx(1.1 * worldwide)  # type: ignore[operator] # both are known
 
 
+KNOWN = {"provider": "openai", "model": "gpt-4o"}
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "note"),
     [
-        {"provider": "openai", "model": "never-heard-of"},
-        {"provider": "openai"},
-        {"provider": "custom", "host": "localhost:4000", "endpoint": "/v1/chat/completions", "model": "gpt-4o"},
-        {"provider": "ollama", "host": "localhost:11434", "model": "gpt-oss:20b"},
-        {"model": "gpt-4o"},
-        {"provider": "openai", "model": "whisper-1"},  # has a price, but none for tokens
-        {"provider": "openai", "model": "gpt-4o", "usage": None},
-        {"provider": "openai", "model": "gpt-4o", "usage": "{"},
-        {"provider": "openai", "model": "gpt-4o", "usage": "[1]"},
-        {"provider": "openai", "model": "gpt-4o", "usage": '{"prompt_tokens": -5, "completion_tokens": 1}'},
-        {"provider": "openai", "model": "gpt-4o", "usage": '{"prompt_tokens": true, "completion_tokens": 1}'},
-        {
-            "provider": "openai",
-            "model": "gpt-4o",
-            "usage": '{"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}',
-        },
+        ({"provider": "openai", "model": "never-heard-of"}, notes.NO_PRICE),
+        ({"provider": "openai"}, notes.NO_PRICE),
+        (
+            {"provider": "custom", "host": "localhost:4000", "endpoint": "/v1/chat/completions", "model": "gpt-4o"},
+            notes.NO_PRICE,
+        ),
+        ({"provider": "ollama", "host": "localhost:11434", "model": "gpt-oss:20b"}, notes.NO_PRICE),
+        ({"model": "gpt-4o"}, notes.NO_PRICE),
+        ({"provider": "openai", "model": "whisper-1"}, notes.NO_PRICE),  # has a price, but none for tokens
+        (KNOWN | {"usage": None}, notes.NO_USAGE),
+        (KNOWN | {"usage": "{"}, notes.NO_USAGE),
+        (KNOWN | {"usage": "[1]"}, notes.NO_USAGE),
+        (KNOWN | {"usage": '{"prompt_tokens": -5, "completion_tokens": 1}'}, notes.CONTRADICTORY),
+        (KNOWN | {"usage": '{"prompt_tokens": true, "completion_tokens": 1}'}, notes.CONTRADICTORY),
+        (KNOWN | {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 120}, notes.CONTRADICTORY),
+        (
+            KNOWN
+            | {"usage": '{"prompt_tokens": 1, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 9}}'},
+            notes.CONTRADICTORY,
+        ),
     ],
 )
-def test_what_is_not_known_has_no_cost_and_not_0(fields: dict[str, str | None]) -> None:
-    assert cost_of(call(**{"usage": GPT_4O} | fields), OwnPrices()) == (None, None)
+def test_what_is_not_known_has_no_cost_and_not_0_and_says_why(fields: dict[str, Any], note: str) -> None:
+    assert cost_of(call(**{"usage": GPT_4O} | fields), OwnPrices()) == Cost(None, None, None, note)
 
 
 _TEXTS = st.text(max_size=20) | st.sampled_from(
@@ -404,4 +443,4 @@ def test_an_absurd_usage_has_no_cost_instead_of_an_infinite_one(digits: int) -> 
     asked = call(
         provider="openai", model="gpt-5.5", host="api.openai.com:443", endpoint="/v1/chat/completions", usage=said
     )
-    assert cost_of(asked, OwnPrices()) == UNKNOWN
+    assert cost_of(asked, OwnPrices()) == Cost(None, None, None, notes.NO_USAGE)  # none that could be read

@@ -19,15 +19,16 @@ from llm_metrics_proxy.recorder.commands.recost import recost as recost_command
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.figures import rollup, rollup_check
-from llm_metrics_proxy.recorder.prices import price_file
-from llm_metrics_proxy.recorder.prices import recost as recosting
+from llm_metrics_proxy.recorder.prices import price_file, recost_report
+from llm_metrics_proxy.recorder.prices.newer_list import source
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
-from llm_metrics_proxy.recorder.prices.pricing import SOURCE
+from llm_metrics_proxy.recorder.prices.pricing import Cost
 from llm_metrics_proxy.recorder.prices.recost import Span, recost
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.slices import open_background
+from tests.support.costs import changes
 from tests.support.database import ask
 from tests.support.waiting import wait_until
 from tests.unit.prices.recosted import COST, GPT_4O, OWN, OWN_COST, Fill, MakeEvent, costs, watermark
@@ -57,11 +58,11 @@ def command(*arguments: object) -> Result:
 def test_every_call_gets_its_cost_and_a_second_run_changes_nothing(fill: Fill) -> None:
     path = fill({}, {"model": "made-up", "response_model": None}, {"usage": None, "prompt_tokens": None}, {})
     done = recost(path, OwnPrices(), Span())
-    assert costs(path) == [(COST, SOURCE), (None, None), (None, None), (COST, SOURCE)]
+    assert costs(path) == [(COST, source()), (None, None), (None, None), (COST, source())]
     assert (done.calls, done.changed) == (4, 2)
     again = recost(path, OwnPrices(), Span())
     assert (again.calls, again.changed) == (4, 0)
-    assert costs(path) == [(COST, SOURCE), (None, None), (None, None), (COST, SOURCE)]
+    assert costs(path) == [(COST, source()), (None, None), (None, None), (COST, source())]
 
 
 def test_what_the_provider_stated_stays_whatever_the_prices_say(fill: Fill, tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_cost_that_is_not_known_any_more_goes(fill: Fill) -> None:
     done = recost(path, OwnPrices(), Span())
     assert costs(path) == [(None, None)]
     assert_rolled_up(path)
-    assert done.models == (recosting.ModelCosts("made-up", 1, 1, 0.5, None),)
+    assert done.models == (recost_report.ModelCosts("made-up", 1, 1, 0, 0.5, None),)
 
 
 def test_only_the_calls_that_were_asked_for_are_computed(fill: Fill) -> None:
@@ -149,7 +150,7 @@ def test_the_work_is_done_in_many_short_slices(fill: Fill) -> None:
 def test_the_report_is_bounded_however_many_models_there_are(
     fill: Fill, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(recosting, "_MOST_NAMED", 3)
+    monkeypatch.setattr(recost_report, "_MOST_NAMED", 3)
     (tmp_path / "prices.toml").write_text('[[price]]\nmodel = "a*"\ninput = 1\noutput = 10\n')
     names = [f"{letter}{number}" for letter in "ab" for number in range(5)]
     path = fill(*[{"model": name, "response_model": None} for name in names])
@@ -167,7 +168,7 @@ def test_a_change_takes_no_longer_in_a_large_table(fill: Fill) -> None:
         with closing(open_writer(path)) as connection, connection:
             taken: list[int] = []
             connection.set_progress_handler(lambda taken=taken: taken.append(1), 10)  # type: ignore[misc] # mypy's guess
-            assert change_costs(connection, [(1, len(steps) + 1.0, "file"), (2, len(steps) + 1.0, "file")]) == 2
+            assert change_costs(connection, changes(connection, (1, 2), Cost(len(steps) + 1.0, "file", 1))) == 2
             steps.append(len(taken))
         fill(*[{}] * MANY)
         roll_up(path)
@@ -249,16 +250,19 @@ def test_the_command_shows_what_changed_and_what_has_no_price(fill: Fill, tmp_pa
     said = command("--db", path, "--prices", prices, "--dry-run").stdout
     assert said == (
         "3 calls were looked at, 2 would get another cost.\n"
-        "model   calls  changed  before, $    now, $\n"
-        "gpt-4o      2        2   0.007000  0.004000\n"
-        "No price is known for:\n"
-        "  made-up, custom: 1 calls\n"
+        "model   calls  changed  before, $    now, $  lower bounds\n"
+        "gpt-4o      2        2   0.007000  0.004000             0\n"
+        "Without a cost:\n"
+        "  made-up, custom: 1 calls (no price is known)\n"
         "Write prices of your own into prices.toml beside the database; docs/costs.md says how.\n"
+        "2 calls are from before version 6 of the schema, which kept no service tier: "
+        "they are priced as if the ordinary one had served them.\n"
     )
     document = json.loads(command("--db", path, "--prices", prices, "--json").stdout)
     assert (document["calls"], document["changed"], document["dry_run"]) == (3, 2, False)
-    assert document["models"] == [{"model": "gpt-4o", "calls": 2, "changed": 2, "usd_before": 0.007, "usd_now": 0.004}]
-    assert document["without_price"] == [{"provider": "custom", "model": "made-up", "calls": 1}]
+    costs_of_models = {"calls": 2, "changed": 2, "lower_bounds": 0, "usd_before": 0.007, "usd_now": 0.004}
+    assert document["models"] == [{"model": "gpt-4o", **costs_of_models}]
+    assert document["without_price"] == [{"reason": "no_price", "provider": "custom", "model": "made-up", "calls": 1}]
     assert costs(path)[0] == (OWN_COST, "file")
     assert "0 got another cost." in command("--db", path, "--prices", prices).stdout
 

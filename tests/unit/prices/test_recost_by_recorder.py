@@ -12,8 +12,8 @@ import pytest
 
 from llm_metrics_proxy.recorder.errors import BadPrices
 from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.prices.newer_list import source
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
-from llm_metrics_proxy.recorder.prices.pricing import SOURCE
 from llm_metrics_proxy.recorder.prices.recost import recost
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence, watermarks
@@ -53,7 +53,7 @@ print("genai_prices" in sys.modules, [thread.name for thread in threading.enumer
 def test_a_recorder_has_calls_priced_without_having_the_prices_in_its_process(db_path: Path) -> None:
     done = run(RECORDER, db_path)
     assert (done.stdout, done.stderr) == ("False []\n", "")
-    assert costs(db_path) == [(COST, SOURCE)] * 3
+    assert costs(db_path) == [(COST, source())] * 3
     assert watermark(db_path) == 3
     assert not folder_of(db_path).exists()
 
@@ -83,7 +83,7 @@ def test_of_several_recorders_one_has_calls_priced(fill: Fill) -> None:
         assert pricing(path).look()
     assert costs(path) == [(None, None)]
     assert pricing(path).look()
-    assert costs(path) == [(COST, SOURCE)]
+    assert costs(path) == [(COST, source())]
 
 
 def test_own_prices_are_taken_from_beside_the_database_and_from_the_option(fill: Fill, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_file_of_prices_that_became_bad_is_said_once_and_nothing_ends(
     )
     (tmp_path / "prices.toml").unlink()
     assert one.look()
-    assert costs(path) == [(COST, SOURCE)]
+    assert costs(path) == [(COST, source())]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,128 @@
+"""Pydantic's genai-prices, the list of prices: which of its providers and models bills a call.
+
+What the list charges for a model is worked out in charging.py.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+from genai_prices import data_snapshot
+from genai_prices.types import ModelInfo, Provider
+
+from llm_metrics_proxy.recorder.prices.call import Call
+
+_LONGEST_NAME: Final = 300  # characters of what is looked up: clients choose it
+_REMEMBERED: Final = 4096
+
+# Our names of providers, and its own. Others are found by their address.
+_PROVIDERS: Final = {
+    "openai": "openai",
+    "anthropic": "anthropic",
+    "azure.ai.openai": "azure",
+    "azure.ai.inference": "azure",
+    "gcp.gemini": "google",
+    "gcp.vertex_ai": "google",
+    "aws.bedrock": "aws",
+    "cohere": "cohere",
+    "mistral_ai": "mistral",
+    "groq": "groq",
+    "deepseek": "deepseek",
+    "x_ai": "x-ai",
+    "perplexity": "perplexity",
+    "openrouter": "openrouter",
+    "together": "together",
+    "fireworks": "fireworks",
+    "cerebras": "cerebras",
+    "moonshot_ai": "moonshotai",
+    "minimax": "minimax",
+    "novita": "novita",
+    "ovhcloud": "ovhcloud",
+    "voyage": "voyageai",
+    "baseten": "baseten",
+    "meta": "meta",
+}
+# Addresses that the list does not know as those of a provider whose prices it has.
+_ADDRESSES: Final = (
+    (re.compile(r"https://(?:[a-z0-9-]+\.)*githubcopilot\.com"), "github-copilot"),
+    (re.compile(r"https://api\.z\.ai"), "zai"),
+    (re.compile(r"https://open\.bigmodel\.cn"), "zhipuai"),
+)
+# What was asked for has the region, which has its own prices; the answer names the model alone, if at all.
+_BY_WHAT_WAS_ASKED_FOR: Final = ("aws.bedrock",)
+# What was asked for is the name of a deployment, which somebody chose: it only counts where the answer does not differ.
+_DEPLOYMENTS: Final = ("azure.ai.openai", "azure.ai.inference")
+
+
+class Found(msgspec.Struct, frozen=True, eq=False):
+    """A model of the list; the same one is the same object."""
+
+    provider: Provider
+    model: ModelInfo
+    name: str  # by which it was found
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """The names under which more may be known of it."""
+        return self.name, self.model.id
+
+    @property
+    def is_its_own(self) -> bool:
+        """False if the provider's price is taken from another one, whose variants need not be its own."""
+        return any(self.model is one for one in self.provider.models)
+
+
+def provider_of(call: Call) -> Provider | None:
+    """Return the list's provider that bills a call."""
+    if known_as := _PROVIDERS.get(call.provider or ""):
+        return provider_named(known_as)
+    return _provider_at(f"https://{(call.host or '').removesuffix(':443')}{call.endpoint or ''}"[:_LONGEST_NAME])
+
+
+def names_of(call: Call) -> tuple[str, ...]:
+    """Return the names of a call's model, in the order in which the list is asked for them."""
+    names: tuple[str | None, ...] = (call.response_model, call.model)
+    if call.provider in _BY_WHAT_WAS_ASKED_FOR:
+        names = (call.model, call.response_model)
+    elif call.provider in _DEPLOYMENTS and not (call.response_model or "").startswith(call.model or ""):
+        names = (call.response_model or call.model,)
+    return tuple(name for name in names if name)
+
+
+def provider_named(name: str) -> Provider | None:
+    """Return a provider by genai-prices' name, or by that of the column `provider`."""
+    return _providers().get(_PROVIDERS.get(name, name))
+
+
+def find(provider: Provider, names: tuple[str, ...]) -> Found | None:
+    """Return the first of the models that the provider has a price of."""
+    return next((found for name in names if len(name) <= _LONGEST_NAME and (found := _model(provider.id, name))), None)
+
+
+def forget() -> None:
+    """Look up everything anew: the list is another one."""
+    for remembered in (_providers, _provider_at, _model):
+        remembered.cache_clear()
+
+
+@lru_cache(maxsize=1)
+def _providers() -> dict[str, Provider]:
+    return {provider.id: provider for provider in data_snapshot.get_snapshot().providers}
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _provider_at(address: str) -> Provider | None:
+    ours = next((name for pattern, name in _ADDRESSES if pattern.match(address)), "")
+    if ours in _providers():
+        return _providers()[ours]
+    return next((provider for provider in _providers().values() if re.match(provider.api_pattern, address)), None)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _model(provider_id: str, name: str) -> Found | None:
+    if provider_id == "google":  # whose own APIs write "models/" and more before the name
+        name = name.rpartition("models/")[2]
+    provider = _providers()[provider_id]
+    model = provider.find_model(name, all_providers=list(_providers().values()))
+    return None if model is None else Found(provider, model, name)

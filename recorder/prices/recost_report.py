@@ -1,0 +1,129 @@
+"""What a run of recost found, by model and by reason; its size is bounded, however many names clients choose."""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from llm_metrics_proxy.recorder.prices.call import Call
+from llm_metrics_proxy.recorder.prices.pricing import STATED, Cost
+
+OTHERS: Final = "(others)"
+
+_MOST_NAMED: Final = 10_000  # models
+
+
+class ModelCosts(msgspec.Struct):
+    """The calls of one model that have a cost now, or had one before; a sum is None where none of them has one."""
+
+    model: str
+    calls: int = 0
+    changed: int = 0
+    lower_bounds: int = 0  # whose cost lacks something now
+    usd_before: float | None = None
+    usd_now: float | None = None
+
+
+class Lacking(msgspec.Struct):
+    """The calls of one model whose cost lacks something, for one reason: a word of notes.py, "" if none was found."""
+
+    reason: str
+    provider: str
+    model: str
+    calls: int = 0
+
+
+class Recosted(msgspec.Struct, frozen=True):
+    """calls = stated + without_usage + those of `models` that have a cost + those of `without_price`."""
+
+    calls: int
+    changed: int  # calls that got another cost, or the same from another source
+    stated: int  # their cost is the provider's own word
+    without_usage: int  # of which nothing was billed, or nothing said what
+    models: tuple[ModelCosts, ...]  # those that cost most first
+    without_price: tuple[Lacking, ...]  # have no cost; those with most calls first
+    lower_bounds: tuple[Lacking, ...]  # have one that is more
+    without_terms: int  # calls of before version 6 of the schema: nothing says which service tier served them
+    stopped: bool
+    slices: int
+    longest_hold_ms: float
+
+
+class Report:
+    """Adds up calls, one by one."""
+
+    def __init__(self) -> None:
+        """Nothing has been looked at yet."""
+        self._calls = 0
+        self._changed = 0
+        self._stated = 0
+        self._without_usage = 0
+        self._models: dict[str, ModelCosts] = {}
+        self._without_price: dict[tuple[str, str, str], Lacking] = {}
+        self._lower_bounds: dict[tuple[str, str, str], Lacking] = {}
+
+    def add(self, call: Call | None, before: Cost, now: Cost) -> bool:
+        """Count a call, and tell whether its cost is to be changed; `call` is None if it cannot be read."""
+        self._calls += 1
+        differs = now != before
+        self._changed += now[:2] != before[:2]
+        name = (call and (call.model or call.response_model)) or ""
+        if now.source == STATED:
+            self._stated += 1
+            if now.usd != before.usd:
+                self._count_with(name, before, now)
+            return differs
+        if now.usd is None:
+            self._count_without(call, name, now)
+        elif now.note:
+            _count(self._lower_bounds, now.note, call, name)
+        if now.usd is not None or before.usd is not None:
+            self._count_with(name, before, now)
+        return differs
+
+    def result(self, *, stopped: bool, without_terms: int, slices: int, longest_hold_ms: float) -> Recosted:
+        """All that was found."""
+        return Recosted(
+            calls=self._calls,
+            changed=self._changed,
+            stated=self._stated,
+            without_usage=self._without_usage,
+            models=tuple(sorted(self._models.values(), key=lambda one: (-(one.usd_now or 0), one.model))),
+            without_price=_sorted(self._without_price.values()),
+            lower_bounds=_sorted(self._lower_bounds.values()),
+            without_terms=without_terms,
+            stopped=stopped,
+            slices=slices,
+            longest_hold_ms=round(longest_hold_ms, 1),
+        )
+
+    def _count_with(self, name: str, before: Cost, now: Cost) -> None:
+        if name not in self._models and len(self._models) >= _MOST_NAMED:
+            name = OTHERS
+        costs = self._models.setdefault(name, ModelCosts(name))
+        costs.calls += 1
+        costs.changed += now.usd != before.usd
+        costs.lower_bounds += now.complete == 0
+        costs.usd_before = _sum(costs.usd_before, before.usd)
+        costs.usd_now = _sum(costs.usd_now, now.usd)
+
+    def _count_without(self, call: Call | None, name: str, now: Cost) -> None:
+        if call is None or (call.usage is None and call.prompt_tokens is None and call.completion_tokens is None):
+            self._without_usage += 1
+        else:
+            _count(self._without_price, now.note or "", call, name)
+
+
+def _count(kept: dict[tuple[str, str, str], Lacking], reason: str, call: Call | None, name: str) -> None:
+    key = (reason, (call and call.provider) or "", name)
+    if key not in kept and len(kept) >= _MOST_NAMED:
+        key = ("", "", OTHERS)
+    kept.setdefault(key, Lacking(*key)).calls += 1
+
+
+def _sorted(found: Iterable[Lacking]) -> tuple[Lacking, ...]:
+    return tuple(sorted(found, key=lambda one: (-one.calls, one.reason, one.provider, one.model)))
+
+
+def _sum(known: float | None, stored: object) -> float | None:
+    return (known or 0.0) + stored if isinstance(stored, float) else known
