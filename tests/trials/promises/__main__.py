@@ -1,7 +1,7 @@
 """`python -m tests.trials.promises [tests | break] [NAME ...]`: docs/promises.md, made of the last records.
 
-`tests` first runs the tests that prove promises. `break` first makes the one change that breaks each promise, looks if
-the proof fails, and takes it back; names choose some and write no record.
+`tests` first runs the tests that prove promises; with names it runs some, and leaves no record. `break` first makes the
+one change that breaks each promise, looks if the proof fails, and takes it back; with names it adds to the last record.
 """
 
 import argparse
@@ -11,8 +11,8 @@ from types import FrameType
 
 from tests.trials.promises.catalogue import catalogue
 from tests.trials.promises.page import PAGE, page
-from tests.trials.promises.proving import break_each, run_tests
-from tests.trials.record import RESULTS
+from tests.trials.promises.proving import added, break_each, run_tests
+from tests.trials.record import RESULTS, read
 
 
 def main() -> int:
@@ -27,10 +27,12 @@ def main() -> int:
     chosen = [promise for promise in promises if not wanted.names or promise.name in wanted.names]
     signal.signal(signal.SIGTERM, _interrupt)  # so that a change of the code is taken back
     ran = {"tests": run_tests, "break": break_each}[wanted.what](chosen) if wanted.what else None
-    if ran and not wanted.names:
-        ran.write(RESULTS / f"{ran.trial}.json")
-    if not wanted.names:
-        PAGE.write_text(page())
+    path = RESULTS / f"{wanted.what}.json"
+    if ran and wanted.what == "break" and path.exists():
+        ran = added(ran, read(path), [promise.name for promise in promises])
+    if ran and (wanted.what == "break" or not wanted.names):
+        ran.write(path)
+    PAGE.write_text(page())
     return 1 if ran and any(check.result == "broken" for check in ran.checks) else 0
 
 

@@ -1,7 +1,7 @@
 """docs/promises.md, made of promises.toml and of the records in tests/trials/results/."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import msgspec
 
 from tests.trials.bench.goals import GOALS, Standing, reached, standing
 from tests.trials.bench.rounds import Results
-from tests.trials.promises.catalogue import HEADS, Catalogue, Promise, catalogue, known_proofs, split
+from tests.trials.promises.catalogue import HEADS, Catalogue, Promise, catalogue, split
 from tests.trials.record import RESULTS, ROOT, Check, Record, read
 
 PAGE = ROOT / "docs" / "promises.md"
@@ -23,7 +23,7 @@ _UNITS = {
     "tests": "tests",
     "bench": "rounds",
 }
-_COMMANDS = {"tests": 'make promises ARGS="tests"', "breaking": 'make promises ARGS="break"'}
+_COMMANDS = {"tests": "make promises ARGS=tests", "break": "make promises ARGS=break"}
 _LONGEST = 160  # characters of what was found wrong
 _BEGINNING = """\
 # What we promise, and how it is proven
@@ -59,13 +59,14 @@ def page() -> str:
 
 def lines(all_of_it: Catalogue, records: dict[str, Record]) -> Iterator[str]:
     """Yield the lines of the page for some promises and the last record of each trial."""
+    names = _names(all_of_it.promise)
     yield _BEGINNING
     for head in HEADS:
         chosen = [promise for promise in all_of_it.promise if promise.head == head and promise.proofs]
         yield f"## {head}\n"
         yield "| promise | proof | tries | last result | broken once by |"
         yield "| --- | --- | --- | --- | --- |"
-        yield from (_row(promise, records) for promise in chosen)
+        yield from (_row(promise, names, records) for promise in chosen)
         yield ""
     unproven = [promise for promise in all_of_it.promise if not promise.proofs]
     if unproven:
@@ -80,13 +81,13 @@ def lines(all_of_it: Catalogue, records: dict[str, Record]) -> Iterator[str]:
     yield "| --- | --- | --- | --- | --- | --- | --- | --- |"
     yield from (_run(record) for record in sorted(records.values(), key=lambda record: record.trial))
     yield ""
-    yield from dict.fromkeys(_links(all_of_it.promise))
+    yield from (f"[{name}]: ../{place}" for place, name in names.items())
     yield ""
 
 
-def _row(promise: Promise, records: dict[str, Record]) -> str:
+def _row(promise: Promise, names: Mapping[str, str], records: dict[str, Record]) -> str:
     found = [_found(proof, records) for proof in promise.proofs]
-    cells = (promise.says, _proofs(promise.proofs), _tries(found), _result(found), _broken(promise, records))
+    cells = (promise.says, _proofs(promise.proofs, names), _tries(found), _result(found), _broken(promise, records))
     return f"| {' | '.join(cells)} |"
 
 
@@ -100,35 +101,31 @@ def _found(proof: str, records: dict[str, Record]) -> Found:
     return trial, record, [one for one in record.checks if fnmatchcase(one.name, wanted)] if record else []
 
 
-def _proofs(proofs: Sequence[str]) -> str:
+def _proofs(proofs: Sequence[str], names: Mapping[str, str]) -> str:
     """Return each trial once with its checks, of a torture their numbers, and each file of tests once."""
     named: dict[str, dict[str, None]] = {}
     for trial, check in map(split, proofs):
-        if trial == "tests":
-            named.setdefault(f"[{_short(check)}]", {})
-        else:
-            checks = named.setdefault(f"[{trial}]", {})
+        checks = named.setdefault(f"[{names[_place(trial, check)]}]", {})
+        if trial != "tests":
             short = check.partition(":")[0].removesuffix(" control").strip("*")
             checks[short if trial == "torture" else f'"{check}"'] = None
     return "; ".join(f"{place} {', '.join(checks)}".strip() for place, checks in named.items())
 
 
-def _short(test: str) -> str:
-    """Return the name of a test's file, with its folder where another one has the same name."""
-    path = _file(test)
-    several = len({place for place in map(_file, known_proofs("tests")) if place.stem == path.stem}) > 1
-    return f"{path.parent.name}/{path.stem}" if several else path.stem
+def _names(promises: Iterable[Promise]) -> dict[str, str]:
+    """Return the name by which each file that proves something is linked: with its folder where two have the same."""
+    proofs = sorted(split(proof) for promise in promises for proof in promise.proofs)
+    places = {_place(trial, check): trial if trial != "tests" else "" for trial, check in proofs}
+    stems = Counter(Path(place).stem for place in places)
+    names = {}
+    for place, trial in places.items():
+        path = Path(place)
+        names[place] = trial or (path.stem if stems[path.stem] == 1 else f"{path.parent.name}/{path.stem}")
+    return names
 
 
-def _file(test: str) -> Path:
-    return Path(test.partition("::")[0])
-
-
-def _links(promises: Iterable[Promise]) -> Iterator[str]:
-    """Yield where the names of trials and tests lead to."""
-    for trial, check in sorted({split(proof) for promise in promises for proof in promise.proofs}):
-        place = _file(check) if trial == "tests" else f"tests/trials/{trial}/__main__.py"
-        yield f"[{_short(check) if trial == 'tests' else trial}]: ../{place}"
+def _place(trial: str, check: str) -> str:
+    return check.partition("::")[0] if trial == "tests" else f"tests/trials/{trial}/__main__.py"
 
 
 def _tries(found: list[Found]) -> str:
@@ -158,7 +155,7 @@ def _result(found: list[Found]) -> str:
 def _broken(promise: Promise, records: dict[str, Record]) -> str:
     if promise.broken is None:
         return "-"
-    checks = {check.name: check for check in records["breaking"].checks} if "breaking" in records else {}
+    checks = {check.name: check for check in records["break"].checks} if "break" in records else {}
     seen = checks.get(promise.name)
     mark = {"kept": " ✓", "broken": " (NOT NOTICED)"}.get(seen.result, "") if seen else ""
     return f"{promise.broken.by}{mark}"

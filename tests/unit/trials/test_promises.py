@@ -8,7 +8,7 @@ from tests.support.verdict import Promise as Judged
 from tests.trials import record
 from tests.trials.promises import page
 from tests.trials.promises.catalogue import Catalogue, Change, Promise, exists, proving_tests, sentences
-from tests.trials.promises.proving import break_each, run_tests
+from tests.trials.promises.proving import added, break_each, run_tests
 from tests.trials.record import ROOT, Check, Record
 
 HERE = "tests/unit/trials/test_promises.py"
@@ -78,8 +78,8 @@ def test_a_change_is_marked_once_it_was_seen() -> None:
     change = Change("a bolt was loose", "a", "b", "c", "d")
     one = promise("soak a", broken=change)
     assert "a bolt was loose |" in shown([], one)
-    assert "a bolt was loose ✓ |" in shown([recorded("breaking", Check("name", "kept", 1))], one)
-    assert "a bolt was loose (NOT NOTICED) |" in shown([recorded("breaking", Check("name", "broken", 1))], one)
+    assert "a bolt was loose ✓ |" in shown([recorded("break", Check("name", "kept", 1))], one)
+    assert "a bolt was loose (NOT NOTICED) |" in shown([recorded("break", Check("name", "broken", 1))], one)
 
 
 @pytest.mark.parametrize(
@@ -155,3 +155,10 @@ def test_a_change_that_is_not_noticed_is_found_and_taken_back(tmp_path: Path) ->
     # Code that cannot be read any more breaks everything, so it shows nothing of the promise.
     assert results == {"noticed": "kept", "unnoticed": "broken", "gone": "blocked", "wrong": "broken"}
     assert (tmp_path / "engine.py").read_text() == "SPEED = 1  # of light\n"
+
+
+def test_changes_that_were_tried_later_are_added_to_those_before() -> None:
+    before = recorded("break", Check("a", "kept", 1), Check("b", "broken", 1), Check("gone", "kept", 1))
+    found = added(recorded("break", Check("c", "kept", 1), Check("b", "kept", 1)), before, ["a", "b", "c", "d"])
+    assert {check.name: check.result for check in found.checks} == {"a": "kept", "b": "kept", "c": "kept"}
+    assert found.tries == 3
