@@ -84,9 +84,18 @@ def _broken(name: str, change: Change, root: Path) -> Check:
         command = [sys.executable, "-m", f"tests.trials.{trial}", *arguments]
     try:
         path.write_text(before.replace(change.old, change.new))
-        done = subprocess.run(command, cwd=root, check=False, capture_output=True, text=True)
+        code, said = _output(command, root)
     finally:
         path.write_text(before)
-    said = done.stdout.strip().splitlines()
-    noticed = done.returncode == _FAILED
-    return Check(name, "kept" if noticed else "broken", 1, said[-1] if said else f"exit code {done.returncode}")
+    return Check(name, "kept" if code == _FAILED else "broken", 1, said[-1] if said else f"exit code {code}")
+
+
+def _output(command: Sequence[str], folder: Path) -> tuple[int, list[str]]:
+    """Return the exit code and the lines that were printed; on an interruption the proof may end what it has started."""
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            said, _ = process.communicate()
+        except KeyboardInterrupt:
+            process.terminate()
+            raise
+        return process.returncode, said.strip().splitlines()
