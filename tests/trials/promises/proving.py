@@ -91,7 +91,7 @@ def _broken(name: str, change: Change, root: Path) -> Check:
 
 
 def _output(command: Sequence[str], folder: Path) -> tuple[int, list[str]]:
-    """Return the exit code and the lines that were printed; on an interruption the proof may end what it has started."""
+    """Return the exit code and the lines that were printed; an interrupted proof ends what it has started."""
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
             said, _ = process.communicate()
