@@ -1,5 +1,7 @@
 """docs/promises.md says what the data and the last records say, and README and SECURITY promise nothing beside it."""
 
+import re
+
 import pytest
 
 from tests.trials.promises import page
@@ -43,9 +45,10 @@ def test_the_change_that_breaks_a_promise_is_one_of_its_own(promise: Promise) ->
     assert promise.said.keys() <= CATALOGUE.sections.keys()
 
 
-def test_names_are_used_once() -> None:
+def test_names_are_used_once_and_can_be_typed() -> None:
     names = [promise.name for promise in CATALOGUE.promise]
     assert sorted(set(names)) == sorted(names)
+    assert [name for name in names if not re.fullmatch(r"[a-z-]+", name)] == []  # a command takes them
 
 
 def test_the_page_is_what_the_records_say() -> None:
