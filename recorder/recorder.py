@@ -23,6 +23,7 @@ from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.store import presence, watermarks
 from llm_metrics_proxy.recorder.store.account import Counters
+from llm_metrics_proxy.recorder.store.home import Home
 from llm_metrics_proxy.recorder.store.timestamps import parse_duration
 from llm_metrics_proxy.recorder.upkeep import INTERVAL, UpkeepProcess
 from llm_metrics_proxy.recorder.upkeep.maintenance import Maintenance
@@ -73,6 +74,7 @@ class Recorder:
         self._thread: threading.Thread | None = None
         self._maintenance: Maintenance | None = None
         self._upkeep: UpkeepProcess | None = None
+        self._home: Home | None = None
         self._refused: RecorderError | None = None
         self._closed = False
 
@@ -101,19 +103,25 @@ class Recorder:
             self._refused = error
         presence.check(self._path)
         self._maintenance = Maintenance(
-            self._path, backup_dir=self._backup_dir, backup_interval=backup_interval, retention=retention
+            self._path,
+            backup_dir=self._backup_dir,
+            backup_interval=backup_interval,
+            retention=retention,
+            is_ours=self._is_ours,
         )
-        self._upkeep = UpkeepProcess(self._path, self._prices, interval=self._upkeep_interval)
+        self._upkeep = UpkeepProcess(self._path, self._prices, interval=self._upkeep_interval, is_ours=self._is_ours)
         return self._refused
 
     def start(self) -> None:
         """Start the threads; once, after `open`."""
+        self._home = Home(self._path)
         self._loop = WriteLoop(
             self._path,
             self._process,
             self._events,
             self._counters,
             presence.Presence(self._path, self._process),
+            home=self._home,
             backup_dir=self._backup_dir,
             refused=self._refused,
             at_end=self._add_up,
@@ -159,6 +167,9 @@ class Recorder:
         if lost := self.counters().get("dropped_shutdown"):
             sentence = "%(events)d events could not be recorded before the end: see what llm-metrics check says."
             say(logging.WARNING, "events_lost", sentence, events=lost)
+
+    def _is_ours(self) -> bool:
+        return self._home is None or self._home.is_there()
 
     def _add_up(self, connect: Callable[[], sqlite3.Connection], given_up: threading.Event) -> None:
         """Leave no call out of the roll-up, if that takes no longer than a moment: nobody else may do it for days."""

@@ -29,7 +29,7 @@ from llm_metrics_proxy.recorder import backup as backup_file
 from llm_metrics_proxy.recorder.backup import Progress, backups, copy_pages, places, retention
 from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.schema import migrator
-from llm_metrics_proxy.recorder.store import database, identity, presence, sqlite
+from llm_metrics_proxy.recorder.store import database, identity, presence, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.store.files import sync_folder
 
@@ -98,6 +98,8 @@ def restore(
         else:
             _place(path, stage)
     _check_result(path, safety)
+    with suppress(OSError):  # a recorder that runs does so itself
+        spill_folder.forget_damage(spill_folder.folder_of(path))
     with suppress(RecorderError):  # the restore is done
         retention.apply(path, backup_dir, spared=[backup])
     return Restored(path, backup, version, safety[0] if safety else None, set_aside)
@@ -125,7 +127,7 @@ def _check_page_size(path: Path, backup: Path) -> None:
     with closing(backups.connect(backup)) as connection:
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
     expected = _PAGE_SIZE
-    with suppress(sqlite3.Error):  # a damaged one gets a new file
+    with suppress(sqlite3.Error, UnicodeDecodeError):  # a damaged one gets a new file
         if path.exists() and path.stat().st_size > 0:
             # Not read-only: such a connection leaves -wal and -shm behind.
             with closing(database.connect(path, timeout=database.READER_SECONDS)) as connection:
@@ -158,6 +160,8 @@ def _is_damaged(path: Path) -> bool:
                 identity.claimed_version(connection, path)
             # Not the quick check: a safety backup that it lets through would fail its own, more thorough one.
             (answer,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    except UnicodeDecodeError:  # SQLite quotes what it finds there in its answer
+        return True
     except sqlite3.Error as error:
         if sqlite.is_damage(error) or error.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHORT_READ:
             return True

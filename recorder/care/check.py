@@ -42,6 +42,8 @@ def beside(path: Path) -> Iterator[Finding]:
     Raises:
         OSError: a folder cannot be read.
     """
+    for damage in spill_folder.damage(spill_folder.folder_of(path)):
+        yield Finding(f"recorders keep events aside, since {damage.what}", damage.cure)
     yield from _orphaned_wal(path)
     yield from _open_to_others(path)
     yield from _spilled(path)
@@ -49,7 +51,7 @@ def beside(path: Path) -> Iterator[Finding]:
     for found in sorted(path.parent.glob(f"{name}*.salvaged*")):
         yield Finding(f"{found.name} holds rows of a database that was removed", "read them in with llm-metrics import")
     for found in sorted(path.parent.glob("corrupt-*/")):
-        yield Finding(f"{found.name} holds a database that was moved away since it was damaged", _LOOK_AND_REMOVE)
+        yield Finding(f"{found.name} holds files that were moved away since they were damaged", _LOOK_AND_REMOVE)
     for folder in _backup_folders(path):
         for found in sorted(folder.glob(f"{name}.*.backup.tmp")):
             if time.time() - found.stat().st_mtime > STALE_SECONDS:

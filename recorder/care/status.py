@@ -36,6 +36,7 @@ class Surroundings(msgspec.Struct, frozen=True):
     spill_bytes: int  # events that wait for the database
     held_files: int  # of these files, those with calls that something in the database keeps out
     newer_spill_files: int  # those that a newer release wrote, and only that can read
+    damage: tuple[str, ...]  # what recorders found wrong with the database, which they do not write for that reason
     rejected_bytes: int  # events that no row could be made of
     salvaged: tuple[str, ...]  # copies of a database that was replaced while it was written
     backups: int  # in the default places
@@ -54,6 +55,7 @@ def around(path: Path) -> Surroundings:
         spill_bytes=spill.waiting_bytes(folder),
         held_files=len(held),
         newer_spill_files=len(spill.newer_files(folder)),
+        damage=tuple(f"{found.what}: {found.cure}" for found in spill_folder.damage(folder)),
         rejected_bytes=_size_of(folder / rejected.FILE_NAME),
         salvaged=tuple(sorted(file.name for file in path.parent.glob(f"{path.name}.*{salvage.SUFFIX}"))),
         backups=len(made),
@@ -162,6 +164,10 @@ def collect(path: Path) -> Status:
                 events=account.last_events(connection, _EVENTS_SHOWN),
                 unrecognised=account.unrecognised_traffic(connection, _ADDRESSES_SHOWN),
             )
+    except DatabaseRefused as error:
+        for found in spill_folder.damage(spill_folder.folder_of(path)):  # a recorder knows how it came to that
+            raise DatabaseRefused(what=found.what, cure=found.cure) from error
+        raise
     except OSError as error:
         raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error
 
@@ -253,6 +259,7 @@ def _facts(status: Status) -> Lines:
     if near.held_files:
         why = "hold calls that a trigger, index or CHECK on completion_requests keeps out: drop it"
         lines.append(("held back", f"{near.held_files:,} of these files {why}"))
+    lines += [("damaged", sentence) for sentence in near.damage]
     if near.newer_spill_files:
         lines.append(
             ("newer release", f"wrote {near.newer_spill_files:,} spill files: start it to have their events written")

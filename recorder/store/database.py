@@ -93,11 +93,17 @@ def create(path: Path) -> None:
         os.close(descriptor)
 
 
-def connect(path: Path, *, timeout: float, mode: Literal["ro", "rw"] = "rw") -> sqlite3.Connection:
-    """A bare connection to an existing file, which waits `timeout` seconds for locks and begins no transactions."""
+def connect(
+    path: Path, *, timeout: float, mode: Literal["ro", "rw"] = "rw", immutable: bool = False
+) -> sqlite3.Connection:
+    """A bare connection to an existing file, which waits `timeout` seconds for locks and begins no transactions.
+
+    One that is `immutable` reads the file alone, without its WAL and without locks, as if nobody could write it.
+    """
+    asked = f"mode={'ro' if immutable else mode}{'&immutable=1' * immutable}"
     with _creating:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=timeout, isolation_level=None
+            f"{path.absolute().as_uri()}?{asked}", uri=True, timeout=timeout, isolation_level=None
         )
     # As the sqlite-utils CLI has it, so that users' objects work here too: triggers that reach full-text tables, and
     # json_extract in an index, which else makes the whole schema "malformed".

@@ -14,7 +14,7 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.store.files import open_regular
-from llm_metrics_proxy.recorder.store.spill_folder import RESERVE
+from llm_metrics_proxy.recorder.store.spill_folder import COPY, DAMAGE, RESERVE
 
 _ALIVE = ".alive"
 _DRAFT = ".new"
@@ -33,6 +33,12 @@ class Presence:
         self._alive: int | None = None
         self._sharing: int | None = None
 
+    def follow(self, database: Path) -> None:
+        """The database has another path, since its folder was moved."""
+        self._database = database
+        self._folder = spill_folder.folder_of(database)
+        self._mark = self._folder / self._mark.name
+
     def appear(self) -> None:
         """Be counted as living from now on.
 
@@ -47,6 +53,17 @@ class Presence:
         fcntl.flock(self._alive, fcntl.LOCK_EX)
         draft.rename(self._mark)  # not before it is locked, or others take it for a dead one's
         _sweep(self._folder, living(self._database))
+
+    def appear_again(self) -> None:
+        """As `appear`, in a folder that was removed and made anew.
+
+        Raises:
+            DatabaseRefused, OSError: the folder cannot be used.
+        """
+        if self._alive is not None:
+            os.close(self._alive)
+            self._alive = None
+        self.appear()
 
     def share(self) -> None:
         """Tell that the database is about to be opened.
@@ -193,9 +210,10 @@ def _lock(database: Path, how: int) -> int | None:
 
 def _sweep(folder: Path, alive: set[str]) -> None:
     """Remove what recorders that were killed have left, but for their events."""
-    for file in folder.glob(f"*{RESERVE}"):
-        if file.name.removesuffix(RESERVE) not in alive:
-            file.unlink(missing_ok=True)
+    for end in (RESERVE, DAMAGE, COPY, f"{COPY}-wal", f"{COPY}-shm"):
+        for file in folder.glob(f"*{end}"):
+            if file.name.removesuffix(end) not in alive:
+                file.unlink(missing_ok=True)
 
 
 def _leave(database: Path, descriptor: int) -> None:

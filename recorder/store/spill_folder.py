@@ -5,6 +5,8 @@
     <process>-<n>.jsonl.v2    events that wait for the database, see spill.py; locked while they are being written
     <process>-<n>.jsonl.v2.held  calls that something in the database keeps out, see held.py
     <process>-<n>.damaged     such a file, kept because lines of it could not be read
+    <process>.damage          what that recorder found wrong with the database, for as long as it does not write it
+    <process>.check...        a copy of the WAL, for the moment in which SQLite looks whether it is whole
     rejected.jsonl            events that no row could be made of, and why
     maintenance.lock          held by the recorder that makes a backup, or deletes what is too old
     upkeep.lock               held by the recorder that has calls priced and added up
@@ -14,18 +16,23 @@ The folder is there while a recorder runs, and afterwards for as long as there i
 whether somebody has the database open, see presence.py.
 """
 
+import json
 import os
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.store.files import open_regular, write_all
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
+_LONGEST_DAMAGE = 20_000  # bytes
 _CURE = "remove what stands there, or set metrics_db to another path"
 
 RESERVE: Final = ".reserve"
+DAMAGE: Final = ".damage"
+COPY: Final = ".check"
 RESERVED_BYTES: Final = 1 << 20  # about a thousand events
 
 
@@ -73,6 +80,49 @@ def create(path: Path) -> int:
         OSError: it is there already, or cannot be created.
     """
     return os.open(path, os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_APPEND | os.O_WRONLY, 0o600)
+
+
+class Damage(NamedTuple):
+    """What a recorder found wrong with the database, and the cure, as of a RecorderError."""
+
+    what: str
+    cure: str
+
+
+def note_damage(folder: Path, process: str, damage: Damage) -> None:
+    """Leave word of what is wrong with the database.
+
+    Raises:
+        OSError: that could not be done.
+    """
+    descriptor = open_regular(folder / f"{process}{DAMAGE}", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+    try:
+        write_all(descriptor, json.dumps(damage).encode())
+    finally:
+        os.close(descriptor)
+
+
+def forget_damage(folder: Path, process: str = "*") -> None:
+    """The database is good again, for one recorder or for all.
+
+    Raises:
+        OSError: that could not be done.
+    """
+    for file in folder.glob(f"{process}{DAMAGE}"):
+        file.unlink(missing_ok=True)
+
+
+def damage(folder: Path) -> list[Damage]:
+    """What recorders found wrong with the database that they do not write for that reason."""
+    found = set()
+    for file in folder.glob(f"*{DAMAGE}"):
+        with suppress(OSError, ValueError, TypeError):  # not one of ours
+            descriptor = open_regular(file)
+            try:
+                found.add(Damage(*map(str, json.loads(os.read(descriptor, _LONGEST_DAMAGE)))))
+            finally:
+                os.close(descriptor)
+    return sorted(found)
 
 
 class Reserve:

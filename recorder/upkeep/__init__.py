@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import IO, Final
@@ -36,9 +37,19 @@ class UpkeepProcess:
     """Has the calls of the database at `path` priced and added up: start(), stop()."""
 
     def __init__(
-        self, path: Path, prices: Path | None = None, *, interval: float = INTERVAL, timeout: float = _TIMEOUT
+        self,
+        path: Path,
+        prices: Path | None = None,
+        *,
+        interval: float = INTERVAL,
+        timeout: float = _TIMEOUT,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`prices` is the file of own prices that was chosen; without it, the one beside the database counts."""
+        """`prices` is the file of own prices that was chosen; without it, the one beside the database counts.
+
+        Nothing is done while the folder of the database not `is_ours`: another one stands in its place.
+        """
+        self._is_ours = is_ours
         self._path = path
         arguments = [path, *([prices] if prices else [])]
         self._command = [
@@ -67,7 +78,7 @@ class UpkeepProcess:
     def look(self) -> bool:
         """Price and add up what waits, unless another recorder is at it; whether that went well."""
         try:
-            if not self._waiting():
+            if not self._is_ours() or not self._waiting():
                 return True
         except (sqlite3.Error, RecorderError):
             return True  # it cannot be read now, which the recorder itself notices and says

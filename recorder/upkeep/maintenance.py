@@ -7,6 +7,7 @@ share a database one does it; a lock in the spill folder says which.
 import logging
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,9 +35,19 @@ class Maintenance:
     """Looks after the database at `path`: start(), stop()."""
 
     def __init__(
-        self, path: Path, *, backup_dir: Path | None, backup_interval: timedelta | None, retention: timedelta | None
+        self,
+        path: Path,
+        *,
+        backup_dir: Path | None,
+        backup_interval: timedelta | None,
+        retention: timedelta | None,
+        is_ours: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`backup_interval` None: no backups of its own; `retention` None: nothing is deleted."""
+        """`backup_interval` None: no backups of its own; `retention` None: nothing is deleted.
+
+        Nothing is done while the folder of the database not `is_ours`: another one stands in its place.
+        """
+        self._is_ours = is_ours
         self._path = path
         self._backup_dir = backup_dir
         self._backup_interval = backup_interval
@@ -55,6 +66,8 @@ class Maintenance:
 
     def look(self) -> None:
         """Do what is due now, unless another recorder is at it."""
+        if not self._is_ours():
+            return
         backup_and_deletion = (
             (self._back_up, "backup_failed", _NO_BACKUP),
             (self._delete, "deletion_failed", _NOT_DELETED),

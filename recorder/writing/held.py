@@ -58,6 +58,12 @@ class Held:
         self._pause = _FIRST_PAUSE
         self._retry_at = 0.0
 
+    def follow(self, database: Path) -> None:
+        """The database has another path, since its folder was moved."""
+        self._database = database
+        self._folder = spill_folder.folder_of(database)
+        self._files.follow(database)
+
     def keep(self, kept_out: Sequence[Rejected], connection: sqlite3.Connection) -> None:
         """Hold these calls back; they are durable when this returns.
 

@@ -68,6 +68,12 @@ class Replay:
         """True if there is more to replay at once."""
         return self._reader is not None
 
+    def follow(self, folder: Path) -> None:
+        """The folder has another path, since the database's was moved."""
+        self._folder = folder
+        if self._reader is not None:
+            self._path = folder / self._path.name
+
     def look_now(self) -> None:
         """There may be a new file."""
         self._look_at = 0.0

@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
 from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import spill_folder, timestamps
@@ -42,7 +42,7 @@ _BEFORE_PAYLOAD = 9  # eight digits and a space
 # Names of version 1 end with `.jsonl`. Release 0.1.0 looks for just that, so it leaves later files alone.
 _NAME = re.compile(r".+-[0-9]+\.jsonl(?:\.v(?P<version>[0-9]{1,9}))?(?:\.held)?")
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
-_NOT_JSON = (UnicodeError, OverflowError, TypeError, ValueError)
+NOT_JSON: Final = (UnicodeError, OverflowError, TypeError, ValueError)
 
 
 class Spill:
@@ -59,10 +59,23 @@ class Spill:
         self._files = SpillFiles(database, process, numbers)
         self._reserve = Reserve(folder, process)
 
+    def follow(self, database: Path) -> None:
+        """The database has another path, since its folder was moved."""
+        self._folder = spill_folder.folder_of(database)
+        self._files.follow(database)
+        self._reserve = Reserve(self._folder, self._process)
+
+    def note_damage(self, error: RecorderError) -> None:
+        """Tell `llm-metrics status` and `check` what is wrong with the database, until it takes events again."""
+        with suppress(OSError):
+            spill_folder.note_damage(self._folder, self._process, spill_folder.Damage(error.what, error.cure))
+
     def ready(self) -> None:
         """The database takes events: reserve space for the next time, and let go of the files for their replay."""
         self._files.let_go()
         self._reserve.take()
+        with suppress(OSError):
+            spill_folder.forget_damage(self._folder, self._process)
 
     def keep(self, events: Sequence[Event]) -> bool:
         """Keep the events in a spill file; False if it does not take them, and nothing has happened."""
@@ -70,12 +83,20 @@ class Spill:
         for event in events:
             try:
                 lines.append(line_of(event))
-            except _NOT_JSON as error:
+            except NOT_JSON as error:
                 bad.append(Rejected(event, error))
         if lines and not self._write(b"".join(lines)):
             return False
         self._counters.add("spilled", len(lines))
         self.reject(bad)
+        return True
+
+    def keep_again(self, count: int, lines: bytes) -> bool:
+        """Keep the lines of `count` events that the database had, as `keep`: they count once, so not as spilled."""
+        if count and not self._write(lines):
+            return False
+        if count:
+            self._counters.add("kept_again", count)
         return True
 
     def reject(self, events: Sequence[Rejected]) -> None:
@@ -135,6 +156,12 @@ class SpillFiles:
         self._path = database
         self._descriptor: int | None = None
         self._size = 0
+
+    def follow(self, database: Path) -> None:
+        """The database has another path, since its folder was moved."""
+        self._database = database
+        if self._descriptor is not None:
+            self._path = spill_folder.folder_of(database) / self._path.name
 
     def write(self, lines: bytes) -> None:
         """Keep the lines; they are durable when this returns.

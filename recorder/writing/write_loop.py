@@ -20,10 +20,13 @@ from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
 from llm_metrics_proxy.recorder.store import identity, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import Counters
+from llm_metrics_proxy.recorder.store.home import Home
 from llm_metrics_proxy.recorder.store.presence import Presence
+from llm_metrics_proxy.recorder.writing.damage import Distrusted
 from llm_metrics_proxy.recorder.writing.event_queue import EventQueue
 from llm_metrics_proxy.recorder.writing.held import Held
 from llm_metrics_proxy.recorder.writing.live_file import LiveFile
+from llm_metrics_proxy.recorder.writing.recent import Recent
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Replay
 from llm_metrics_proxy.recorder.writing.spill import Spill
@@ -35,7 +38,13 @@ _IDLE_SECONDS = 1.0  # after which counters that changed alone are written
 _FIRST_PAUSE = 0.5  # seconds between two attempts at the database; doubled up to the longest, but for a mere lock
 _LONGEST_PAUSE = 30.0
 _HELD_PAUSE = 0.2  # between two attempts with a batch that nobody takes
+_MEANWHILE_SECONDS = 0.1  # between two looks at the queue while a whole file is read
 _EXPECTED = (sqlite3.Error, OSError, RecorderError)
+_MOVED = (
+    "The folder of %(path)s was moved while the proxy runs: calls go on into it, as %(now)s. Move it back, or start "
+    "the proxy anew with metrics_db=%(now)s."
+)
+_FOLDER_GONE = "The folder of %(path)s was removed while the proxy runs; it is made anew, with everything in it."
 
 type AtEnd = Callable[[Callable[[], sqlite3.Connection], threading.Event], None]
 
@@ -62,6 +71,7 @@ class WriteLoop:
         counters: Counters,
         presence: Presence,
         *,
+        home: Home,
         backup_dir: Path | None,
         refused: RecorderError | None,
         at_end: AtEnd,
@@ -74,20 +84,31 @@ class WriteLoop:
         self._at_end = at_end
         self.closing = threading.Event()  # set by the shutdown: nothing more will come
         self._given_up = threading.Event()
-        self._path = path
+        self._given = self._path = path
+        self._home = home
         self._process = process
         self._events = events
         self._counters = counters
         self._presence = presence
         self._folder = spill_folder.folder_of(path)
-        self._live = LiveFile(path, process, presence, backup_dir=backup_dir, prepared=refused is None)
+        self._live = LiveFile(
+            path,
+            process,
+            presence,
+            home,
+            backup_dir=backup_dir,
+            prepared=refused is None,
+            meanwhile=self._meanwhile,
+        )
         self._reporter = Reporter()
         numbers = itertools.count(1)
         self._spill = Spill(path, process, numbers, counters, self._reporter)
         self._replay = Replay(self._folder, counters, self._reporter)
         self._held = Held(path, process, numbers, reporter=self._reporter, released=self._replay.look_now)
         self._writer = Writer(self._live, process, counters, self._held)
+        self._recent = Recent()
         self._batch: list[Event] = []
+        self._looked_at = 0.0
         self._drained = False
         self._refusing = refused is not None
         self._retry_at = 0.0
@@ -102,21 +123,7 @@ class WriteLoop:
                 done = self._step()
             except Exception as error:  # noqa: BLE001 - the thread must go on; _refused counts and reports
                 self._refused(error)
-        self._spill.close()
-        self._held.close()
-        self._replay.stop()
-        try:
-            self._live.look()
-        except _EXPECTED as error:
-            sentence = "%(path)s was moved or removed, and what it held could not be saved. %(error)s"
-            say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=sentence_of(self._path, error))
-        if not self._refusing:
-            self._at_end(self._live.connection, self._given_up)
-        with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
-            self._live.checkpoint()
-        with suppress(*_EXPECTED):
-            self._live.close()
-            self._presence.vanish()
+        self._end()
 
     def give_up(self) -> None:
         """The shutdown's deadline has come: spill what is left, and end."""
@@ -132,10 +139,38 @@ class WriteLoop:
         if not self._refusing:
             self._spill.ready()
 
+    def _follow(self) -> None:
+        """Go with the folder of the database, wherever it is moved."""
+        if self._home.is_removed():
+            self._renew()
+        if (path := self._home.path()) == self._path:
+            return
+        self._path = path
+        self._folder = spill_folder.folder_of(path)
+        self._presence.follow(path)
+        self._live.follow(path)
+        self._spill.follow(path)
+        self._held.follow(path)
+        self._replay.follow(self._folder)
+        if path != self._given:
+            say(logging.WARNING, "folder_moved", _MOVED, path=self._given, now=path)
+
+    def _renew(self) -> None:
+        try:
+            self._home.renew()
+            self._presence.appear_again()
+        except (OSError, RecorderError) as error:
+            sentence = "The folder of %(path)s was removed while the proxy runs, and cannot be made anew. %(error)s"
+            why = sentence_of(self._given, error)
+            self._reporter.warn("folder_removed", sentence, path=self._given, error=why)
+        else:
+            say(logging.WARNING, "folder_removed", _FOLDER_GONE, path=self._given)
+
     def _step(self) -> bool:
         """Do what there is to do once; True if nothing is left."""
         if not self._batch:
             self._gather()
+        self._follow()
         if self._given_up.is_set():
             self._abandon()
             return True
@@ -186,6 +221,7 @@ class WriteLoop:
             return self._writer.write(batch)
 
         if self._attempt(write):
+            self._recent.add(batch)
             self._batch = []
 
     def _look(self) -> list[Rejected]:
@@ -193,10 +229,15 @@ class WriteLoop:
         self._writer.look()
         return []
 
+    def _open_again(self) -> list[Rejected]:
+        self._live.connection()
+        return []
+
     def _replay_piece(self) -> None:
         try:
             piece = self._replay.piece()
             if piece is not None and self._attempt(lambda: self._writer.replay(piece)):
+                self._recent.add(piece.records)
                 self._replay.done()
         except OSError as error:  # a fault of that file, and no reason to keep the next events from the database
             sentence = "What was kept aside waits in %(folder)s (%(error)s): make its files readable."
@@ -229,10 +270,59 @@ class WriteLoop:
         self._retry_at = time.monotonic() + self._pause
         if not sqlite.is_lock(error):
             self._pause = min(self._pause * 2, _LONGEST_PAUSE)
-        sentence = "Events are kept aside in %(folder)s. %(error)s"
-        self._reporter.warn("database_refused", sentence, folder=self._folder, error=sentence_of(self._path, error))
+        sentence, why = "Events are kept aside in %(folder)s. %(error)s", sentence_of(self._path, error)
+        if self._live.is_distrusted and self._spill.keep_again(*self._recent.lines()):
+            self._recent.clear()
+        if isinstance(error, Distrusted):
+            self._retry_at = 0.0  # it is not known yet how bad it is
+            return
+        if self._live.is_distrusted and isinstance(error, RecorderError):
+            self._spill.note_damage(error)
+        self._reporter.warn("database_refused", sentence, folder=self._folder, error=why)
+
+    def _meanwhile(self) -> bool:
+        """Keep aside what comes while a whole file is read; true once there is no time left for that."""
+        now = time.monotonic()
+        if now - self._looked_at < _MEANWHILE_SECONDS:
+            return self._given_up.is_set()
+        self._looked_at = now
+        waiting: list[Event] = []
+        with suppress(queue.Empty, queue.ShutDown):
+            while len(waiting) < _BATCH_EVENTS:
+                waiting.append(self._events.get_nowait())
+        if waiting and not self._spill.keep(waiting):
+            self._batch += waiting
+        return self._given_up.is_set()
 
     # --- the end
+
+    def _end(self) -> None:
+        """Leave everything in the database, or kept aside, and nothing else behind."""
+        self._look_at_end()
+        if not self._refusing:
+            self._at_end(self._live.connection, self._given_up)
+            self._look_at_end()
+        self._spill.close()
+        self._held.close()
+        self._replay.stop()
+        with suppress(*_EXPECTED):  # everything is committed already, and the next start does it as well
+            self._live.end()
+        with suppress(*_EXPECTED):
+            self._presence.vanish()
+        self._home.close()
+
+    def _look_at_end(self) -> None:
+        try:
+            self._follow()
+            self._live.look(thoroughly=True)
+        except Distrusted as error:
+            self._refused(error)
+            self._attempt(self._open_again)
+        except Exception as error:  # noqa: BLE001 - the end goes on
+            self._refused(error)
+            sentence = "%(path)s was moved or removed, and what it held could not be saved. %(error)s"
+            why = sentence_of(self._path, error)
+            say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=why)
 
     def _abandon(self) -> None:
         """Spill all that is left; what no file takes is counted as dropped."""

@@ -1,20 +1,28 @@
 """T10: files that are damaged, at the start or under a running recorder."""
 
 import random
-import sqlite3
+import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
+from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.restore import restore
+from llm_metrics_proxy.recorder.store import spill_folder
 from tests.trials.torture.case import Outcome, Stage, expect
+from tests.trials.torture.faults import DAMAGES, WAL_DAMAGES
 from tests.trials.torture.load import Plan
 from tests.trials.torture.recording import Recording
 from tests.trials.torture.starting import version_1
-from tests.trials.torture.verdict import ask, check_sums, spilled_ids, wait_until
+from tests.trials.torture.verdict import check, check_sums, run_once, wait_until
 
 _PAGE = 4096
+_RATE = 400
+_LONGEST_BEFORE = 4.0  # seconds between backup and damage: more than one checkpoint
+_FOUND_SECONDS = 5.0
+_FOREIGN = "another program's database copied over"
+_INDEX_EMPTIED = "-shm emptied"
 
 
 def damaged_at_the_start(stage: Stage) -> Outcome:
@@ -38,38 +46,41 @@ def damaged_at_the_start(stage: Stage) -> Outcome:
     return Outcome(rounds, found)
 
 
-def damaged_while_recording(stage: Stage) -> Outcome:
-    """Pages are overwritten under a running recorder: what comes afterwards is kept aside, or written."""
-    rounds = stage.rounds(10)
-    found = {"kept aside": 0, "went on into it": 0}
+def damaged_while_recording(stage: Stage, *, how: str) -> Outcome:
+    """Found within seconds; after a restore, if one is needed, and a start every event is in the database."""
+    rounds = stage.rounds(3)
+    found: list[float] = []
+    ends = {"went on": 0, "restored": 0, "killed by SIGBUS": 0}
     for number in range(rounds):
         path = stage.sub(number) / "metrics.db"
-        with Recording(Plan(path, rate=400)) as recording:
-            wait_until(partial(_beyond, recording, 800), "events are recorded")
-            ask(path, "PRAGMA wal_checkpoint(PASSIVE)")
-            pages = path.stat().st_size // _PAGE
-            with path.open("r+b") as file:  # the parent has no connection whose locks this could drop
-                for page in random.sample(range(1, pages), pages // 3):
-                    file.seek(page * _PAGE)
-                    file.write(random.randbytes(_PAGE))
-            first = recording.last.submitted
-            wait_until(partial(_beyond, recording, first + 800), "events are durable again")
-            last = recording.stop()
-        check_sums(last)
-        there = spilled_ids(path)
-        found["kept aside" if there else "went on into it"] += 1
-        later = [recording.plan.event_id(n) for n in range(first + 400, last.submitted)]
-        missing = sum(event_id not in there and not _can_be_read(path, event_id) for event_id in later)
-        expect(not missing, f"{missing} of {len(later)} events that came after the damage cannot be read")
-    return Outcome(rounds, found)
+        with Recording(Plan(path, rate=_RATE)) as recording:
+            wait_until(partial(_beyond, recording, _RATE // 2), "events are recorded")
+            copy = backup.create(path, backup_dir=stage.folder / str(number))
+            time.sleep(random.uniform(0, _LONGEST_BEFORE))
+            (DAMAGES | WAL_DAMAGES)[how](path)
+            if how in DAMAGES:
+                found.append(wait_until(partial(_is_found, recording), "the damage is found", _FOUND_SECONDS))
+            time.sleep(1)
+            if how == _INDEX_EMPTIED and not recording.is_alive:
+                ends["killed by SIGBUS"] += 1
+                recording.kill()
+            else:
+                check_sums(recording.stop())
+        if spill_folder.damage(spill_folder.folder_of(path)):
+            if how == _FOREIGN:
+                path.unlink()  # a restore leaves other programs' databases alone
+            restore(path, copy, backup_dir=path.parent)
+            ends["restored"] += 1
+        else:
+            ends["went on"] += recording.ended
+        run_once(path)
+        check([recording], path)
+    figures: dict[str, object] = {name: n for name, n in ends.items() if n}
+    return Outcome(rounds, figures | ({"found within ms": round(max(found) * 1e3)} if found else {}))
 
 
-def _can_be_read(path: Path, event_id: str) -> bool:
-    """By its id: a damaged file cannot be read from one end to the other."""
-    try:
-        return bool(ask(path, f"SELECT model FROM completion_requests WHERE event_id = '{event_id}'"))  # noqa: S608 - hexadecimal
-    except sqlite3.Error:
-        return False
+def _is_found(recording: Recording) -> bool:
+    return "kept_again" in recording.last.counters
 
 
 def _beyond(recording: Recording, number: int) -> bool:

@@ -21,7 +21,7 @@ from tests.trials.torture import (
     whole,
 )
 from tests.trials.torture.case import Case
-from tests.trials.torture.faults import MOVES
+from tests.trials.torture.faults import DAMAGES, FOLDER_MOVES, MOVES, WAL_DAMAGES
 
 _SEVERAL = 4
 
@@ -52,9 +52,12 @@ CASES: Final = (
         for how in MOVES
     ),
     Case("T9", "all three unlinked while nothing is recorded, then the end", moved.removed_while_idle),
-    Case("T9", "another database copied over it in place", moved.copied_over),
+    *(Case("T22", f"folder {how}", partial(moved.folder_moved, how=how)) for how in FOLDER_MOVES),
     Case("T10", "damaged files at the start", broken.damaged_at_the_start),
-    Case("T10", "pages overwritten while recording", broken.damaged_while_recording),
+    *(
+        Case("T21", f"while recording: {how}", partial(broken.damaged_while_recording, how=how))
+        for how in (*DAMAGES, *WAL_DAMAGES)
+    ),
     Case("T11", "rights are missing", rights.without_rights),
     Case("T12", "planted symbolic links", rights.planted_links),
     Case("T13", "4 processes make backups in the same millisecond", copies.same_millisecond),

@@ -1,17 +1,20 @@
 """T9: the database's files are removed, renamed or replaced under running recorders."""
 
+import random
 import time
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from tests.trials.torture.case import Outcome, Stage, expect
-from tests.trials.torture.faults import MOVES, copy_over
+from tests.trials.torture.faults import FOLDER_MOVES, MOVES
 from tests.trials.torture.load import Plan
 from tests.trials.torture.recording import Recording
-from tests.trials.torture.verdict import check, check_sound, ids, run_once, spilled_ids, wait_until
+from tests.trials.torture.verdict import check, run_once, wait_until
 
 _RATE = 200
+_LONGEST_BEFORE = 3.5  # seconds: more than one checkpoint
+_AT_THE_END = 0.6  # the others end at once, with events that wait
 _NOT_A_DATABASE = "replaced by a text file"
 
 
@@ -59,38 +62,31 @@ def removed_while_idle(stage: Stage) -> Outcome:
     return Outcome(rounds, {"events": rounds * _RATE})
 
 
-def copied_over(stage: Stage) -> Outcome:
-    """`cp other.db metrics.db`: SQLite cannot survive it, so only what came later counts, and that nothing crashes."""
+def folder_moved(stage: Stage, *, how: str) -> Outcome:
+    """All is in our folder, wherever it is; what stands in its place is as it was put there."""
     rounds = stage.rounds(3)
-    ends: dict[str, int] = {}
     for number in range(rounds):
-        path = stage.sub(number) / "metrics.db"
-        with Recording(Plan(path, rate=_RATE)) as recording:
-            wait_until(partial(_further, recording, _RATE), "events are recorded")
-            copy_over(path)
-            first = recording.last.submitted
-            wait_until(partial(_further, recording, first + 2 * _RATE), "events are durable again")
-            last = recording.stop()
-        end = _end_of(path, recording, range(first + _RATE, last.submitted))
-        ends[end] = ends.get(end, 0) + 1
-    return Outcome(rounds, ends)
+        folder = stage.sub(number) / "data"
+        folder.mkdir()
+        with Recording(Plan(folder / "metrics.db", rate=_RATE)) as recording:
+            wait_until(partial(_further, recording, _RATE // 2), "events are recorded")
+            time.sleep(random.uniform(0, _LONGEST_BEFORE))
+            FOLDER_MOVES[how](folder)
+            there = _content(folder) if folder.with_name("away").exists() else None
+            if random.random() < _AT_THE_END:
+                first = recording.last.acknowledged
+                wait_until(partial(_further, recording, first + _RATE), f"events are durable again ({how})")
+            recording.stop()
+        ours = folder.with_name("away") if there is not None else folder
+        expect(there is None or _content(folder) == there, f"what stands in the place of the folder changed ({how})")
+        expect(not recording.last.dropped, f"{len(recording.last.dropped)} events were dropped")
+        run_once(ours / "metrics.db")
+        check([recording], ours / "metrics.db", beside=sorted(ours.glob("*.salvaged")))
+    return Outcome(rounds)
 
 
-def _end_of(path: Path, recording: Recording, numbers: range) -> str:
-    """Say what became of the database and of the later events."""
-    try:
-        check_sound(path)
-        found = set(ids(path))
-        end = "database sound"
-    except Exception:  # noqa: BLE001 - the file is what somebody made of it
-        found = set()
-        end = "database damaged, later events in the spill file"
-    for file in path.parent.glob("*.salvaged"):
-        found |= set(ids(file))
-    found |= spilled_ids(path)
-    missing = sum(recording.plan.event_id(n) not in found for n in numbers)
-    expect(not missing, f"{missing} of {len(numbers)} events after the copy are lost ({end})")
-    return end
+def _content(folder: Path) -> dict[str, bytes]:
+    return {str(file): file.read_bytes() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
 def _further(recording: Recording, number: int) -> bool:

@@ -39,6 +39,11 @@ class Recording:
         return self._process.pid or 0
 
     @property
+    def is_alive(self) -> bool:
+        """False once it has ended, or was killed."""
+        return self._process.is_alive()
+
+    @property
     def promised(self) -> Iterator[str]:
         """The ids of all events that must not be lost."""
         if self.ended:

@@ -69,7 +69,10 @@ def live_by_rename(stage: Stage) -> Outcome:
             _rename_over(stage, saved, path)
             time.sleep(0.3)
             fresh = _state(path)
-            (seen,) = {model for (model,) in other.execute(_STATE)}
+            try:
+                (seen,) = {model for (model,) in other.execute(_STATE)}
+            except sqlite3.DatabaseError as error:
+                raise Broken(f"one connection sees {error}, another {fresh}") from error
             expect(seen == fresh, f"one connection sees {seen}, another {fresh}")
         writer.stop()
     return Outcome(stage.rounds(5))

@@ -129,7 +129,7 @@ FOUND: dict[str, tuple[Callable[[Path], object], str]] = {
         beside("metrics.db.20260101_000000_000000.salvaged"),
         "holds rows of a database that was removed",
     ),
-    "damaged database put aside": (beside("corrupt-20260101_000000_000000/metrics.db"), "was moved away"),
+    "damaged database put aside": (beside("corrupt-20260101_000000_000000/metrics.db"), "were moved away"),
     "unfinished backup": (
         beside("backups/metrics.db.20260101_000000_000.backup.tmp", age=4_000),
         "is a backup that was never finished",

@@ -109,6 +109,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
         "spill_bytes": 0,
         "held_files": 0,
         "newer_spill_files": 0,
+        "damage": [],
         "rejected_bytes": 0,
         "salvaged": [],
         "backups": 0,
