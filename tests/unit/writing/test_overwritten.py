@@ -105,10 +105,11 @@ def test_damage_is_told_in_one_sentence_by_log_status_and_check_until_it_is_mend
     wait_until(lambda: sentence in caplog.text, seconds=5)
     with pytest.raises(DatabaseRefused, match="was emptied by another program and is damaged: run llm-metrics restore"):
         status.collect(db_path)
+    caplog.set_level("INFO", "recorder")
     assert any("was emptied by another program" in found.what for found in check.check(db_path))
     restore(db_path, copy, backup_dir=db_path.parent)  # the proxy runs on
-    wait_until(lambda: rows(db_path) == len(calls.ids), seconds=20)
-    wait_until(lambda: not status.collect(db_path).surroundings.damage)
+    wait_until(lambda: "is being written again" in caplog.text, seconds=20)
+    assert not status.collect(db_path).surroundings.damage
     calls.submit()
     recorder.close()
     calls.assert_all_are_in(db_path)
