@@ -15,8 +15,8 @@ from typing import NoReturn
 import click
 import uvicorn
 from datasette.app import Datasette
-from datasette.database import Database
 
+from deploy.dashboard.database import FreshDatabase, opened
 from deploy.dashboard.guard import guarded
 from deploy.dashboard.page import DATABASE_NAME, PAGE_PATH, STATIC, metadata
 
@@ -29,7 +29,6 @@ _SETTINGS = {
     "default_cache_ttl": 0,
     "allow_download": False,
 }
-_UNREADABLE_NAMES = "?#%"  # Datasette puts the path into a URI as it is
 _NEEDED = "SELECT event_id, cached_tokens, cost_usd FROM completion_requests LIMIT 0"
 
 
@@ -43,7 +42,7 @@ def main(database: str, port: int, host: str) -> None:
     with _listen(host, port) as listener:
         datasette = Datasette(metadata=metadata(), settings=_SETTINGS, static_mounts=[STATIC])
         datasette.remove_database("_memory")
-        datasette.add_database(Database(datasette, path=str(path)), name=DATABASE_NAME)
+        datasette.add_database(FreshDatabase(datasette, path=str(path)), name=DATABASE_NAME)
         address = f"http://127.0.0.1:{listener.getsockname()[1]}{PAGE_PATH}"
         click.echo(f"LLM metrics: {path}\nThe live page is {address} until Ctrl-C.")
         config = uvicorn.Config(guarded(datasette.app()), log_level="warning", timeout_graceful_shutdown=1)
@@ -62,10 +61,8 @@ def _locate(database: str) -> Path:
         _end(f"{given} cannot be read ({error.strerror}): give a path that can (--db PATH, with make DB=PATH).")
     if not size:
         _end(f"There is no database at {path}: start the proxy, or give the right path (--db PATH, with make DB=PATH).")
-    if any(one in str(path) for one in _UNREADABLE_NAMES):
-        _end(f"Datasette cannot open {path}: use a path without {' '.join(_UNREADABLE_NAMES)}.")
     try:
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+        with closing(opened(path)) as connection:
             connection.execute(_NEEDED)
     except sqlite3.Error as error:
         _end(f"{path} cannot be shown ({error}): give the path of a database that the proxy writes.")

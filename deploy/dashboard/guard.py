@@ -29,6 +29,9 @@ _POLICY = (
     "base-uri 'none'",
     "form-action 'self'",
 )
+_SERVER_ERROR = 500
+# A page that failed, as when the database is just being replaced, is asked for again: it loads no page by itself.
+_AGAIN = (b"refresh", b"5")
 _HEADERS = [
     (b"content-security-policy", "; ".join(_POLICY).encode()),
     (b"referrer-policy", b"no-referrer"),
@@ -42,7 +45,8 @@ def guarded(app: App) -> App:
     async def guard(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_HEADERS]
+                again = [_AGAIN] if message["status"] >= _SERVER_ERROR else []
+                message["headers"] = [*message.get("headers", []), *_HEADERS, *again]
             await send(message)
 
         if scope["type"] != "http":

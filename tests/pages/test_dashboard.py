@@ -374,13 +374,6 @@ def _make(*words: str) -> tuple[int, str]:
     return done.returncode, done.stderr.split("make: ***")[0]
 
 
-@pytest.mark.parametrize("name", ["what?.db", "50%.db", "a#b.db"])
-def test_a_name_that_datasette_would_misread_is_one_sentence(database: Path, tmp_path: Path, name: str) -> None:
-    (tmp_path / name).symlink_to(database)
-    said = f"Datasette cannot open {tmp_path / name}: use a path without ? # %.\n"
-    assert _make(f"DB={tmp_path / name}") == (2, said)
-
-
 def test_an_unknown_home_is_one_sentence() -> None:
     said = (
         "The home folder in ~nobody-here/metrics.db is unknown: give an absolute path (--db PATH, with make DB=PATH).\n"
