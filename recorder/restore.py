@@ -31,7 +31,7 @@ from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.store import database, identity, presence, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
-from llm_metrics_proxy.recorder.store.files import sync_folder
+from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
 
 type State = Literal["missing", "empty", "usable", "damaged"]
 
@@ -250,7 +250,7 @@ def _prepare(stage: Path, backup: Path) -> None:
         connection.execute(_MIGRATED, (backup.name, f"{stage.parent}%"))
         account_of_this_process(connection).note_event("restore", backup.name)
         connection.execute("PRAGMA journal_mode=WAL")
-    descriptor = os.open(stage, os.O_RDWR)  # not yet anybody's database
+    descriptor = open_regular(stage, os.O_RDWR)  # not yet anybody's database
     try:
         os.fsync(descriptor)
     finally:

@@ -21,7 +21,8 @@ from llm_metrics_proxy.addon.starting import log_lines
 from llm_metrics_proxy.addon.starting.greeting import facts, greeting, guard, public_addresses
 from llm_metrics_proxy.addon.starting.log_lines import Complaints, quieten
 from llm_metrics_proxy.addon.starting.settings import OPTIONS, BadOption, Settings, check_given, parse
-from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME, write_bundle
+from llm_metrics_proxy.recorder.client_setup.authority import CA_NAME, check
+from llm_metrics_proxy.recorder.client_setup.bundle import write_bundle
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.database import get_db_path
@@ -81,6 +82,8 @@ def open_recorder(options: Any, complaints: Complaints) -> tuple[Settings, Path,
     """Read the options and open the database; return the settings, the database's path and the recorder."""
     try:
         settings = parse({name: getattr(options, name) for name in OPTIONS})
+        trusted = options.ssl_verify_upstream_trusted_ca
+        check(authority(options).parent, [Path(trusted).expanduser()] if trusted else [])
         database = get_db_path(settings.database)
         recorder = Recorder(
             database,

@@ -23,7 +23,7 @@ from llm_metrics_proxy.recorder.backup import places
 from llm_metrics_proxy.recorder.errors import BackupFailed
 from llm_metrics_proxy.recorder.store import database, sqlite
 from llm_metrics_proxy.recorder.store.database import connect
-from llm_metrics_proxy.recorder.store.files import sync_folder
+from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
 
 type Contents = tuple[list[object], list[object], dict[str, int]]
 
@@ -149,7 +149,7 @@ def _contents(connection: sqlite3.Connection) -> Contents:
 
 
 def _sync(backup: Path) -> None:
-    descriptor = os.open(backup, os.O_RDWR)  # not yet anybody's database
+    descriptor = open_regular(backup, os.O_RDWR)  # not yet anybody's database
     try:
         os.fsync(descriptor)
     finally:

@@ -17,6 +17,7 @@ from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.backup import places
 from llm_metrics_proxy.recorder.errors import BackupFailed, RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.store import identity, timestamps
+from llm_metrics_proxy.recorder.store.files import read
 from llm_metrics_proxy.recorder.store.identity import differences
 
 _MAGIC: Final = b"SQLite format 3\0"
@@ -123,8 +124,7 @@ def _checked(file: BackupFile) -> BackupFile:
 
 
 def _header(backup: Path) -> bytes:
-    with backup.open("rb") as stream:
-        return stream.read(_HEADER_BYTES)
+    return read(backup, _HEADER_BYTES)
 
 
 def _schema_version(backup: Path) -> int | None:

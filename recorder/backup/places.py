@@ -144,7 +144,7 @@ def digest_path(backup: Path) -> Path:
 
 def sha256_of(backup: Path) -> str:
     """The SHA-256 of a backup's content; never to be asked of a live database, see database.py."""
-    with backup.open("rb") as stream:
+    with os.fdopen(open_regular(backup, follow=True), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

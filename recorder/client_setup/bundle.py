@@ -9,8 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from llm_metrics_proxy.recorder.store.files import read
+
 BUNDLE_NAME: Final = "llm-metrics-ca-bundle.pem"
-CA_NAME: Final = "mitmproxy-ca-cert.pem"
 
 
 def write_bundle(authority: Path, roots: Path) -> Path:
@@ -20,8 +21,8 @@ def write_bundle(authority: Path, roots: Path) -> Path:
     """
     bundle = authority.with_name(BUNDLE_NAME)
     try:
-        content = roots.read_bytes().rstrip() + b"\n\n" + authority.read_bytes()
-        if bundle.is_file() and bundle.read_bytes() == content:
+        content = read(roots).rstrip() + b"\n\n" + read(authority)
+        if bundle.is_file() and read(bundle) == content:
             return bundle
         descriptor, name = tempfile.mkstemp(dir=authority.parent, prefix=BUNDLE_NAME)
         draft = Path(name)
@@ -43,9 +44,9 @@ def bundle_of(authority: Path) -> Path | None:
     Raises:
         OSError: the CA cannot be read.
     """
-    certificate = authority.read_bytes().strip()
+    certificate = read(authority).strip()
     bundle = authority.with_name(BUNDLE_NAME)
     try:
-        return bundle if certificate and certificate in bundle.read_bytes() else None
+        return bundle if certificate and certificate in read(bundle) else None
     except OSError:
         return None

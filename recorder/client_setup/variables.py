@@ -22,6 +22,7 @@ def variables(url: str, bundle: Path, authority: Path) -> dict[str, str]:
     return {
         "HTTPS_PROXY": url,
         "HTTP_PROXY": url,
+        "http_proxy": url,  # curl reads no other: a server could set the one in capitals by a header "Proxy"
         **dict.fromkeys(REPLACING, str(bundle)),
         ADDING: str(authority),
         NODE_SWITCH: "1",

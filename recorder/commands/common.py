@@ -37,6 +37,11 @@ def refusing[**P](command: Callable[P, None]) -> Callable[P, None]:
         except UnicodeDecodeError as error:  # what SQLite says of a damaged schema may be no text
             message = "The database is damaged: put a backup back with llm-metrics restore."
             raise click.ClickException(message) from error
+        except OSError as error:
+            if error.filename is None:  # not of a file: click knows what to do when nobody reads what is printed
+                raise
+            message = f"{error.filename} cannot be used ({error.strerror}): check the path and its permissions."
+            raise click.ClickException(printable(message)) from error
 
     return run
 

@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from llm_metrics_proxy.recorder.client_setup import proxy_url
-from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME
+from llm_metrics_proxy.recorder.client_setup.authority import CA_NAME
 from llm_metrics_proxy.recorder.commands.common import (
     EXIT_CODES,
     SOMETHING_FOUND,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from llm_metrics_proxy.recorder.client_setup import authority
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
 from llm_metrics_proxy.recorder.errors import NoProgram, RunRefused
 from llm_metrics_proxy.recorder.reporting import printable
@@ -94,6 +95,7 @@ def run(  # noqa: PLR0913 - the options
         cure = f"start {words[0]} without llm-metrics run" if words else f"unset {INSIDE_A_RUN} for another proxy"
         raise RunRefused(what=what, cure=cure)
     asked = CommandLine(host, port, settings, modes, _database(db) if db else None)
+    authority.check(asked.authority.parent)  # mitmproxy opens its files before it loads the addon
     if not words:
         for option, value in (("--label", label), ("--json", document), ("--quiet", quiet)):
             if value:

@@ -11,6 +11,7 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.client_setup.variables import ADDING, REPLACING, sh_line
 from llm_metrics_proxy.recorder.doctor import Check, Circumstances, fail, ok, warn
 from llm_metrics_proxy.recorder.doctor.port import Found
+from llm_metrics_proxy.recorder.store.files import read
 
 _NAME = "CA file"
 
@@ -22,7 +23,7 @@ def look(at: Circumstances, found: Found) -> Check:
         fetch = f"mkdir -p {at.authority.parent} && curl -x {at.url} http://mitm.it/cert/pem -o {at.authority}"
         cure = f"give the file of the proxy's folder with --ca PATH, or: {fetch}"
     try:
-        own = _only_certificate(at.authority.read_text())
+        own = _only_certificate(read(at.authority).decode())
     except FileNotFoundError:
         return fail(_NAME, f"There is no {at.authority}.", cure)
     except OSError as error:
@@ -76,7 +77,7 @@ def look_at_files(at: Circumstances) -> Iterator[Check]:
             continue
         fix = sh_line(name, str(at.authority if name == ADDING else at.trusted))
         try:
-            certificates = Path(value).read_text(errors="replace").count(ssl.PEM_HEADER)
+            certificates = read(Path(value)).count(ssl.PEM_HEADER.encode())
         except OSError as error:
             yield fail(name, f"It names {value}, which cannot be read ({error.strerror}).", fix)
             continue

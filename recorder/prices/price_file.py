@@ -29,6 +29,7 @@ from typing import Final
 import msgspec
 
 from llm_metrics_proxy.recorder.errors import BadPrices
+from llm_metrics_proxy.recorder.store.files import read
 
 DEFAULT_NAME: Final = "prices.toml"
 TIERS: Final = ("batch", "fast", "flex", "priority", "reserved", "scale")
@@ -141,8 +142,7 @@ def _read(path: Path, database: Path) -> OwnPrices:
     if database.exists() and path.samefile(database):  # which only SQLite may open
         raise BadPrices(what=f"{path} is the database", cure="give the path of a file of prices")
     try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST_FILE + 1)
+        text = read(path, _LARGEST_FILE + 1)
     except OSError as error:
         what = f"The file of prices {path} cannot be read ({error.strerror})"
         raise BadPrices(what=what, cure="make it readable, or leave it out") from error

@@ -16,8 +16,8 @@ from llm_metrics_proxy.recorder.figures.quantities import many
 from llm_metrics_proxy.recorder.report import content, page
 from llm_metrics_proxy.recorder.report.page import GENERATOR
 from llm_metrics_proxy.recorder.reporting import printable
-from llm_metrics_proxy.recorder.store.database import reader
-from llm_metrics_proxy.recorder.store.sqlite import side_files
+from llm_metrics_proxy.recorder.store.database import is_file_of, reader
+from llm_metrics_proxy.recorder.store.files import read, write_result
 
 _MARK = f'<meta name="generator" content="{GENERATOR}">'.encode()
 _MARK_WITHIN = 1000  # bytes from the start
@@ -33,9 +33,8 @@ def check(path: Path, database: Path, *, force: bool) -> None:
         ReportFailed: it may not.
     """
     try:
-        for file in (database, *side_files(database)):
-            if path.exists() and file.exists() and path.samefile(file):
-                raise ReportFailed(what=f"{path} belongs to the database", cure="write the report to another file")
+        if is_file_of(database, path):
+            raise ReportFailed(what=f"{path} belongs to the database", cure="write the report to another file")
         if path.is_dir():
             raise ReportFailed(what=f"{path} is a folder", cure="name a file")
         if path.is_file() and path.stat().st_size and not force and not _is_report(path):
@@ -53,7 +52,7 @@ def write(path: Path, page: str) -> None:
     """
     try:
         if path.exists() and not path.is_file():  # a pipe, a device
-            path.write_text(page, encoding="utf-8")
+            write_result(path, page.encode())
         else:
             _replace(path.resolve(), page)
     except OSError as error:
@@ -73,8 +72,7 @@ def _replace(path: Path, page: str) -> None:
 
 
 def _is_report(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _MARK in file.read(_MARK_WITHIN)
+    return _MARK in read(path, _MARK_WITHIN)
 
 
 def _failed(path: Path, error: OSError) -> ReportFailed:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, Self
 
 import llm_metrics_proxy
-from llm_metrics_proxy.recorder.client_setup.bundle import CA_NAME
+from llm_metrics_proxy.recorder.client_setup.authority import CA_NAME
 
 INSIDE_A_RUN: Final = "LLM_METRICS_RUN"
 """The variable that a program finds in its environment when it was started by `llm-metrics run`."""

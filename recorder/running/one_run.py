@@ -13,12 +13,13 @@ from llm_metrics_proxy.recorder.client_setup.bundle import bundle_of, write_bund
 from llm_metrics_proxy.recorder.client_setup.proxy_url import without_password
 from llm_metrics_proxy.recorder.client_setup.variables import program_environment
 from llm_metrics_proxy.recorder.doctor import HTTPS_VARIABLES
-from llm_metrics_proxy.recorder.errors import NoAuthority, RecorderError
+from llm_metrics_proxy.recorder.errors import NoAuthority, RecorderError, RunRefused
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program
 from llm_metrics_proxy.recorder.running.proxy import Proxy
 from llm_metrics_proxy.recorder.running.summary import as_text, last_id, summary
-from llm_metrics_proxy.recorder.store.database import get_db_path
+from llm_metrics_proxy.recorder.store.database import get_db_path, is_file_of
+from llm_metrics_proxy.recorder.store.files import write_result
 from llm_metrics_proxy.recorder.upkeep import UpkeepProcess
 
 
@@ -33,6 +34,8 @@ def run_program(
     """
     path = program.find(words[0])
     database = asked.database or get_db_path()
+    if document is not None and is_file_of(database, document):
+        raise RunRefused(what=f"{document} belongs to the database", cure="write the summary to another file")
     proxy = Proxy(asked.host, asked.port, database, asked.authority)
     proxy.use(replace(asked, port=proxy.port, database=database).words, os.environ)
     _warn_of_another_proxy(proxy, asked)
@@ -47,17 +50,24 @@ def run_program(
     try:
         UpkeepProcess(database, asked.prices).look()
         found = summary(database, before, label)
-        if document is not None:
-            fields = {**msgspec.to_builtins(found), "exit_code": code, "database": str(database)}
-            document.write_bytes(msgspec.json.format(msgspec.json.encode(fields)) + b"\n")
-    except (RecorderError, OSError) as error:  # a fault of ours never changes how the program ended
+    except RecorderError as error:  # a fault of ours never changes how the program ended
         click.echo(f"llm-metrics: {printable(str(error))}", err=True)
         return code
+    if document is not None:
+        _write(document, {**msgspec.to_builtins(found), "exit_code": code, "database": str(database)})
     if not quiet:
         others = " (with those of other programs on this proxy)" if proxy.has_others and not label else ""
         for line in (*proxy.said(), f"{as_text(found)}{others}"):
             click.echo(f"llm-metrics: {printable(line)}", err=True)
     return code
+
+
+def _write(document: Path, fields: dict[str, object]) -> None:
+    try:
+        write_result(document, msgspec.json.format(msgspec.json.encode(fields)) + b"\n")
+    except OSError as error:
+        said = f"The summary could not be written to {document} ({error.strerror}): give another path with --json."
+        click.echo(f"llm-metrics: {printable(said)}", err=True)
 
 
 def _warn_of_another_proxy(proxy: Proxy, asked: CommandLine) -> None:

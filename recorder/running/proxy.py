@@ -23,6 +23,7 @@ from llm_metrics_proxy.recorder.doctor.port import STATUS_URL, process_at
 from llm_metrics_proxy.recorder.errors import RunRefused
 from llm_metrics_proxy.recorder.running import until_unused
 from llm_metrics_proxy.recorder.store import presence
+from llm_metrics_proxy.recorder.store.files import open_regular, read
 
 _PATIENCE_SECONDS = 3.0  # for an answer of whoever listens
 _START_SECONDS = 60.0  # a start may migrate a database, and make a backup before
@@ -116,7 +117,7 @@ class Proxy:
             os.close(self.descriptor)
             self.descriptor = -1
         while True:
-            low = os.open(self._users(), os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            low = open_regular(self._users(), os.O_CREAT | os.O_RDWR)
             try:
                 descriptor = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, _LEAST_DESCRIPTOR)
             finally:
@@ -171,7 +172,7 @@ class Proxy:
         """
         with suppress(OSError):
             certificate = port.get(ProxyUrl(self.host, self.port, None), port.CERTIFICATE_URL, _PATIENCE_SECONDS).body
-            if certificate.startswith(port.CERTIFICATE) and certificate.strip() != self.authority.read_bytes().strip():
+            if certificate.startswith(port.CERTIFICATE) and certificate.strip() != read(self.authority).strip():
                 what = f"The proxy on {self.address} signs with another CA than {self.authority}"
                 cure = f"name the folder of its CA with --set confdir=FOLDER, or {_ANOTHER_PORT}"
                 raise RunRefused(what=what, cure=cure)
@@ -186,7 +187,7 @@ class Proxy:
     def _start(self, command: Sequence[str], environment: Mapping[str, str], ends: float) -> bool:
         """Start a proxy and wait until it serves; False if another was faster, which is to be used then."""
         _sweep()
-        descriptor = os.open(self.log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        descriptor = open_regular(self.log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a command of our own
                 [*command, "-s", until_unused.__file__],
@@ -214,7 +215,7 @@ class Proxy:
 
 def _lines(log: Path) -> list[str]:
     """The lines that a proxy has logged, without its greeting."""
-    return [line for line in _GREETING.sub("", log.read_text(errors="replace")).splitlines() if line.strip()]
+    return [line for line in _GREETING.sub("", read(log).decode(errors="replace")).splitlines() if line.strip()]
 
 
 def _refusal(log: Path) -> RunRefused:
@@ -231,7 +232,7 @@ def _refusal(log: Path) -> RunRefused:
 
 def _is_ending(users: Path) -> bool:
     """Tell whether the proxy holds the lock alone, so that it has no user any more."""
-    descriptor = os.open(users, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = open_regular(users, os.O_RDWR)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

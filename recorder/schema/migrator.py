@@ -31,6 +31,7 @@ from llm_metrics_proxy.recorder.schema.table_backup import quoted
 from llm_metrics_proxy.recorder.schema.views import free_names
 from llm_metrics_proxy.recorder.store import database, identity, sqlite, timestamps
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
+from llm_metrics_proxy.recorder.store.files import check_regular
 from llm_metrics_proxy.recorder.store.identity import changes, claimed_version, hindrances, refusal, version_of
 
 _BACKED_UP = "Backed up %(path)s as %(backup)s before its migration."
@@ -291,8 +292,12 @@ def migrate_plan(path: Path) -> Plan:
         except sqlite3.Error as error:
             raise identity.refusal(path, error) from error
         size = sqlite.size_with_wal(path)
-    elif path.exists() and not path.is_file():
-        raise DatabaseRefused(what=f"{path} is not a file", cure="give the path of a database")
+    else:
+        try:
+            check_regular(path, follow=True)
+        except OSError as error:
+            what = f"{path} cannot be used ({error.strerror})"
+            raise DatabaseRefused(what=what, cure="give the path of a database") from error
     return Plan(
         path=str(path),
         exists=exists,

@@ -17,6 +17,7 @@ from typing import Final, Literal, NamedTuple
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.store import identity, sqlite
+from llm_metrics_proxy.recorder.store.files import check_regular
 
 # How long somebody waits for the locks of others.
 RECORDER_SECONDS: Final = 0.5  # it keeps its batch and tries again, so that a shutdown never waits long for it
@@ -75,8 +76,18 @@ def check_is_there(path: Path, cure: str = "start the proxy once, or give the ri
     Raises:
         DatabaseRefused: none does; `cure` is what to do about that.
     """
-    if not path.is_file() or path.stat().st_size == 0:
+    try:
+        is_there = path.is_file() and path.stat().st_size > 0
+    except OSError as error:
+        raise DatabaseRefused(what=f"{path} cannot be used ({error.strerror})", cure=cure) from error
+    if not is_there:
         raise DatabaseRefused(what=f"There is no database at {path}", cure=cure)
+
+
+def is_file_of(database: Path, path: Path) -> bool:
+    """True if `path` is the database, or one of the files that SQLite keeps beside it."""
+    files = (database, *sqlite.side_files(database))
+    return path.exists() and any(file.exists() and path.samefile(file) for file in files)
 
 
 def create(path: Path) -> None:
@@ -99,7 +110,12 @@ def connect(
     """A bare connection to an existing file, which waits `timeout` seconds for locks and begins no transactions.
 
     One that is `immutable` reads the file alone, without its WAL and without locks, as if nobody could write it.
+
+    Raises:
+        DatabaseRefused: it, or one of the files that SQLite opens beside it, is no regular file.
+        sqlite3.Error: it could not be opened.
     """
+    _check_files(path, alone=immutable)
     asked = f"mode={'ro' if immutable else mode}{'&immutable=1' * immutable}"
     with _creating:
         connection = sqlite3.connect(
@@ -111,6 +127,17 @@ def connect(
     # None of our tables has a foreign key; those of users shall neither refuse nor delete anything here.
     connection.execute("PRAGMA foreign_keys=OFF")
     return connection
+
+
+def _check_files(path: Path, *, alone: bool) -> None:
+    """SQLite itself would wait for the other end of a pipe, and write its WAL or journal through a link."""
+    real = Path(os.path.realpath(path))
+    for file in (real,) if alone else (real, *sqlite.side_files(real)):
+        try:
+            check_regular(file)
+        except OSError as error:
+            cure = "move it away, or correct the permissions"
+            raise DatabaseRefused(what=f"{file} cannot be used ({error.strerror})", cure=cure) from error
 
 
 def open_for_start(path: Path, *, timeout: float) -> sqlite3.Connection:

@@ -108,11 +108,13 @@ def open_background(path: Path) -> sqlite3.Connection:
     What the power takes back is done again, so that no commit waits for the disk under the lock.
 
     Raises:
-        DatabaseRefused: there is none at `path`, or of another version.
-        sqlite3.Error: it could not be opened; `recorder.store.identity.refusal` makes a sentence of it.
+        DatabaseRefused: there is none at `path`, or of another version, or it could not be opened.
     """
     database.check_is_there(path)
-    connection = database.open_writer(path)
+    try:
+        connection = database.open_writer(path)
+    except sqlite3.Error as error:
+        raise identity.refusal(path, error) from error
     try:
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")

@@ -8,6 +8,7 @@ SQLite counts, and now and then, since rows may have been the reason. A call tha
 
 import fcntl
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -18,16 +19,20 @@ from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
 from llm_metrics_proxy.recorder.writing import spill
-from llm_metrics_proxy.recorder.writing.batch import KeptOutError
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.spill import SpillFiles
 
 _KEPT_OUT: Final = (
-    "%(calls)d calls did not get into %(path)s: something that was added to its tables keeps them out (%(why)s). They "
-    "wait in %(folder)s, and are written once that is changed or dropped."
+    "%(calls)d calls did not get into %(path)s: something that was added to its table completion_requests keeps them "
+    "out (%(why)s). They wait in %(folder)s, and are written once that is changed or dropped."
 )
 _FIRST_PAUSE: Final = 60.0  # seconds until the next try with the same schema; doubled up to the longest
 _LONGEST_PAUSE: Final = 3_600.0
+_OBJECTS: Final = """
+    SELECT type || ' ' || name FROM sqlite_master
+    WHERE tbl_name = 'completion_requests' AND type = 'trigger' AND name <> 'completion_requests_export_changes'
+    ORDER BY name
+"""
 
 
 class Held:
@@ -59,8 +64,8 @@ class Held:
         self._folder = spill_folder.folder_of(database)
         self._files.follow(database)
 
-    def keep(self, kept_out: Sequence[Rejected], triggers: Sequence[str]) -> None:
-        """Hold these calls back; they are durable when this returns. `triggers` are the users' on our tables.
+    def keep(self, kept_out: Sequence[Rejected], connection: sqlite3.Connection) -> None:
+        """Hold these calls back; they are durable when this returns.
 
         Raises:
             OSError, DatabaseRefused: none of them is kept, so their transaction has to be rolled back.
@@ -69,10 +74,8 @@ class Held:
             return
         self._files.write(b"".join(spill.line_of(one.event) for one in kept_out))
         self.is_holding = True
-        unsaid = any(isinstance(one.reason, KeptOutError) for one in kept_out)
-        said = {str(one.reason) for one in kept_out if not isinstance(one.reason, KeptOutError)}
-        said |= {f"trigger {name}" for name in triggers if unsaid}
-        why = "; ".join(sorted(said))
+        reasons = {str(one.reason) for one in kept_out if one.reason}
+        why = "; ".join(sorted(reasons)) or ", ".join(name for (name,) in connection.execute(_OBJECTS))
         self._reporter.warn(
             "calls_held_back", _KEPT_OUT, calls=len(kept_out), path=self._database, why=why, folder=self._folder
         )

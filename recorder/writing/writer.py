@@ -69,13 +69,12 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             self._held.release(self._live.check_schema(connection))
             account = Account(connection, self._process)
-            triggers = self._live.triggers_of_users
             outcome = (
-                batch.insert(connection, account, events, enders, watched=bool(triggers))
+                batch.insert(connection, account, events, enders)
                 if piece is None
-                else batch.insert_piece(connection, account, piece, enders, watched=bool(triggers))
+                else batch.insert_piece(connection, account, piece, enders)
             )
-            self._held.keep(outcome.kept_out, triggers)
+            self._held.keep(outcome.kept_out, connection)
             for name, n in outcome.counts.items():
                 values[name] = values.get(name, 0) + n
             account.write_counters(values)

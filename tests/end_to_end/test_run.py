@@ -120,6 +120,24 @@ def test_a_programs_calls_are_recorded_priced_and_summed_up(place: Place) -> Non
     assert not place.serves(), "the proxy that was started ends"
 
 
+def test_a_summary_that_cannot_be_written_is_one_sentence_and_shown_all_the_same(place: Place) -> None:
+    os.mkfifo(place.folder / "pipe")  # which nobody reads
+    done = place.run(sys.executable, "-c", "raise SystemExit(7)", options=("--json", "pipe"))
+    refused = "The summary could not be written to pipe (No such device or address): give another path with --json."
+    assert (done.returncode, done.stderr) == (7, f"llm-metrics: {refused}\nllm-metrics: no calls\n")
+
+
+@pytest.mark.parametrize("name", ["metrics.db", "metrics.db-wal"])
+def test_a_summary_never_replaces_the_database(place: Place, name: str) -> None:
+    place.run("true")
+    with closing(sqlite3.connect(place.database)) as other:
+        other.execute("SELECT 1 FROM completion_requests")  # now there is a WAL
+        before = (place.folder / name).read_bytes()
+        done = place.run("true", options=("--json", name))
+        assert (done.returncode, "belongs to the database" in done.stderr) == (1, True)
+        assert (place.folder / name).read_bytes() == before
+
+
 def test_a_cost_that_is_not_whole_says_so(place: Place) -> None:
     def answer(request: Request) -> Scenario:
         return rig.at_once(json.dumps(ANSWER | {"model": json.loads(request.body)["model"]}).encode())

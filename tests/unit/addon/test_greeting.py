@@ -49,7 +49,7 @@ def _exports(lines: list[str]) -> dict[str, str]:
 )
 def test_a_client_is_sent_to_an_address_it_can_use(address: tuple[str, int], url: str) -> None:
     exports = _exports(export_lines(address, Path("/b.pem"), Path("/a.pem")))
-    assert exports["HTTPS_PROXY"] == exports["HTTP_PROXY"] == url
+    assert exports["HTTPS_PROXY"] == exports["HTTP_PROXY"] == exports["http_proxy"] == url
 
 
 @pytest.mark.parametrize("folder", ["/plain", "/with space", "/it's", '/$HOME `x` "y"', "/ü;&"])

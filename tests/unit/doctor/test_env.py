@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
-from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME, CA_NAME
+from llm_metrics_proxy.recorder.client_setup.authority import CA_NAME
+from llm_metrics_proxy.recorder.client_setup.bundle import BUNDLE_NAME
 from llm_metrics_proxy.recorder.client_setup.proxy_url import without_password
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH, read
 from llm_metrics_proxy.recorder.client_setup.variables import ADDING, LINES, LOCAL, REPLACING
@@ -22,7 +23,7 @@ from tests.support.proxy import clean_environment
 from tests.support.rig import Rig
 
 URL = "http://team:x@127.0.0.1:8080"
-NAMES = ("HTTPS_PROXY", "HTTP_PROXY", *REPLACING, ADDING, "NODE_USE_ENV_PROXY", "NO_PROXY")
+NAMES = ("HTTPS_PROXY", "HTTP_PROXY", "http_proxy", *REPLACING, ADDING, "NODE_USE_ENV_PROXY", "NO_PROXY")
 # Each is harmless in a path, and steers one shell or another.
 FOLDERS = [
     "plain",
@@ -53,7 +54,8 @@ def lines(folder: Path, shell: str, url: str = URL) -> str:
 def expected(folder: Path, url: str = URL) -> dict[str, str]:
     bundle = str(folder / BUNDLE_NAME)
     files = dict.fromkeys(REPLACING, bundle) | {ADDING: str(folder / CA_NAME)}
-    return {"HTTPS_PROXY": url, "HTTP_PROXY": url, **files, "NODE_USE_ENV_PROXY": "1", "NO_PROXY": LOCAL}
+    urls = dict.fromkeys(("HTTPS_PROXY", "HTTP_PROXY", "http_proxy"), url)
+    return {**urls, **files, "NODE_USE_ENV_PROXY": "1", "NO_PROXY": LOCAL}
 
 
 def without_comment(printed: str) -> list[str]:
