@@ -12,8 +12,8 @@ from llm_metrics_proxy.addon.framing.json_framing import Ignored, Whole
 from llm_metrics_proxy.addon.headers import Headers, count, error_type, response_columns, server_timing
 from llm_metrics_proxy.addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
 from llm_metrics_proxy.addon.providers.decode import Unparsed
-from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error, value_of
-from llm_metrics_proxy.addon.providers.format import Output, Request, WireFormat
+from llm_metrics_proxy.addon.providers.errors import ProviderError, failure_in, read_error, value_of
+from llm_metrics_proxy.addon.providers.format import Answer, Output, Request, WireFormat
 from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.addon.row import Ending, Opening, Row
 from llm_metrics_proxy.recorder.events import CompletionRequest
@@ -72,6 +72,7 @@ class Reading:
         call = self._call
         call.columns |= response_columns(headers)
         call.answer.learn(timing=server_timing(headers))
+        self._format.head(headers, call.answer)
         streams = call.request.is_streaming and not _is_error(status)
         framing = framing_of(headers.get("content-type", ""), self._format.json_stream, streams=streams)
         call.streamed = not isinstance(framing, _NO_STREAMS)
@@ -158,10 +159,15 @@ class Reading:
     def _read_whole(self, events: Iterable[Event], *, cut: bool) -> None:
         for _, payload, _ in events:
             try:
-                self._format.whole(payload, self._call.answer)
-                self._call.answer.ended = True
+                self._read_one(payload, self._call.answer)
             except Unparsed:
                 self._note_unparsed(cut=cut)
+
+    def _read_one(self, payload: bytes, answer: Answer) -> None:
+        self._format.whole(payload, answer)
+        answer.ended = True
+        if answer.finish_reason is None and answer.error is None and (failure := failure_in(payload)):
+            answer.fail(failure)
 
     def _read_stream(self, events: Iterable[Event], *, cut: bool) -> None:
         answer, read, timing = self._call.answer, self._format.event, self._call.timing

@@ -1,6 +1,5 @@
 """The row of one call: what was known at its beginning, and all that was learnt, under the names of the columns."""
 
-import re
 import string
 from functools import lru_cache
 from typing import Any
@@ -12,8 +11,9 @@ from llm_metrics_proxy.addon.privacy import MASK, masked
 from llm_metrics_proxy.addon.privacy.quotation import without_quotations
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Request, Route
-from llm_metrics_proxy.addon.providers.usage import Usage, cost_in
-from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.addon.providers.terms import billing_of, region_named, region_of
+from llm_metrics_proxy.addon.providers.usage import Usage, cost_in, tier_of, tiers_in
+from llm_metrics_proxy.addon.providers.values import is_word, text
 from llm_metrics_proxy.addon.timing import Timing
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 
@@ -35,7 +35,6 @@ _OTHERS_WORDS = (
     "service_tier",
     "region",
 )
-_WORD = re.compile(r"[\w.:/ -]{0,64}", re.ASCII)
 # JSON of words, and of numbers that others can read, in the shape of what it is made of: digits as 0, all else as a.
 # Nobody waits for the row, but a regular expression would take as long as a quarter of it.
 _SIGNS = (string.ascii_letters + "_.:/ -+{}[],").encode()
@@ -44,7 +43,7 @@ _SHAPE = bytes.maketrans(_SIGNS + _DIGITS, b"a" * len(_SIGNS) + b"0" * len(_DIGI
 _TOO_LONG_TEXT, _TOO_LONG_NUMBER = b"a" * 65, b"0" * 19
 _LARGEST_NUMBER = 2**63 - 1
 _NO_TIMES_OF_TOKENS = {"time_to_first_token_ms": None, "time_to_last_token_ms": None}
-_OTHERS_JSON = ("usage", "server_timing")
+_OTHERS_JSON = ("usage", "billed", "server_timing")
 _OTHERS_COLUMNS = _OTHERS_WORDS + _OTHERS_JSON
 
 
@@ -96,7 +95,11 @@ class Row:
         opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
         consumed = route.usage_reader.read(answer.usage)
         tokens, billed = consumed.tokens, consumed.billed
+        source = _source(call)
         cost = cost_in(answer.usage)
+        if cost == 0 and source == "partial":  # what some write until they know it
+            cost = None
+        model, host = asked.model or route.model, opening.host.rpartition(":")[0] or opening.host
         wall = opening.wall + call.timing.start - opening.at
         columns: Columns = {
             **self._header_columns,
@@ -116,7 +119,7 @@ class Row:
             "event_id": new_event_id(wall // 1_000_000),
             "success": call.error is None,
             "status_code": call.status,
-            "model": asked.model or route.model,
+            "model": model,
             "origin": opening.origin,
             "client": opening.client,
             "http_version": opening.http_version,
@@ -127,8 +130,18 @@ class Row:
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,
             "usage": _json(answer.usage),
-            "billed": None if billed is None else _ENCODER.encode(billed).decode(),
-            "usage_source": _source(call),
+            "billed": None if billed is None else _bounded(_ENCODER.encode(billed)),
+            "usage_source": source,
+            "service_tier": tier_of(answer.service_tier, *tiers_in(answer.usage)),
+            "region": region_named(answer.usage.get("inference_geo")) or region_of(host, opening.path),
+            "billing": billing_of(
+                provider=route.provider,
+                host=host,
+                path=opening.path,
+                query=opening.query,
+                headers=opening.headers,
+                models=(model, answer.response_model),
+            ),
             "cost_usd": cost,
             "cost_source": None if cost is None else "provider",
             "cost_complete": None if cost is None else 1,
@@ -195,6 +208,10 @@ def _json(said: Usage) -> str | None:
             encoded = _ENCODER.encode(_without_texts(said))
     except RecursionError:
         return None
+    return _bounded(encoded)
+
+
+def _bounded(encoded: bytes) -> str | None:
     return encoded.decode() if len(encoded) <= _LONGEST_JSON else None
 
 
@@ -209,9 +226,9 @@ def _is_plain(encoded: bytes) -> bool:
 
 def _without_texts(value: object) -> object:
     if isinstance(value, dict):
-        return {name: _without_texts(inner) for name, inner in value.items() if _WORD.fullmatch(str(name))}
+        return {name: _without_texts(inner) for name, inner in value.items() if is_word(str(name))}
     if isinstance(value, list):
         return [_without_texts(inner) for inner in value]
     if isinstance(value, str):
-        return value if _WORD.fullmatch(value) else None
+        return value if is_word(value) else None
     return None if isinstance(value, int) and abs(value) > _LARGEST_NUMBER else value

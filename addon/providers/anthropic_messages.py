@@ -2,6 +2,8 @@
 
 POST .../messages: `messages`, `max_tokens`; an SSE stream of typed events from `message_start` to `message_stop`.
 Usage is cumulative: `message_start` has the input, `message_delta` the output, and may repeat the input.
+`usage.iterations` has what the counts beside it repeat (`message`), what they lack (`compaction`), and what another
+model used (`advisor_message`). A block `fallback` names the model that serves what follows.
 https://docs.anthropic.com/en/api/messages-streaming
 """
 
@@ -21,7 +23,8 @@ from llm_metrics_proxy.addon.providers.quantities import (
     REASONING,
     WEB_SEARCHES,
 )
-from llm_metrics_proxy.addon.providers.usage import Apart, UsageKeys
+from llm_metrics_proxy.addon.providers.usage import Apart, Keys, Listed, OtherModel, Usage, UsageKeys
+from llm_metrics_proxy.addon.providers.values import text
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -48,9 +51,11 @@ class _Delta(msgspec.Struct, gc=False):
 
 
 class _Block(msgspec.Struct, gc=False):
+    type: Any = None
     name: Any = None
     text: Any = None
     thinking: Any = None
+    to: Any = None  # of a fallback
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -66,6 +71,19 @@ _REQUEST = msgspec.json.Decoder(_Request)
 _MESSAGE = msgspec.json.Decoder(_Message)
 _EVENT = msgspec.json.Decoder(_Event)
 
+_TOKENS: Keys = {
+    "input_tokens": INPUT,
+    "cache_read_input_tokens": Apart(CACHE_READ, INPUT),
+    "cache_creation_input_tokens": Apart(CACHE_WRITE, INPUT),
+    "cache_creation": {
+        "ephemeral_5m_input_tokens": CACHE_WRITE_5M,
+        "ephemeral_1h_input_tokens": CACHE_WRITE_1H,
+    },
+    "output_tokens": OUTPUT,
+    "output_tokens_details": {"thinking_tokens": REASONING},
+}
+_INPUTS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
 
 class AnthropicMessages(WireFormat):
     """The Messages API."""
@@ -73,16 +91,11 @@ class AnthropicMessages(WireFormat):
     has_end = True
     usage_keys = UsageKeys(
         {
-            "input_tokens": INPUT,
-            "cache_read_input_tokens": Apart(CACHE_READ, INPUT),
-            "cache_creation_input_tokens": Apart(CACHE_WRITE, INPUT),
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": CACHE_WRITE_5M,
-                "ephemeral_1h_input_tokens": CACHE_WRITE_1H,
-            },
-            "output_tokens": OUTPUT,
-            "output_tokens_details": {"thinking_tokens": REASONING},
+            **_TOKENS,
             "server_tool_use": {"web_search_requests": WEB_SEARCHES},
+            "iterations": Listed(
+                "type", None, {"compaction": _TOKENS, "advisor_message": OtherModel(UsageKeys(_TOKENS))}
+            ),
         }
     )
 
@@ -114,8 +127,12 @@ class AnthropicMessages(WireFormat):
         if kind == "content_block_delta":
             return _output(event.delta)
         if kind == "content_block_start":
-            return _output(event.content_block)
+            block = event.content_block
+            if block is not None and block.type == "fallback" and isinstance(block.to, dict):
+                answer.response_model = text(block.to.get("model")) or answer.response_model
+            return _output(block)
         if kind == "message_delta":
+            _forget_input(answer.usage, event.usage)
             answer.learn(finish_reason=event.delta and event.delta.stop_reason, usage=event.usage)
         elif kind == "message_start" and isinstance(event.message, dict):
             usage = event.message.get("usage")
@@ -128,6 +145,14 @@ class AnthropicMessages(WireFormat):
         elif event.error or kind == "error":
             answer.fail({"error": event.error})
         return Output.NONE
+
+
+def _forget_input(known: Usage, reported: object) -> None:
+    """Let a report of the input count as a whole: one of its parts is 0 where another has all of the tokens."""
+    if isinstance(reported, dict) and any(reported.get(key) for key in _INPUTS):
+        for key in _INPUTS:
+            if key in reported:
+                known.pop(key, None)
 
 
 def _output(part: _Delta | _Block | None) -> Output:

@@ -5,6 +5,7 @@ POST /model/MODEL/converse and /converse-stream, which is an AWS event stream fr
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ from llm_metrics_proxy.addon.providers.quantities import (
     OUTPUT,
     TOTAL,
 )
-from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Listed, UsageKeys
+from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Listed, UsageKeys, tier_of
+from llm_metrics_proxy.addon.providers.values import text
 
 
 class _Config(msgspec.Struct, rename="camel", gc=False):
@@ -36,6 +38,10 @@ class _Request(msgspec.Struct, rename="camel", gc=False):
     inference_config: _Config | None = None
 
 
+class _Trace(msgspec.Struct, rename="camel", gc=False):
+    prompt_router: Any = None
+
+
 class _Event(msgspec.Struct, rename="camel", gc=False):
     """Any event, and the whole answer, whose fields have the same names."""
 
@@ -44,10 +50,17 @@ class _Event(msgspec.Struct, rename="camel", gc=False):
     stop_reason: Any = None
     usage: Any = None
     metrics: Any = None
+    service_tier: Any = None
+    performance_config: Any = None
+    trace: _Trace | None = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
 _EVENT = msgspec.json.Decoder(_Event)
+
+TIER = "x-amzn-bedrock-service-tier"
+"""A header of answers."""
+_LONGEST_ARN = 2048
 
 
 class BedrockConverse(WireFormat):
@@ -69,6 +82,10 @@ class BedrockConverse(WireFormat):
 
     def __init__(self, *, stream: bool) -> None:
         self._stream = stream
+
+    def head(self, headers: Mapping[str, str], answer: Answer) -> None:
+        """Read the tier."""
+        answer.service_tier = tier_of(headers.get(TIER))
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
@@ -101,6 +118,15 @@ class BedrockConverse(WireFormat):
     @staticmethod
     def _learn(said: _Event, answer: Answer) -> None:
         answer.learn(finish_reason=said.stop_reason, usage=said.usage, timing=said.metrics)
+        tier, latency = _in(said.service_tier, "type"), _in(said.performance_config, "latency")
+        answer.service_tier = tier_of(tier, latency) or answer.service_tier
+        # The ARN of what a prompt router chose holds the account's number: its last part is the model's name.
+        routed_to = text(_in(said.trace and said.trace.prompt_router, "invokedModelId"), _LONGEST_ARN)
+        answer.learn(model=routed_to and routed_to.rpartition("/")[2])
+
+
+def _in(said: object, name: str) -> object:
+    return said.get(name) if isinstance(said, dict) else None
 
 
 def exception(name: bytes, data: bytes) -> ProviderError:

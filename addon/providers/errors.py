@@ -6,6 +6,9 @@ One reader for all, since proxies and gateways mix the shapes:
   {"error": "text", "code": ...}              Ollama, HuggingFace, xAI
   {"type": ..., "message": ...}               AWS, Cohere, Mistral
   {"detail": "text" | [{"msg": ...}]}         FastAPI: vLLM, Mistral's validation. Its "input" quotes the request
+  {"errors": [{"code", "message"}]}           Cloudflare, with "success": false
+  {"base_resp": {"status_code", "status_msg"}}  MiniMax, with status 200
+  {"code", "msg", "success": false}           Z.ai
 """
 
 from dataclasses import dataclass
@@ -16,6 +19,9 @@ from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.values import text
 
 LONGEST_MESSAGE = 500
+_LONGEST_FAILURE = 8192  # bytes: an answer that is longer holds what was asked for
+_SIGNS = (b"base_resp", b"success", b"error")
+_MESSAGES = ("message", "detail", "Message", "msg", "status_msg")
 _GENERIC_TYPES = ("error", "Error", "object")
 _JSON: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
 
@@ -34,6 +40,18 @@ def read_error(body: bytes) -> ProviderError | None:
     return error_from(value_of(body))
 
 
+def failure_in(body: bytes) -> dict[str, object] | None:
+    """Return an answer that says by itself that it is a failure, though its status is 200 and it has no `error`."""
+    if len(body) > _LONGEST_FAILURE or not any(sign in body for sign in _SIGNS):
+        return None
+    said = value_of(body)
+    if not isinstance(said, dict):
+        return None
+    base = said.get("base_resp")
+    failed = said.get("success") is False or said.get("object") == "error"
+    return said if failed or (isinstance(base, dict) and base.get("status_code")) else None
+
+
 def value_of(body: bytes) -> object:
     """Decode JSON; None for anything else."""
     try:
@@ -48,13 +66,13 @@ def error_from(value: object) -> ProviderError | None:
         value = value[0]
     if not isinstance(value, dict):
         return None
-    inner = value.get("error")
+    inner = value.get("error") or value.get("base_resp") or _first(value.get("errors"))
     if isinstance(inner, str):
         value = {**value, "message": inner}
     elif isinstance(inner, dict):
         value = inner
-    kind, code = _word(value.get("type")), _word(value.get("code"))
-    message = _message(value.get("message")) or _message(value.get("detail")) or _message(value.get("Message"))
+    kind, code = _word(value.get("type")), _word(value.get("code")) or _word(value.get("status_code"))
+    message = next((said for name in _MESSAGES if (said := _message(value.get(name)))), None)
     if kind in _GENERIC_TYPES:
         kind = None
     if status := _word(value.get("status")):  # Google's canonical name; its `code` is the HTTP status
@@ -64,6 +82,10 @@ def error_from(value: object) -> ProviderError | None:
     if kind is None and code is None and message is None:
         return None
     return ProviderError(type=kind, code=code, message=message)
+
+
+def _first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else None
 
 
 def _word(value: object) -> str | None:

@@ -6,6 +6,7 @@ events into an `Answer`, which the exchange keeps. Bytes that it cannot read rai
 
 import enum
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -43,12 +44,14 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Answer:
     """Everything learnt from an answer so far."""
 
-    __slots__ = ("ended", "error", "finish_reason", "response_model", "server_timing", "usage")
+    __slots__ = ("ended", "error", "finish_reason", "response_model", "server_timing", "service_tier", "usage")
 
     def __init__(self) -> None:
         self.response_model: str | None = None
         self.finish_reason: str | None = None
         self.usage: Usage = {}
+        self.service_tier: str | None = None
+        """The tier that served the call, where that is said outside of the usage."""
         self.server_timing: Usage = {}
         """The provider's own times, in its own names and units."""
         self.error: ProviderError | None = None
@@ -88,6 +91,9 @@ class WireFormat:
     def request(self, body: bytes) -> Request:
         """Read a request body."""
         raise NotImplementedError
+
+    def head(self, headers: Mapping[str, str], answer: Answer) -> None:
+        """Read an answer's headers, where an API says in them what it says nowhere else."""
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read an answer that is not a stream."""

@@ -1,19 +1,21 @@
 """Google's Gemini, on its own API and on Vertex AI.
 
 POST .../models/MODEL:generateContent, and :streamGenerateContent, which is an SSE stream with `?alt=sse` and one JSON
-array otherwise. Usage is in every item and cumulative. Thoughts count apart from the candidates' tokens.
+array otherwise. Usage is in every item and cumulative. Thoughts count apart from the candidates' tokens. Searches are
+counted nowhere: their queries stand in a candidate's `groundingMetadata`, and in the usage here as their number.
 https://ai.google.dev/api/generate-content
 Gemini's command line calls /v1internal:generateContent and wraps both sides: {"model", "request"}, {"response"}.
 POST .../models/MODEL:embedContent and :batchEmbedContents. https://ai.google.dev/api/embeddings
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
 from llm_metrics_proxy.addon.framing.json_framing import ArrayItems
-from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_READ,
@@ -21,6 +23,8 @@ from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_READ_IMAGE,
     CACHE_READ_TEXT,
     CACHE_READ_VIDEO,
+    GROUNDED_MAP_PROMPTS,
+    GROUNDED_PROMPTS,
     INPUT,
     INPUT_AUDIO,
     INPUT_AUDIO_TOOL,
@@ -38,8 +42,9 @@ from llm_metrics_proxy.addon.providers.quantities import (
     OUTPUT_VIDEO,
     REASONING,
     TOTAL,
+    WEB_SEARCHES,
 )
-from llm_metrics_proxy.addon.providers.usage import Apart, Entry, Listed, UsageKeys
+from llm_metrics_proxy.addon.providers.usage import Apart, Entry, Listed, Quantities, Usage, UsageKeys, tier_of
 
 
 class GenerationConfig(msgspec.Struct, gc=False):
@@ -73,9 +78,18 @@ class _Content(msgspec.Struct, gc=False):
     parts: list[_Part] | None = None
 
 
+class Grounding(msgspec.Struct, rename="camel", gc=False):
+    """What a candidate says of its sources."""
+
+    web_search_queries: Any = None
+    image_search_queries: Any = None
+    grounding_chunks: list[dict[str, msgspec.Raw]] | None = None
+
+
 class _Candidate(msgspec.Struct, rename="camel", gc=False):
     content: _Content | None = None
     finish_reason: Any = None
+    grounding_metadata: msgspec.Raw = msgspec.Raw()
 
 
 class _Item(msgspec.Struct, rename="camel", gc=False):
@@ -110,7 +124,33 @@ def by_modality(counts: Mapping[str, Entry]) -> Listed:
 
 _REQUEST = msgspec.json.Decoder(_Request)
 _ITEM = msgspec.json.Decoder(_Item)
+_GROUNDING = msgspec.json.Decoder(Grounding | None)
 _EMBEDDING = msgspec.json.Decoder(_Item)
+
+
+def count_grounded_prompts(counts: Quantities) -> None:
+    """Count a prompt once, however many searches were made for it."""
+    if counts.get(WEB_SEARCHES):
+        counts[GROUNDED_PROMPTS] = 1
+    if counts.get(GROUNDED_MAP_PROMPTS):
+        counts[GROUNDED_MAP_PROMPTS] = 1
+
+
+def searches_of(grounding: msgspec.Raw, known: Usage) -> Usage | None:
+    """Return how many searches a candidate's sources took, or those of an earlier item if they were more."""
+    if not bytes(grounding):
+        return None
+    with suppress(Unparsed):
+        if said := decoded(_GROUNDING, bytes(grounding)):
+            lists = (said.web_search_queries, said.image_search_queries)
+            queries = sum(len(queries) for queries in lists if isinstance(queries, list))
+            maps = int(any("maps" in chunk for chunk in said.grounding_chunks or ()))
+            before = known.get("groundingMetadata")
+            if isinstance(before, dict):
+                queries = max(queries, before.get("webSearchQueries") or 0)
+            if queries or maps:
+                return {"groundingMetadata": {"webSearchQueries": queries, "maps": maps}}
+    return None
 
 
 class Gemini(WireFormat):
@@ -131,10 +171,16 @@ class Gemini(WireFormat):
             "responseTokensDetails": by_modality(OUTPUT_MODALITIES),
             "thoughtsTokenCount": (REASONING, OUTPUT),
             "totalTokenCount": TOTAL,
+            "groundingMetadata": {"webSearchQueries": WEB_SEARCHES, "maps": GROUNDED_MAP_PROMPTS},
         },
+        settle=count_grounded_prompts,
         zeros=(OUTPUT,),
     )
     json_stream = ArrayItems
+
+    def head(self, headers: Mapping[str, str], answer: Answer) -> None:
+        """Read the tier."""
+        answer.service_tier = tier_of(headers.get("x-gemini-service-tier"))
 
     def __init__(self, *, stream: bool) -> None:
         self._stream = stream
@@ -175,7 +221,9 @@ class Gemini(WireFormat):
     def _learn(item: _Item, answer: Answer) -> None:
         answer.learn(model=item.model_version, usage=item.usage_metadata)
         for candidate in item.candidates or ():
-            answer.learn(finish_reason=candidate.finish_reason)
+            answer.learn(
+                finish_reason=candidate.finish_reason, usage=searches_of(candidate.grounding_metadata, answer.usage)
+            )
             answer.ended = answer.ended or bool(candidate.finish_reason)
         if isinstance(item.prompt_feedback, dict) and (reason := item.prompt_feedback.get("blockReason")):
             answer.learn(finish_reason=reason)

@@ -18,9 +18,19 @@ from llm_metrics_proxy.addon.providers.gemini import (
     OUTPUT_MODALITIES,
     TOOL_MODALITIES,
     by_modality,
+    count_grounded_prompts,
 )
-from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, INPUT, INPUT_TOOL, OUTPUT, REASONING, TOTAL
-from llm_metrics_proxy.addon.providers.usage import Apart, Entry, Listed, UsageKeys
+from llm_metrics_proxy.addon.providers.quantities import (
+    CACHE_READ,
+    GROUNDED_MAP_PROMPTS,
+    INPUT,
+    INPUT_TOOL,
+    OUTPUT,
+    REASONING,
+    TOTAL,
+    WEB_SEARCHES,
+)
+from llm_metrics_proxy.addon.providers.usage import Apart, Entry, Listed, UsageKeys, tier_of
 
 
 class _Config(msgspec.Struct, gc=False):
@@ -41,6 +51,7 @@ class _Interaction(msgspec.Struct, gc=False):
     model: Any = None
     status: Any = None
     usage: Any = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -69,7 +80,15 @@ _REQUEST = msgspec.json.Decoder(_Request)
 _INTERACTION = msgspec.json.Decoder(_Interaction)
 _EVENT = msgspec.json.Decoder(_Event)
 
-_FINAL = ("completed", "incomplete", "failed", "cancelled", "requires_action")
+_FINAL = (
+    "completed",
+    "incomplete",
+    "failed",
+    "cancelled",
+    "requires_action",
+    "requires_continuation",
+    "budget_exceeded",
+)
 _UNSUCCESSFUL = ("failed", "cancelled")
 
 
@@ -89,8 +108,16 @@ class GeminiInteractions(WireFormat):
             "output_tokens_by_modality": _by_modality(OUTPUT_MODALITIES),
             "total_thought_tokens": (REASONING, OUTPUT),
             "total_tokens": TOTAL,
-        }
+            "grounding_tool_count": Listed(
+                "type", "count", {"google_search": WEB_SEARCHES, "google_maps": GROUNDED_MAP_PROMPTS}
+            ),
+        },
+        settle=count_grounded_prompts,
     )
+
+    def head(self, headers: Mapping[str, str], answer: Answer) -> None:
+        """Read the tier."""
+        answer.service_tier = tier_of(headers.get("x-gemini-service-tier"))
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
@@ -126,6 +153,7 @@ class GeminiInteractions(WireFormat):
     @staticmethod
     def _learn(interaction: _Interaction, answer: Answer) -> None:
         status = interaction.status if interaction.status in _FINAL else None
+        answer.service_tier = tier_of(interaction.service_tier) or answer.service_tier
         answer.learn(model=interaction.model, finish_reason=status, usage=interaction.usage)
         answer.ended = answer.ended or status is not None
         if interaction.error:

@@ -11,21 +11,28 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.errors import failure_in
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.openai_responses import SERVER_SIDE_TOOLS
 from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_READ,
     CACHE_WRITE,
     CACHE_WRITE_5M,
+    CACHE_WRITE_12H,
+    CACHE_WRITE_30M,
     CITATION,
+    CODE_EXECUTIONS,
     INPUT,
     INPUT_AUDIO,
+    INPUT_AUDIO_SECONDS,
     OUTPUT,
     OUTPUT_AUDIO,
     REASONING,
+    SEARCH_SOURCES,
     TOTAL,
     WEB_SEARCHES,
 )
-from llm_metrics_proxy.addon.providers.usage import Instead, Keys, Quantities, UsageKeys, timing_in
+from llm_metrics_proxy.addon.providers.usage import Instead, Keys, Quantities, UsageKeys, tier_of, timing_in
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -47,12 +54,27 @@ class _Delta(msgspec.Struct, gc=False):
     tool_calls: Any = None
     function_call: Any = None
     audio: Any = None
+    images: Any = None  # OpenRouter
+    reasoning_text: Any = None  # Copilot
+    reasoning_details: Any = None  # OpenRouter, MiniMax
+    annotations: Any = None
+    executed_tools: Any = None  # Groq
 
 
 class _Choice(msgspec.Struct, gc=False):
     delta: _Delta | None = None
     text: Any = None
     finish_reason: Any = None
+    message: "_Message | None" = None
+    usage: Any = None  # Moonshot
+    error: Any = None  # OpenRouter
+
+
+class _Message(msgspec.Struct, gc=False):
+    """What a whole message says of tools; in a stream a delta says the same."""
+
+    annotations: Any = None
+    executed_tools: Any = None
 
 
 class _Chunk(msgspec.Struct, gc=False):
@@ -67,6 +89,7 @@ class _Chunk(msgspec.Struct, gc=False):
     time_info: Any = None  # Cerebras
     timings: Any = None  # llama.cpp
     metrics: Any = None  # vLLM
+    service_tier: Any = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -82,6 +105,7 @@ _USAGE: Keys = {
         "cache_creation_tokens": Instead(CACHE_WRITE),  # LiteLLM
         "cache_creation_input_tokens": Instead(CACHE_WRITE),  # Qwen, here and below
         "cache_creation": {"ephemeral_5m_input_tokens": CACHE_WRITE_5M},
+        "cache_write_tokens_details": {"ttl_30m_tokens": CACHE_WRITE_30M, "ttl_12h_tokens": CACHE_WRITE_12H},
         "audio_tokens": INPUT_AUDIO,
     },
     "completion_tokens": OUTPUT,
@@ -97,6 +121,11 @@ _USAGE: Keys = {
     "reasoning_tokens": Instead(REASONING),
     "citation_tokens": CITATION,  # Perplexity, here and below
     "num_search_queries": WEB_SEARCHES,
+    "num_sources_used": SEARCH_SOURCES,  # xAI, here and below
+    "server_side_tool_usage_details": SERVER_SIDE_TOOLS,
+    "prompt_audio_seconds": INPUT_AUDIO_SECONDS,  # Mistral
+    # Calls of tools that stand in the message.
+    "tool_usage": {"web_search": {"num_requests": Instead(WEB_SEARCHES)}, "python": CODE_EXECUTIONS},
 }
 
 
@@ -157,7 +186,9 @@ class OpenAIChat(WireFormat):
         """Read an answer that is not a stream."""
         chunk = decoded(_CHUNK, body)
         for choice in chunk.choices or ():
-            answer.learn(finish_reason=choice.finish_reason)
+            _end(choice, answer)
+            if choice.message is not None:
+                _use_tools(choice.message, answer)
         _learn(chunk, answer)
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
@@ -171,14 +202,17 @@ class OpenAIChat(WireFormat):
         for choice in chunk.choices or ():
             if choice.finish_reason:
                 answer.ended = True
-                answer.learn(finish_reason=choice.finish_reason)
+                _end(choice, answer)
             delta = choice.delta
             if delta is not None and type(delta.content) is str and delta.content:  # nearly all that ever come
                 output = _ANSWER
             else:
                 output = max(output, _output(choice))
+                if delta is not None and (delta.annotations or delta.executed_tools):
+                    _use_tools(delta, answer)
         if (
             answer.response_model is None
+            or (chunk.service_tier and answer.service_tier is None)
             or chunk.usage is not None
             or chunk.error
             or chunk.x_groq
@@ -187,7 +221,27 @@ class OpenAIChat(WireFormat):
             or chunk.metrics
         ):
             _learn(chunk, answer)
+        if chunk.choices is None and (failure := failure_in(data)):
+            answer.fail(failure)
         return output
+
+
+def _end(choice: _Choice, answer: Answer) -> None:
+    answer.learn(finish_reason=choice.finish_reason, usage=choice.usage)
+    if choice.error or choice.finish_reason == "error":
+        answer.fail({"error": choice.error})
+
+
+def _use_tools(message: _Message | _Delta, answer: Answer) -> None:
+    """Count what is billed by the call: the one search of a model that searches, and what Groq's systems did."""
+    done = message.executed_tools if isinstance(message.executed_tools, list) else []
+    kinds = [str(tool.get("type")) for tool in done if isinstance(tool, dict)]
+    searches, python = sum("search" in kind for kind in kinds), sum("python" in kind for kind in kinds)
+    cited = message.annotations if isinstance(message.annotations, list) else []
+    if not searches and any(isinstance(one, dict) and one.get("type") == "url_citation" for one in cited):
+        searches = 1
+    if searches or python:
+        answer.learn(usage={"tool_usage": {"web_search": {"num_requests": searches}, "python": python}})
 
 
 def _learn(chunk: _Chunk, answer: Answer) -> None:
@@ -199,6 +253,7 @@ def _learn(chunk: _Chunk, answer: Answer) -> None:
         usage, error = usage or groq.get("usage"), error or groq.get("error")
     if usage is not None:
         answer.learn(usage=usage, timing=timing_in(usage))
+    answer.service_tier = tier_of(chunk.service_tier) or answer.service_tier
     if timing := chunk.time_info or chunk.timings or chunk.metrics:
         answer.learn(timing=timing)
     if error:
@@ -213,9 +268,15 @@ def _output(choice: _Choice) -> Output:
         return Output.NONE
     if delta.content or delta.refusal:
         return Output.REASONING if _is_thinking(delta.content) else Output.ANSWER
-    if delta.reasoning_content or delta.reasoning:
-        return Output.REASONING
-    return Output.ANSWER if any(map(_says, (delta.tool_calls, delta.function_call, delta.audio))) else Output.NONE
+    if any(map(_says, (delta.tool_calls, delta.function_call, delta.audio, delta.images))):
+        return Output.ANSWER
+    reasons = delta.reasoning_content or delta.reasoning or delta.reasoning_text or _details(delta.reasoning_details)
+    return Output.REASONING if reasons else Output.NONE
+
+
+def _details(said: object) -> bool:
+    """Tell whether OpenRouter's details of the reasoning have any of it: not if they only have it encrypted."""
+    return isinstance(said, list) and any(isinstance(d, dict) and (d.get("text") or d.get("summary")) for d in said)
 
 
 def _is_thinking(content: object) -> bool:

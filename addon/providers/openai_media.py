@@ -16,14 +16,16 @@ from llm_metrics_proxy.addon.providers.quantities import (
     AUDIO_SECONDS,
     INPUT,
     INPUT_AUDIO,
+    INPUT_AUDIO_SECONDS,
     INPUT_IMAGE,
     INPUT_TEXT,
     OUTPUT,
     OUTPUT_IMAGE,
     OUTPUT_TEXT,
+    REASONING,
     TOTAL,
 )
-from llm_metrics_proxy.addon.providers.usage import Instead, UsageKeys
+from llm_metrics_proxy.addon.providers.usage import Instead, Keys, OtherModel, Quantities, UsageKeys
 from llm_metrics_proxy.addon.providers.values import has_value
 
 
@@ -47,6 +49,7 @@ class _Said(msgspec.Struct, gc=False):
     audio: msgspec.Raw = msgspec.Raw()
     b64_json: msgspec.Raw = msgspec.Raw()
     usage: Any = None
+    svg_usage: Any = None
     error: Any = None
 
 
@@ -61,26 +64,54 @@ _FINAL = (".done", ".completed")
 _WITH_OUTPUT = (".delta", ".segment", ".partial_image", ".completed")
 
 
+_TOKENS: Keys = {
+    "input_tokens": INPUT,
+    "output_tokens": OUTPUT,
+    "total_tokens": TOTAL,
+    # Mistral, OpenRouter and other servers use the words of chat completions.
+    "prompt_tokens": Instead(INPUT),
+    "completion_tokens": Instead(OUTPUT),
+}
+_IMAGE_TOKENS: Keys = {
+    "input_tokens_details": {"text_tokens": INPUT_TEXT, "image_tokens": INPUT_IMAGE},
+    "output_tokens_details": {"text_tokens": OUTPUT_TEXT, "image_tokens": OUTPUT_IMAGE},
+}
+_IMAGES: Keys = {
+    **_TOKENS,
+    **_IMAGE_TOKENS,
+    "svg_usage": OtherModel(  # of the model that draws vectors
+        UsageKeys(
+            {"input_tokens": INPUT, "output_tokens": OUTPUT, "reasoning_tokens": REASONING, "total_tokens": TOTAL}
+        )
+    ),
+}
+_AUDIO: Keys = {
+    **_TOKENS,
+    "input_token_details": {"text_tokens": INPUT_TEXT, "audio_tokens": INPUT_AUDIO},
+    "seconds": AUDIO_SECONDS,  # of models whose transcriptions are paid by their length
+    "prompt_audio_seconds": INPUT_AUDIO_SECONDS,  # Mistral's word for it
+}
+
+
+def _count_images(counts: Quantities) -> None:
+    """Take all output for image where nothing tells it apart: a stream has details of its input alone."""
+    if OUTPUT in counts and OUTPUT_TEXT not in counts and INPUT_IMAGE in counts:
+        counts.setdefault(OUTPUT_IMAGE, counts[OUTPUT])
+
+
+IMAGE_TOOL = UsageKeys({"input_tokens": INPUT, "output_tokens": OUTPUT, **_IMAGE_TOKENS}, settle=_count_images)
+"""What a model uses that draws for another one."""
+
+
 class OpenAIMedia(WireFormat):
     """Images (`image_generation`), `speech`, or `transcription`."""
 
-    usage_keys = UsageKeys(
-        {
-            "input_tokens": INPUT,
-            "input_tokens_details": {"text_tokens": INPUT_TEXT, "image_tokens": INPUT_IMAGE},
-            "input_token_details": {"text_tokens": INPUT_TEXT, "audio_tokens": INPUT_AUDIO},  # of transcriptions
-            "output_tokens": OUTPUT,
-            "output_tokens_details": {"text_tokens": OUTPUT_TEXT, "image_tokens": OUTPUT_IMAGE},
-            "total_tokens": TOTAL,
-            "seconds": AUDIO_SECONDS,  # of models whose transcriptions are paid by their length
-            # Mistral and other servers use the words of chat completions.
-            "prompt_tokens": Instead(INPUT),
-            "completion_tokens": Instead(OUTPUT),
-        }
-    )
+    usage_keys = UsageKeys(_AUDIO)
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, *, usage_keys: UsageKeys | None = None) -> None:
         self.operation = operation
+        if usage_keys is not None:
+            self.usage_keys = usage_keys
 
     def request(self, body: bytes) -> Request:
         """Read a request body, JSON or a form."""
@@ -111,6 +142,8 @@ class OpenAIMedia(WireFormat):
     @staticmethod
     def _learn(said: _Said, answer: Answer) -> None:
         answer.learn(model=said.model, usage=said.usage)
+        if said.svg_usage:
+            answer.learn(usage={"svg_usage": said.svg_usage})
         if said.error:
             answer.fail({"error": said.error})
 
@@ -135,6 +168,6 @@ def _number(value: object) -> float | None:
         return None
 
 
-IMAGES = OpenAIMedia("image_generation")
+IMAGES = OpenAIMedia("image_generation", usage_keys=UsageKeys(_IMAGES, settle=_count_images))
 SPEECH = OpenAIMedia("speech")
 TRANSCRIPTION = OpenAIMedia("transcription")

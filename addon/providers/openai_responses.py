@@ -1,17 +1,21 @@
 """OpenAI's Responses API.
 
 POST .../responses: `input` as a text or a list; an SSE stream of typed events, ended by `response.completed`,
-`.incomplete` or `.failed`, which hold the whole response with its usage.
+`.incomplete` or `.failed`, which hold the whole response with its usage. `tool_usage` beside it has what the hosted
+tools used; other calls of them stand among the items of `output` alone, and are counted under `output` in the usage.
 https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
+from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
-from llm_metrics_proxy.addon.providers.decode import decoded
+from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
+from llm_metrics_proxy.addon.providers.openai_media import IMAGE_TOOL
 from llm_metrics_proxy.addon.providers.quantities import (
     AUDIO_SECONDS,
     CACHE_READ,
@@ -19,19 +23,28 @@ from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_READ_IMAGE,
     CACHE_READ_TEXT,
     CACHE_WRITE,
+    CACHE_WRITE_12H,
+    CACHE_WRITE_30M,
+    CODE_EXECUTIONS,
+    CONTAINERS,
+    FILE_SEARCHES,
+    IMAGE_GENERATIONS,
     INPUT,
     INPUT_AUDIO,
     INPUT_IMAGE,
     INPUT_MESSAGES,
     INPUT_TEXT,
+    OTHER_MODELS,
     OUTPUT,
     OUTPUT_AUDIO,
     OUTPUT_TEXT,
     REASONING,
+    SEARCH_SOURCES,
+    SOCIAL_SEARCHES,
     TOTAL,
     WEB_SEARCHES,
 )
-from llm_metrics_proxy.addon.providers.usage import Instead, UsageKeys
+from llm_metrics_proxy.addon.providers.usage import Instead, Keys, OtherModel, Quantities, Usage, UsageKeys, tier_of
 from llm_metrics_proxy.addon.providers.values import text
 
 
@@ -51,6 +64,20 @@ class _Response(msgspec.Struct, gc=False):
     status_details: Any = None  # Realtime's name for it, with the error in it as well
     usage: Any = None
     error: Any = None
+    service_tier: Any = None
+    tool_usage: Any = None
+    tools: msgspec.Raw = msgspec.Raw()
+    output: msgspec.Raw = msgspec.Raw()
+
+
+class _Item(msgspec.Struct, gc=False):
+    """An item of the output, or a tool."""
+
+    type: Any = None
+    model: Any = None
+    action: Any = None
+    container_id: Any = None
+    environment: Any = None
 
 
 class _Event(msgspec.Struct, gc=False):
@@ -64,10 +91,28 @@ class _Event(msgspec.Struct, gc=False):
 _REQUEST = msgspec.json.Decoder(_Request)
 _RESPONSE = msgspec.json.Decoder(_Response)
 _EVENT = msgspec.json.Decoder(_Event)
+_ITEMS = msgspec.json.Decoder(list[_Item])
 _ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
 
 _FINAL = ("completed", "incomplete", "failed", "cancelled")
 _UNSUCCESSFUL = ("failed", "cancelled")
+_BILLED_ITEMS = ("file_search_call", "image_generation_call")  # once each, whatever they did
+
+
+SERVER_SIDE_TOOLS: Keys = {
+    "web_search_calls": WEB_SEARCHES,
+    "x_search_calls": SOCIAL_SEARCHES,
+    "file_search_calls": FILE_SEARCHES,
+    "document_search_calls": FILE_SEARCHES,
+    "code_interpreter_calls": CODE_EXECUTIONS,
+}
+"""xAI's tools, each call of which has a price."""
+
+
+def _prefer_tokens_of_images(counts: Quantities) -> None:
+    """Count images by their tokens where these are known."""
+    if OTHER_MODELS in counts:
+        counts.pop(IMAGE_GENERATIONS, None)
 
 
 class OpenAIResponses(WireFormat):
@@ -80,13 +125,26 @@ class OpenAIResponses(WireFormat):
             "input_tokens_details": {
                 "cached_tokens": CACHE_READ,
                 "cache_write_tokens": CACHE_WRITE,
+                "cache_write_tokens_details": {"ttl_30m_tokens": CACHE_WRITE_30M, "ttl_12h_tokens": CACHE_WRITE_12H},
                 "cache_read_input_tokens": Instead(CACHE_READ),  # Perplexity, here and below
                 "cache_creation_input_tokens": Instead(CACHE_WRITE),
             },
             "output_tokens": OUTPUT,
             "output_tokens_details": {"reasoning_tokens": REASONING},
             "total_tokens": TOTAL,
-            "tool_calls_details": {"search_web": {"invocation": WEB_SEARCHES}},
+            "tool_usage": {
+                "web_search": {"num_requests": WEB_SEARCHES},
+                "image_gen": OtherModel(IMAGE_TOOL),
+            },
+            "output": {
+                "web_search_call": Instead(WEB_SEARCHES),
+                "file_search_call": Instead(FILE_SEARCHES),
+                "image_generation_call": IMAGE_GENERATIONS,
+                "containers": CONTAINERS,
+            },
+            "tool_calls_details": {"search_web": {"invocation": WEB_SEARCHES}},  # Perplexity
+            "server_side_tool_usage_details": SERVER_SIDE_TOOLS,  # xAI, here and below
+            "num_sources_used": SEARCH_SOURCES,
             # Realtime's words
             "input_token_details": {
                 "text_tokens": INPUT_TEXT,
@@ -106,7 +164,9 @@ class OpenAIResponses(WireFormat):
             },
             "billable_audio_seconds": AUDIO_SECONDS,  # xAI, here and below
             "input_text_messages": INPUT_MESSAGES,
-        }
+            "seconds": AUDIO_SECONDS,  # of Realtime's transcripts
+        },
+        settle=_prefer_tokens_of_images,
     )
 
     def request(self, body: bytes) -> Request:
@@ -151,11 +211,46 @@ class OpenAIResponses(WireFormat):
         answer.learn(
             model=response.model, finish_reason=(status == "incomplete" and reason) or status, usage=response.usage
         )
+        answer.service_tier = tier_of(response.service_tier) or answer.service_tier
+        if status is not None:
+            answer.learn(usage=_tools_used(response))
         answer.ended = answer.ended or status is not None
         if error := response.error or details.get("error"):
             answer.fail({"error": error})
         elif status in _UNSUCCESSFUL:
             answer.error = ProviderError(type=status, code=text(reason))
+
+
+def _tools_used(response: _Response) -> Usage:
+    """Return what stands beside the usage about hosted tools, if any did anything."""
+    items = _items(response.output)
+    calls = Counter[str](item.type for item in items if item.type in _BILLED_ITEMS)
+    calls["web_search_call"] = sum(item.type == "web_search_call" and _is_search(item.action) for item in items)
+    calls["containers"] = len({named for item in items if (named := _container(item))})
+    used: Usage = {"output": dict(+calls)} if +calls else {}
+    tools = response.tool_usage if isinstance(response.tool_usage, dict) else {}
+    said = {name: tool for name, tool in tools.items() if used or (isinstance(tool, dict) and any(tool.values()))}
+    if isinstance(images := said.get("image_gen"), dict):
+        model = next((tool.model for tool in _items(response.tools) if tool.type == "image_generation"), None)
+        said["image_gen"] = {"model": model, **images} if model else images
+    return used | {"tool_usage": said} if said else used
+
+
+def _items(said: msgspec.Raw) -> list[_Item]:
+    with suppress(Unparsed):
+        return decoded(_ITEMS, bytes(said))
+    return []
+
+
+def _is_search(action: object) -> bool:
+    """Tell a search from what is not billed: the opening of a page, and finding something in it."""
+    return not isinstance(action, dict) or action.get("type") in ("search", None)
+
+
+def _container(item: _Item) -> str | None:
+    """Return the name of the container in which an item's code was run at the provider's."""
+    named = item.container_id or (isinstance(item.environment, dict) and item.environment.get("container_id"))
+    return named if isinstance(named, str) else None
 
 
 RESPONSES = OpenAIResponses()

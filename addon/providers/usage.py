@@ -2,7 +2,7 @@
 
 Every wire format declares in its own file which of its keys counts which quantity (`UsageKeys`); the columns and what
 is billed both come from that one reading. Input includes cache reads and writes, output includes reasoning. Usage in
-streams is cumulative, so the last non-null value of each key wins and nothing is added up over events.
+streams is cumulative, so the last value of each key wins that says anything, and nothing is added up over events.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,17 +18,19 @@ from llm_metrics_proxy.addon.providers.quantities import (
     CITATION,
     DURATIONS,
     INPUT,
+    MODEL,
+    OTHER_MODELS,
     OUTPUT,
     REASONING,
     TOTAL,
 )
-from llm_metrics_proxy.addon.providers.values import integer, number
+from llm_metrics_proxy.addon.providers.values import integer, is_word, number, text
 
 type Usage = dict[str, object]
 type Key = tuple[str, ...]
 """A path into nested objects."""
 type Quantities = dict[str, Any]
-"""Counts by the names of quantities.py, whole numbers but for durations; what is not there is unknown."""
+"""Counts by the names of quantities.py, which has the shape; what is not there is unknown."""
 
 
 class Tokens(msgspec.Struct, frozen=True):
@@ -85,14 +87,24 @@ class Instead:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A key whose value is a list of objects, each with its kind and its count."""
+    """A key whose value is a list of objects, each with its kind and its count; without `count` the object is counted.
+
+    Kinds that are not in `counts` are counted nowhere.
+    """
 
     kind: str
-    count: str
+    count: str | None
     counts: "Mapping[str, Entry]"
 
 
-type Entry = str | Apart | Instead | Listed | tuple[Entry, ...] | Keys
+@dataclass(frozen=True, slots=True)
+class OtherModel:
+    """A key whose value is the usage of another model, which it names in `model` if at all."""
+
+    reader: UsageReader
+
+
+type Entry = str | Apart | Instead | Listed | OtherModel | tuple[Entry, ...] | Keys
 """The meaning of a key: a quantity, several at once, or the meanings of its nested keys."""
 type Keys = Mapping[str, Entry]
 
@@ -133,9 +145,9 @@ class UsageKeys:
         if self._settle is not None:
             self._settle(counts)
         if counts.get(INPUT, 0) > _LARGEST or counts.get(OUTPUT, 0) > _LARGEST:  # together, what no part is alone
-            counts, sane = {name: count for name, count in counts.items() if count <= _LARGEST}, False
+            counts, sane = {name: n for name, n in counts.items() if name != OTHER_MODELS and n <= _LARGEST}, False
         total = counts.pop(TOTAL, None)
-        counted = {name: count for name, count in counts.items() if count or name in _KEPT}
+        counted: Quantities = {name: count for name, count in counts.items() if count or name in _KEPT}
         if counted:
             for name in self._zeros:
                 counted.setdefault(name, 0)
@@ -188,14 +200,27 @@ def _count_other(value: object, entry: Entry, counts: Quantities, later: _Later)
         sane = True
         for part in value[:_MOST_LISTED]:
             if isinstance(part, dict) and isinstance(kind := part.get(entry.kind), str):
-                sane = _count({kind: part.get(entry.count)}, entry.counts, counts, later) and sane
+                count = part if entry.count is None else part.get(entry.count)
+                sane = _count({kind: count}, entry.counts, counts, later) and sane
         return sane
+    if isinstance(entry, OtherModel) and isinstance(value, dict):
+        return _count_apart(value, entry, counts)
     if (whole := integer(value)) is not None:
         return _add(entry, whole, counts, later)
     if type(value) is float and entry in DURATIONS and 0 <= value <= _LARGEST:
         counts[str(entry)] = value
         return True
     return isinstance(entry, dict) and not value  # some write an empty list for an object without keys
+
+
+def _count_apart(usage: Usage, entry: OtherModel, counts: Quantities) -> bool:
+    """Count what another model used, if it did anything."""
+    used = entry.reader.read(usage)
+    if any(used.counted.values()):
+        named = text(usage.get(MODEL))
+        name: Quantities = {MODEL: named} if named and is_word(named) else {}
+        counts.setdefault(OTHER_MODELS, []).append(name | used.counted)
+    return used.sane
 
 
 def _add(entry: Entry, count: int, counts: Quantities, later: _Later) -> bool:
@@ -247,7 +272,10 @@ _MOST_KEYS = 100
 
 
 def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
-    """Return `known` with every non-null value of `reported` in it, nested objects alike, down to a depth."""
+    """Return `known` with every value of `reported` in it that says something, nested objects alike, down to a depth.
+
+    Zero says nothing where a number is known: some servers write zeros for what an earlier event has counted.
+    """
     if type(reported) is not dict:
         return known
     merged = known.copy()
@@ -256,7 +284,7 @@ def merge(known: Usage, reported: object, depth: int = _DEEPEST) -> Usage:
             inner = merged.get(key)
             if depth:
                 merged[key] = merge(inner if type(inner) is dict else {}, value, depth - 1)
-        elif value is not None or key not in merged:
+        elif value or (not merged.get(key) and (value is not None or key not in merged)):
             merged[key] = value
     if len(merged) > _MOST_KEYS:
         return dict(islice(merged.items(), _MOST_KEYS))
@@ -272,30 +300,57 @@ def _value_at(usage: Usage, key: Key) -> object:
     return value
 
 
-# Where a provider states what the call cost: OpenRouter, Perplexity, xAI (whose ticks are 1e-10 dollars). Azure sends
-# xAI's ticks as 0 whatever the call cost, so none is taken for unknown.
+# Where a provider states what the call cost: OpenRouter, Perplexity, xAI (whose ticks are 1e-10 dollars), DeepInfra.
+# Azure sends xAI's ticks as 0 whatever the call cost, so none is taken for unknown.
 _COSTS: tuple[tuple[Key, float], ...] = (
     (("cost",), 1.0),
     (("cost", "total_cost"), 1.0),
     (("cost_in_usd_ticks",), 1e-10),
+    (("estimated_cost",), 1.0),
 )
 _COST_KEYS = frozenset(key[0] for key, _ in _COSTS)
+_UPSTREAM_COST = ("cost_details", "upstream_inference_cost")
 
 
 _LARGEST_COST = 1e6  # dollars: a call of more is a mistake, which would be the sum of all others too
 
 
 def cost_in(usage: Usage) -> float | None:
-    """Return what the provider says that the call cost, in US dollars."""
+    """Return what the provider says that the call cost, in US dollars.
+
+    With an own key (`is_byok`) a gateway charges its fee, and the provider behind it the rest: the cost is both.
+    """
     if _COST_KEYS.isdisjoint(usage):  # nearly always
         return None
     for key, dollars in _COSTS:
         stated = number(_value_at(usage, key)) if key[0] in usage else None
         if stated is None or (key == ("cost_in_usd_ticks",) and stated == 0):
             continue
+        if usage.get("is_byok") is True:
+            upstream = number(_value_at(usage, _UPSTREAM_COST))
+            if upstream is None:
+                return None
+            stated += upstream
         if 0 <= (cost := stated * dollars) <= _LARGEST_COST:
             return cost
     return None
+
+
+# Words for a tier that is nothing special, and for none at all.
+_ORDINARY_TIERS = frozenset({"default", "standard", "on_demand", "on-demand"})
+_NO_TIERS = frozenset({"auto", "unspecified", "service_tier_unspecified", "traffic_type_unspecified"})
+_TIER_KEYS = ("speed", "service_tier", "serviceTier", "trafficType")  # Anthropic and others, Gemini, Vertex AI
+
+
+def tier_of(*said: object) -> str | None:
+    """Return the tier that served a call, in the provider's word: the first that is special, else the first."""
+    words = [word for tier in said if (word := text(tier)) and is_word(word) and word.lower() not in _NO_TIERS]
+    return next((word for word in words if word.lower() not in _ORDINARY_TIERS), words[0] if words else None)
+
+
+def tiers_in(usage: Usage) -> list[object]:
+    """Return what a usage says about the tier, in each of its words."""
+    return [usage[key] for key in _TIER_KEYS if key in usage]
 
 
 def timing_in(usage: object) -> Usage | None:

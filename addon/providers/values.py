@@ -13,6 +13,7 @@ _UNPRINTABLE = re.compile(
     r"\U000e0000-\U000e007f]"
 )
 _LARGEST = 10**12  # no call counts more of anything, and a million such counts can still be added up in 64 bits
+_WORD = re.compile(r"[\w.:/ -]{0,64}", re.ASCII)
 _NOTHING = (b"", b'""', b"null")
 _LONGEST_NOTHING = 4
 
@@ -23,6 +24,11 @@ def text(value: object, longest: int = _LONGEST) -> str | None:
         return None
     value = value[:longest]
     return value if value.isprintable() else _UNPRINTABLE.sub(_printable, value)
+
+
+def is_word(value: str) -> bool:
+    """Tell whether a text is a name and no prose: a provider may call a text anything, so only names are kept."""
+    return _WORD.fullmatch(value) is not None
 
 
 def integer(value: object) -> int | None:

@@ -15,7 +15,7 @@ from llm_metrics_proxy.addon.websocket_protocols.session import Session
 _SESSIONS: tuple[tuple[str, type[Session], UsageReader], ...] = (
     (r"/responses$", openai_events.Responses, openai_events.USAGE),
     (r"/realtime$", openai_events.Realtime, openai_events.USAGE),
-    (r"[./]BidiGenerateContent$", gemini_live.GeminiLive, gemini_live.USAGE),
+    (r"[./]BidiGenerateContent(?:Constrained)?$", gemini_live.GeminiLive, gemini_live.USAGE),
 )
 
 

@@ -1,5 +1,7 @@
 """Google's Live API over a WebSocket, on Gemini's hosts and on Vertex AI.
 
+With an ephemeral token the method is called BidiGenerateContentConstrained.
+
 The client's first message is `setup`. A turn has no number and no beginning of its own: it begins with the model's
 first output, was asked for by the client's last content before that, and ends with `turnComplete`. Usage is the
 turn's, not the session's. Keys are in camel case or with underscores, and frames may be binary.
@@ -13,7 +15,7 @@ import msgspec
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError, error_from
 from llm_metrics_proxy.addon.providers.format import Output, Request, request_of
-from llm_metrics_proxy.addon.providers.gemini import GENERATE, GenerationConfig
+from llm_metrics_proxy.addon.providers.gemini import GENERATE, GenerationConfig, searches_of
 from llm_metrics_proxy.addon.providers.values import text
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols.message import Message
@@ -55,6 +57,8 @@ class _Content(msgspec.Struct, rename="camel", gc=False):
     output_transcription: Any = None
     interrupted: Any = None
     turn_complete: Any = None
+    turn_complete_reason: Any = None
+    grounding_metadata: msgspec.Raw = msgspec.Raw()
 
 
 class _FromServer(msgspec.Struct, rename="camel", gc=False):
@@ -67,6 +71,7 @@ class _FromServer(msgspec.Struct, rename="camel", gc=False):
 _CLIENT = msgspec.json.Decoder(_FromClient)
 _CONTENT = ("client_content", "clientContent", "realtime_input", "realtimeInput", "tool_response", "toolResponse")
 _SERVER = msgspec.json.Decoder(_FromServer)
+_NO_REASON = "TURN_COMPLETE_REASON_UNSPECIFIED"
 
 
 class GeminiLive(Session):
@@ -109,8 +114,11 @@ class GeminiLive(Session):
         turn.heard(message)
         turn.output(output, at)
         answer.learn(usage=said.usage_metadata)
+        answer.learn(usage=searches_of(content.grounding_metadata, answer.usage))
         if content.interrupted is True:
             answer.learn(finish_reason="interrupted")
+        if content.turn_complete_reason != _NO_REASON:
+            answer.learn(finish_reason=content.turn_complete_reason)
         if said.error:
             answer.error = error_from({"error": said.error}) or ProviderError(type="error")
         if content.turn_complete is not True and not said.error:

@@ -59,6 +59,21 @@ _LIKELY = st.recursive(
         ("made-up.openai.azure.com", "azure.ai.openai"),
         ("made-up.cognitiveservices.azure.com", "azure.ai.openai"),
         ("made-up.services.ai.azure.com", "azure.ai.inference"),
+        ("made-up.openai.azure.us", "azure.ai.openai"),
+        ("claude.googleapis.com", "anthropic"),
+        ("aws-external-anthropic.us-east-1.api.aws", "anthropic"),
+        ("daily-cloudcode-pa.sandbox.googleapis.com", "gcp.gemini"),
+        ("api.eu.mistral.ai", "mistral_ai"),
+        ("api-inference.together.ai", "together"),
+        ("us-api.together.xyz", "together"),
+        ("copilot-proxy.githubusercontent.com", "github"),
+        ("raw.githubusercontent.com", None),
+        ("api.kimi.com", "moonshot_ai"),
+        ("coding-intl.dashscope.aliyuncs.com", "alibaba"),
+        ("ai.mongodb.com", "voyage"),
+        ("api.meta.ai", "meta"),
+        ("storage.googleapis.com", None),
+        ("api.cloudflare.com", None),
         ("api.anthropic.com", "anthropic"),
         ("api.openai.com.evil.example", None),
         ("evil-api.openai.com.example", None),
@@ -256,11 +271,14 @@ def test_reporting_the_same_usage_again_changes_nothing(known: Any, reported: An
         ({"a": 1}, {"a": None, "b": None}, {"a": 1, "b": None}),
         ({"a": {"x": 1}}, {"a": {"y": 2}}, {"a": {"x": 1, "y": 2}}),
         ({"a": {"x": 1}}, {"a": None}, {"a": {"x": 1}}),
-        ({"a": 5}, {"a": 0}, {"a": 0}),
+        ({"a": 5, "b": 0}, {"a": 0, "b": 0}, {"a": 5, "b": 0}),
+        ({"a": {"x": 5, "y": 0}}, {"a": {"x": 0, "y": 1}}, {"a": {"x": 5, "y": 1}}),
+        ({"a": [{"x": 5}], "b": "text"}, {"a": [], "b": ""}, {"a": [{"x": 5}], "b": "text"}),
+        ({"a": None}, {"a": 0}, {"a": 0}),
         ({"a": 5}, "text", {"a": 5}),
     ],
 )
-def test_the_last_value_that_is_not_null_wins(known: Any, reported: Any, merged: Any) -> None:  # noqa: ANN401
+def test_the_last_value_that_says_something_wins(known: Any, reported: Any, merged: Any) -> None:  # noqa: ANN401
     assert merge(known, reported) == merged
 
 
