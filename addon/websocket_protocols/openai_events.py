@@ -4,7 +4,8 @@ A client asks with `response.create`; the server answers with `response.created`
 whole response with its usage. In Realtime a server that detects the end of speech answers without being asked: then
 the response begins with its `response.created`. Several responses at once are told apart by their ids, and by the lane
 (`stream_id`) of a message that has none.
-A model of its own transcribes speech, and is billed beside the responses: each transcript with a usage is a call.
+A model of its own transcribes speech, and is billed beside the responses: each transcript with a usage is a call, which
+nobody asked to stream.
 https://platform.openai.com/docs/api-reference/realtime-server-events
 """
 
@@ -17,9 +18,9 @@ import msgspec
 from llm_metrics_proxy.addon.privacy.quotation import quotable
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error
-from llm_metrics_proxy.addon.providers.format import Output, Request
+from llm_metrics_proxy.addon.providers.format import Request
 from llm_metrics_proxy.addon.providers.openai_responses import RESPONSES
-from llm_metrics_proxy.addon.providers.values import has_value, integer, text
+from llm_metrics_proxy.addon.providers.values import integer, text
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.addon.websocket_protocols.session import Session, Turn
@@ -50,7 +51,6 @@ class _Message(msgspec.Struct, gc=False):
     item_id: Any = None
     response: _Identified | None = None
     session: _SessionOptions | None = None
-    delta: msgspec.Raw = msgspec.Raw()
     usage: Any = None
     error: Any = None
     status: Any = None
@@ -217,14 +217,14 @@ class Transcripts:
             return None
         turn.heard(message)
         if kind.endswith(".delta"):
-            turn.output(Output.ANSWER if has_value(said.delta) else Output.NONE, message.at)
             return None
         del self._open[item]
         if not isinstance(said.usage, dict):
             return None
         turn.call.answer.learn(usage=said.usage)
         turn.call.answer.ended = True
-        turn.call.columns |= {"operation": "transcription", "model": self.model}
+        turn.call.streamed = False
+        turn.call.columns |= {"operation": "transcription", "model": self.model, "is_streaming": False}
         return turn
 
 
