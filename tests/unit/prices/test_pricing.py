@@ -50,15 +50,23 @@ LACKING = {
     "cohere/embed_plain": notes.NO_PRICE,
 }
 LOWER_BOUNDS = {"anthropic/messages_stream_client_left", "anthropic/messages_stream_truncated"}
-# Cases whose usage alone does not say what they cost: other models, calls of tools, a stream that says the input once.
+# Cases whose usage alone does not say what they cost: tiers, regions, ages of a cache, other models, calls of tools, a
+# stream that says the input once.
 MORE_THAN_USAGE = {
     "anthropic/messages_plain_compaction",
+    "anthropic/messages_plain_fast_us",
     "anthropic/messages_stream_advisor",
     "anthropic/messages_stream_cut_before_the_output",
+    "bedrock/converse_plain_tier",
+    "bedrock/converse_stream_latency",
+    "openai/chat_plain_cache_ages",
     "openai/chat_plain_search_model",
+    "openai/chat_plain_tier",
     "openai/chat_stream_search_model",
     "openai/images_plain_svg",
+    "openai/responses_plain_cache_ages",
     "openai/responses_plain_tools",
+    "openai/responses_stream_tier",
     "openai/responses_stream_tools_in_items_alone",
 }
 
