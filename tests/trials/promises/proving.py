@@ -26,7 +26,9 @@ def run_tests(promises: Sequence[Promise]) -> Record:
     with tempfile.TemporaryDirectory(prefix="promises-") as folder:
         report = Path(folder) / "tests.xml"
         command = [*_PYTEST, "-n", "auto", "--dist", "loadfile", f"--junit-xml={report}", *names]
-        subprocess.run(command, cwd=ROOT, check=False)
+        ended = subprocess.run(command, cwd=ROOT, check=False)
+        if not report.exists():
+            sys.exit(f"pytest ended with {ended.returncode} and left no report: what it said stands above")
         found = _results(report)
     checks = [_check(name, found[name]) for name in names]
     return recorded("tests", time.monotonic() - began, checks, {check.name: check.tries for check in checks})
