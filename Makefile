@@ -76,7 +76,7 @@ trials: $(MARK) ## all trials in full that prove promises, about two hours, and 
 	$(MAKE) promises ARGS=tests || failed="$$failed tests"; $(MAKE) promises ARGS=break || failed="$$failed break"; \
 	test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
 
-promises: programs $(MARK) ## write docs/promises.md; ARGS=tests runs the tests that prove it, ARGS=break breaks each promise once
+promises: $(if $(ARGS),programs $(DASHBOARD_MARK)) $(MARK) ## write docs/promises.md; ARGS=tests runs the tests that prove it, ARGS=break breaks each promise once
 	@exec $(BIN)/python -m tests.trials.promises $(ARGS)
 
 clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
