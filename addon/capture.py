@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mitmproxy import addonmanager, connection, ctx, http, log, tls
+from mitmproxy.addons import clientplayback
 from mitmproxy.proxy import layer, layers, mode_specs, server_hooks
 from mitmproxy.proxy.layers.http import HTTPMode
 
@@ -22,7 +23,8 @@ from llm_metrics_proxy.addon.admission import MISDIRECTED, Admission, Refusal, i
 from llm_metrics_proxy.addon.connections import Connections, Tunnel
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.headers import LABEL_HEADER, Headers, basic_user, host_asked_for, origin_of, plain
-from llm_metrics_proxy.addon.include_usage import filter_for, is_asked, with_usage
+from llm_metrics_proxy.addon.include_usage.asking import Asking, is_again
+from llm_metrics_proxy.addon.include_usage.request import is_asked
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.outcomes import Cause, cause_of
 from llm_metrics_proxy.addon.providers import match
@@ -32,14 +34,13 @@ from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.starting import start
 from llm_metrics_proxy.addon.starting.log_lines import Complaints, log_what_is_read
 from llm_metrics_proxy.addon.starting.settings import OPTIONS, Settings
-from llm_metrics_proxy.addon.taps import filtering, observing
+from llm_metrics_proxy.addon.taps import observing
 from llm_metrics_proxy.addon.unread import is_gap, unreachable, unrecognised
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, answer
 from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
-_ASKED_FOR_USAGE = "llm_metrics_asked_for_usage"
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
 _REFUSED_NAMES = 10  # that are logged: who calls chooses them
@@ -78,6 +79,7 @@ class LLMMetrics:
     def __init__(self) -> None:
         self._complaints = Complaints()
         self.calls = InFlight(self._complaints, _later, time.monotonic_ns)
+        self._asking = Asking(self.calls, time.monotonic_ns)
         self._settings: Settings | None = None
         self._admission = Admission()
         self._database = Path()
@@ -203,6 +205,8 @@ class LLMMetrics:
     @_guarded
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Stream the request, and begin an exchange if it may be an LLM's."""
+        if is_again(flow):
+            return
         if flow.response is not None:  # for want of a password
             _answer_first(flow)
             return
@@ -257,20 +261,24 @@ class LLMMetrics:
             exchange = Exchange(opening)
             self.calls.begin(flow.id, exchange)
             if self._settings is not None and self._settings.include_usage and is_asked(route):
-                flow.request.stream = False  # the body has to be whole before it can be changed
+                self._asking.begin(flow, exchange, certain=route.known_host)
             else:
                 flow.request.stream = observing(self.calls, exchange, exchange.asked, time.monotonic_ns)
 
     @_guarded
     def request(self, flow: http.HTTPFlow) -> None:
         """Note the end of the upload; forget what turns out not to be an LLM's."""
-        if exchange := self.calls.exchange(flow.id):
+        if not is_again(flow) and (exchange := self.calls.exchange(flow.id)):
             if not flow.request.stream:
-                self._ask_for_usage(flow, exchange)
+                self.calls.safely(
+                    exchange, exchange.request_chunk, flow.request.raw_content or b"", time.monotonic_ns()
+                )
             self.calls.safely(exchange, exchange.request_end, time.monotonic_ns())
             _let_go(flow.request)
             if not exchange.wanted:
                 self.calls.forget(flow.id)
+            elif not flow.request.stream:
+                self._asking.ask(flow)
 
     @_guarded
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -278,21 +286,25 @@ class LLMMetrics:
         if flow.response is None or flow.response.status_code == _SWITCHING_PROTOCOLS:
             return
         flow.response.stream = True
-        if exchange := self.calls.exchange(flow.id):
+        if (exchange := self.calls.exchange(flow.id)) and not self._asking.holds(flow):
             at = time.monotonic_ns()
-            flow.response.stream = observing(self.calls, exchange, exchange.answered, time.monotonic_ns)
             headers = plain(flow.response.headers.fields)
             self.calls.safely(exchange, exchange.answer_head, flow.response.status_code, headers, at)
             server = flow.server_conn
             ready = server.timestamp_tls_setup or server.timestamp_tcp_setup
             exchange.connect_ms = self._connections.connect_ms(server.id, server.timestamp_start, ready)
-            if flow.metadata.get(_ASKED_FOR_USAGE) and (
-                usage_filter := filter_for(flow.response.headers, http1=not flow.response.is_http2)
-            ):
-                flow.response.stream = filtering(self.calls, exchange, usage_filter, time.monotonic_ns)
+            self._asking.answer(flow, exchange)
+
+    async def response(self, flow: http.HTTPFlow) -> None:
+        """Record an exchange that HTTP has completed; a call that our option may have spoilt is made again before."""
+        try:
+            await self._asking.again(flow, lambda other: clientplayback.ReplayHandler(other, ctx.options))
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not reach mitmproxy
+            self.calls.broken("again", error)
+        self._answered(flow)
 
     @_guarded
-    def response(self, flow: http.HTTPFlow) -> None:
+    def _answered(self, flow: http.HTTPFlow) -> None:
         """Record an exchange that HTTP has completed, or a WebSocket that the provider did not open."""
         if flow.response is not None and flow.response.status_code != _SWITCHING_PROTOCOLS:
             at, status = time.monotonic_ns(), flow.response.status_code
@@ -367,13 +379,6 @@ class LLMMetrics:
             MISDIRECTED, f"{refusal.sentence}\n", {"content-type": "text/plain; charset=utf-8"}
         )
         _answer_first(flow)
-
-    def _ask_for_usage(self, flow: http.HTTPFlow, exchange: Exchange) -> None:
-        body = flow.request.raw_content or b""
-        self.calls.safely(exchange, exchange.request_chunk, body, time.monotonic_ns())
-        if "content-encoding" not in flow.request.headers and (asking := with_usage(body)) is not None:
-            flow.request.content = asking
-            flow.metadata[_ASKED_FOR_USAGE] = True
 
     @_guarded
     def _greet(self, attempts: int) -> None:

@@ -66,6 +66,11 @@ class InFlight:
         """Return the exchange of a flow that is followed."""
         return self._exchanges.get(flow)
 
+    def move(self, flow: str, other: str) -> None:
+        """From now on another flow is that of an exchange."""
+        if exchange := self._exchanges.pop(flow, None):
+            self._exchanges[other] = exchange
+
     def forget(self, flow: str) -> None:
         """Follow an exchange no longer: it was no LLM's."""
         if exchange := self._exchanges.pop(flow, None):

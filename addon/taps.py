@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from llm_metrics_proxy.addon.exchange import LONG_PIECE, MOST_PIECES, Exchange, Notes
-from llm_metrics_proxy.addon.include_usage import UsageFilter
 from llm_metrics_proxy.addon.inflight import Clock, InFlight
 
 
@@ -31,19 +30,18 @@ def observing(calls: InFlight, exchange: Exchange, notes: Notes, now: Clock) -> 
     return tap
 
 
-def filtering(
-    calls: InFlight, exchange: Exchange, usage_filter: UsageFilter, now: Clock
+def altering(
+    calls: InFlight, observe: Callable[[bytes], bytes], feed: Callable[[bytes], list[bytes]]
 ) -> Callable[[bytes], list[bytes]]:
-    """Return a tap for an answer, out of which the filter takes what the client did not ask for."""
-    observe = observing(calls, exchange, exchange.answered, now)
+    """Return a tap that observes what comes, and passes on what `feed` makes of it."""
 
     def tap(data: bytes) -> list[bytes]:
         observe(data)
         try:
-            return usage_filter.feed(data)
+            return feed(data)
         except Exception as error:  # noqa: BLE001 - as above
             with suppress(Exception):
-                calls.broken("UsageFilter", error)
-            return [data]
+                calls.broken("include_usage", error)
+            return [data] if data else []
 
     return tap

@@ -3,15 +3,16 @@
 import json
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import openai
 import pytest
 
 from tests.support.exchanges import CODINGS, encoded
 from tests.support.provider import openai_answers
-from tests.support.provider.scenario import Framing, Request, Scenario, Step
-from tests.support.rig import CHAT, JSON, OPENAI, Rig, at_once, question, started
+from tests.support.provider.scenario import End, Framing, Request, Scenario, Step
+from tests.support.rig import CHAT, JSON, OPENAI, Rig, at_once, hang_up, question, started
+from tests.support.waiting import eventually
 
 _SSE = ("content-type", "text/event-stream; charset=utf-8")
 _ANSWER = openai_answers.stream("gpt-5.5", role_ms=0, content_ms=5, gap_ms=5, pieces=4)
@@ -128,12 +129,72 @@ def test_every_way_of_ending_a_body_stays_readable(asking: Rig, framing: Framing
     assert asking.row()["total_tokens"] == 16
 
 
-def test_an_error_instead_of_a_stream_arrives_as_it_was_sent(asking: Rig) -> None:
-    body = b'{ "error": {"message": "Unknown parameter: stream_options.", "type": "invalid_request_error"} }'
-    asking.answer(at_once(body, status=400))
-    reply = asking.ask(question(stream=True))
-    assert (reply.status, reply.body) == (400, body)
-    assert asking.row()["error_type"] == "invalid_request_error"
+_REFUSED = b'{"error":{"message":"Unrecognized request argument supplied: stream_options","type":"invalid_request"}}'
+
+
+def _refusing(status: int = 400) -> Callable[[Request], Scenario]:
+    """Answer as a provider that does not know the option."""
+
+    def answer(request: Request) -> Scenario:
+        if b"stream_options" in request.body:
+            return at_once(_REFUSED, status=status)
+        return Scenario(tuple(step for step in _ANSWER.steps if _USAGE_ONLY not in step.data), headers=(_SSE,))
+
+    return answer
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_option_is_not_noticed_and_that_place_is_not_asked_again(rig: Rig, asking: Rig, status: int) -> None:
+    path = f"/v1/refusing/{status}/chat/completions?api-version=1"
+    for place in (rig, asking):
+        place.provider.answer = _refusing(status)
+    body = question(stream=True)
+    without = rig.ask(body, path=path)
+    rig.row()
+    before = len(asking.provider.served)
+    for asked in ([True, False], [False]):
+        reply = asking.ask(body, path=path)
+        assert (reply.status, reply.headers, reply.body) == (without.status, without.headers, without.body)
+        bodies = [served.request.body for served in asking.provider.served[before:]]
+        assert [b"stream_options" in one for one in bodies] == asked
+        assert bodies[-1] == body
+        row = asking.row()
+        assert (row["success"], row["status_code"], row["output_events"], row["total_tokens"]) == (1, 200, 4, None)
+        assert row["request_bytes"] == len(body)
+        before = len(asking.provider.served)
+
+
+def test_an_error_of_the_clients_own_arrives_as_it_would_have(rig: Rig, asking: Rig) -> None:
+    def answer(request: Request) -> Scenario:
+        return at_once(b'{"error":{"message":"bad: %b"}}' % request.body.replace(b'"', b"'"), status=400)
+
+    replies = []
+    for place in (rig, asking):
+        place.provider.answer = answer
+        reply = place.ask(question(stream=True, n=-1))
+        replies.append((reply.status, reply.headers, reply.body))
+        assert (place.row()["status_code"]) == 400
+    assert replies[0] == replies[1]
+    asking.provider.answer = _as_asked
+    assert asking.ask(question(stream=True)).status == 200
+    assert asking.row()["total_tokens"] == 16, "that was no refusal of the option"
+
+
+def test_a_client_that_leaves_while_its_call_is_made_again_is_seen(asking: Rig) -> None:
+    def answer(request: Request) -> Scenario:
+        if b"stream_options" in request.body:
+            return at_once(_REFUSED, status=400)
+        return Scenario(_ANSWER.steps[:1], headers=(_SSE,), end=End.HANG)
+
+    asking.provider.answer = answer
+    body = question(stream=True)
+    with asking.sending(path=CHAT, headers=[*JSON, ("content-length", str(len(body)))]) as connection:
+        connection.send(body)
+        eventually(lambda: len(asking.served.step_ns) == 1 and b"stream_options" not in asking.served.request.body)
+        hang_up(connection)
+        row = asking.row()
+    assert (row["success"], row["error_type"]) == (0, "client_disconnect")
+    assert eventually(lambda: asking.served.client_left), "nor is the provider kept waiting"
 
 
 def test_a_stream_in_a_coding_that_nobody_knows_arrives_as_it_was_sent(asking: Rig) -> None:

@@ -1,5 +1,6 @@
 """Targets of the fuzzer: each takes any bytes and checks its promises; errors that a contract allows are caught."""
 
+import json
 from contextlib import suppress
 
 from atheris import FuzzedDataProvider
@@ -11,7 +12,8 @@ from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.aws_framing import EventStream
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable, decoder_for
 from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole
-from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
+from llm_metrics_proxy.addon.include_usage.request import splice_for
+from llm_metrics_proxy.addon.include_usage.stream import UsageFilter
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.privacy.quotation import quotable, without_quotations
 from llm_metrics_proxy.addon.providers.decode import Unparsed
@@ -187,7 +189,8 @@ def usage_filter(data: bytes) -> None:
     else:
         rest = iter(came)
         _holds("nothing is added", all(byte in rest for byte in given))
-    with_usage(data)
+    if (splice := splice_for(data)) is not None:
+        _holds("the request asks for usage", json.loads(splice.into(data))["stream_options"]["include_usage"] is True)
 
 
 def quotations(data: bytes) -> None:

@@ -1,7 +1,6 @@
 """The usage that only we asked for is taken out of a stream, nothing else is, and nothing waits for it."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -9,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, Undecodable, decoder_for
-from llm_metrics_proxy.addon.include_usage import UsageFilter, with_usage
+from llm_metrics_proxy.addon.include_usage.request import Upload, splice_for
+from llm_metrics_proxy.addon.include_usage.stream import UsageFilter
 from tests.support.exchanges import CODINGS, cut_anyhow, cut_at, encoded
 
 _USAGE = b'{"prompt_tokens":9,"completion_tokens":3,"total_tokens":12}'
@@ -171,26 +171,72 @@ def test_any_bytes_pass_unchanged(data: bytes, cuts: list[int]) -> None:
     ids=lambda value: repr(value)[:60],
 )
 def test_only_a_stream_that_says_nothing_of_usage_is_asked_for_it(body: bytes, options: dict[str, Any] | None) -> None:
-    asking = with_usage(body)
-    assert (asking is None) == (options is None)
-    if asking is not None:
+    splice = splice_for(body)
+    assert (splice is None) == (options is None)
+    if splice is not None:
+        asking = splice.into(body)
         assert json.loads(asking) == json.loads(body) | {"stream_options": options}
+        assert splice.taken in {b"", b"null"}
+        assert asking == body[: splice.at] + splice.put + body[splice.at + len(splice.taken) :]
 
 
 @pytest.mark.parametrize(
-    "value",
+    "body",
     [
-        b"1.0",
-        b"1e2",
-        b"0.10000000000000000000001",
-        b"123456789012345678901234567890",
-        b'"\\u00e4\\/"',
-        b'{ "b":1, "a" :2}',
+        b'{"stream":true,"a":1.0,"b":1e2,"a":0.10000000000000000000001,"c":"\\u00e4\\/"}\r\n\t ',
+        b'{"tools":[{"stream_options":{"x":1}}],"stream":true,"stream_options":{"x":1},"y":{"stream_options":null}}',
+        b'{"stream":true,"messages":["stream_options",{"stream_options":null},"}"]}',
+        b'{"stream":true,"m":"say \\"stream_options\\": null","stream_options": null}',
+        b'{"stream":true,"stream_options":{"a":"}"} ,"z":"stream_options"}',
+        b'{"stream":true,"stream_options":1,"stream_options":{"x":[]}}',
     ],
 )
-def test_every_other_value_goes_on_byte_for_byte(value: bytes) -> None:
-    asking = with_usage(b'{"a":%b,"stream":true,"stream_options":{"y":%b},"z":%b}' % (value, value, value))
-    assert asking is not None
-    assert asking.count(value) == 3
-    ends = [asking.index(name) for name in (b'"a"', b'"stream"', b'"stream_options"', b'"z"')]
-    assert all(one < other for one, other in pairwise(ends)), "the order of the fields"
+def test_all_that_is_there_stays_where_it_is_however_it_is_written(body: bytes) -> None:
+    splice = splice_for(body)
+    assert splice is not None
+    asking = splice.into(body)
+    assert asking.replace(splice.put, splice.taken, 1) == body
+    assert json.loads(asking)["stream_options"].pop("include_usage") is True
+    without = json.loads(asking)
+    before = json.loads(body)
+    del without["stream_options"]
+    before.pop("stream_options", None)
+    assert without == before
+
+
+@pytest.mark.parametrize("body", [b'{"stream":true,"stream\\u005foptions":{}}', b'{"stream":true,"x":}'])
+def test_what_could_not_be_found_or_is_no_json_is_left_as_it_is(body: bytes) -> None:
+    assert splice_for(body) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        (b'{"stream":true,"x":{"y":{}}} \n', True),
+        (b'{"stream":true} { }', False),
+        (b'{"stream":false}', False),
+        (b'{"stream":true,"stream_options":{},"x":1}', False),  # its place has passed
+        (b"}}}}", False),
+        (b"", False),
+        (b'{"stream":true,"x":"%b"}' % (b"}" * LIMIT), False),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+@given(cuts=st.lists(st.integers(min_value=0), max_size=6))
+def test_a_body_without_a_length_passes_as_it_comes_but_for_its_last_brace(
+    body: bytes,
+    *,
+    asked: bool,
+    cuts: list[int],
+) -> None:
+    upload, passed = Upload(), b""
+    came = b""
+    for piece in cut_at(body, cuts):
+        came += piece
+        passed += b"".join(upload.feed(piece))
+        assert came.startswith(passed)
+        assert came[len(passed) :].strip() in {b"", b"}"}
+    passed += b"".join(upload.feed(b""))
+    assert upload.asked == (body if asked else None)
+    splice = splice_for(body)
+    assert passed == (splice.into(body) if asked and splice is not None else body)

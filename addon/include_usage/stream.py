@@ -1,27 +1,18 @@
-"""Asking OpenAI-style streams for their usage, and taking the additional chunk out of the answer again.
+"""The answer's part: the chunk that nobody but us asked for is taken out of the stream again.
 
-Such a stream reports its usage only if `stream_options.include_usage` is set. Then one more chunk comes before the
-end, with no choices; some clients do not expect it. So what was not asked for does not reach the client: its stream
-parses to exactly what it would have been (a `"usage": null` in the other chunks may stay). Only the event that is
-being looked at is held back, and only until it is complete.
+It comes before the end, with no choices; some clients do not expect it. A client's stream parses to exactly what it
+would have been (a `"usage": null` in the other chunks may stay). Only the event that is being looked at is held back,
+and only until it is complete.
 """
 
 import re
 from collections.abc import Iterator, MutableMapping
-from typing import Any
 
 import msgspec
 
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, Undecodable, Unreadable, decoder_for
-from llm_metrics_proxy.addon.providers import openai_chat
-from llm_metrics_proxy.addon.providers.format import Route
 
-_ASKED = (openai_chat.CHAT, openai_chat.COMPLETIONS)
-# These report it unasked: asking would change nothing, and taking the chunk out again would. Mistral refuses the field.
-_ALWAYS_REPORT = ("deepseek", "huggingface", "mistral_ai", "openrouter", "perplexity", "x_ai")
-
-_BODY = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_TRUE, _ABSENT = msgspec.Raw(b"true"), (b"", b"null")
+_ABSENT = (b"", b"null")
 
 
 class _Chunk(msgspec.Struct):
@@ -33,27 +24,6 @@ _CHUNK = msgspec.json.Decoder(_Chunk)
 
 # An event ends with an empty line; a line with CR LF, LF, or CR. Atomic: CR LF is never two of them.
 _EVENT_END = re.compile(rb"(?>\r\n|\n|\r)(?>\r\n|\n|\r)")
-
-
-def is_asked(route: Route[Any]) -> bool:
-    """Tell whether this kind of request can be asked for usage."""
-    return route.speaks in _ASKED and route.provider not in _ALWAYS_REPORT
-
-
-def with_usage(body: bytes) -> bytes | None:
-    """Return a request body that asks for usage; None if it is no stream, or says itself whether it wants usage."""
-    if len(body) > LIMIT:
-        return None
-    try:
-        fields = _BODY.decode(body)
-        options = _BODY.decode(given) if (given := bytes(fields.get("stream_options", b""))) not in _ABSENT else {}
-    except (ValueError, RecursionError):
-        return None
-    if bytes(fields.get("stream", b"")) != b"true" or "include_usage" in options:
-        return None
-    options["include_usage"] = _TRUE
-    fields["stream_options"] = msgspec.Raw(msgspec.json.encode(options))
-    return msgspec.json.encode(fields)
 
 
 class UsageFilter:
@@ -124,16 +94,20 @@ class UsageFilter:
         self._searched = max(0, len(self._held) - 3)
 
 
-def filter_for(headers: MutableMapping[str, str], *, http1: bool) -> UsageFilter | None:
-    """Return a filter for an answer with these headers, and change them as it needs; None if it cannot be filtered."""
-    if "text/event-stream" not in headers.get("content-type", ""):
+def filter_for(headers: MutableMapping[str, str], version: str) -> UsageFilter | None:
+    """Return a filter for an answer with these headers, and change them as it needs; None if it cannot be filtered.
+
+    `version` is the HTTP of the client. A body that has lost its length ends as that has it: with a last chunk, frame,
+    or with the connection.
+    """
+    if "text/event-stream" not in headers.get("content-type", "") or headers.get("content-length") == "0":
         return None
     try:
         usage_filter = UsageFilter(headers.get("content-encoding", ""))
     except Undecodable:
         return None
     headers.pop("content-encoding", None)
-    if headers.pop("content-length", None) is not None and http1:
+    if headers.pop("content-length", None) is not None and version == "HTTP/1.1":
         headers["transfer-encoding"] = "chunked"
     return usage_filter
 
