@@ -114,7 +114,9 @@ class Asking:
                 if transport.handler is not None:
                     transport.handler.cancel()
             self._calls.end(other.id, Cause.CLIENT_DISCONNECT, self._now())
-        elif other.response is not None and other.error is None:
+        elif other.response is None or other.error is not None:
+            flow.kill()  # as the provider did; the first answer may speak of what the client never sent
+        else:
             flow.response = other.response
             flow.response.raw_content = b"".join(kept)
             if other.response.status_code not in _REFUSALS:
@@ -131,6 +133,7 @@ def is_again(flow: Flow) -> bool:
 def _as_sent(flow: Flow, body: bytes) -> Flow:
     other = flow.copy()
     other.response, other.error, other.metadata = None, None, {}
+    other.client_conn = flow.client_conn  # of a copy nobody knows that the client has left
     other.is_replay = "request"  # for mitmproxy's own addons
     other.request.stream = True
     other.request.raw_content = body

@@ -1,5 +1,6 @@
 """`metrics_include_usage` through a real mitmdump: the row has the tokens, the client sees what it would have seen."""
 
+import http.client
 import json
 import ssl
 import time
@@ -178,6 +179,19 @@ def test_an_error_of_the_clients_own_arrives_as_it_would_have(rig: Rig, asking: 
     asking.provider.answer = _as_asked
     assert asking.ask(question(stream=True)).status == 200
     assert asking.row()["total_tokens"] == 16, "that was no refusal of the option"
+
+
+def test_a_call_that_is_made_again_and_cut_is_cut(asking: Rig) -> None:
+    def answer(request: Request) -> Scenario:
+        if b"stream_options" in request.body:
+            return at_once(_REFUSED, status=400)
+        return Scenario(_ANSWER.steps[:2], headers=(_SSE,), end=End.CUT)
+
+    asking.provider.answer = answer
+    with pytest.raises(http.client.RemoteDisconnected):
+        asking.ask(question(stream=True), path="/v1/cut/chat/completions")
+    row = asking.row()
+    assert (row["success"], row["status_code"], row["error_type"]) == (0, 200, "upstream_disconnect")
 
 
 def test_a_client_that_leaves_while_its_call_is_made_again_is_seen(asking: Rig) -> None:

@@ -1,8 +1,10 @@
 """Run hostile traffic: `python -m tests.trials.hostile [--exchanges 100000] [--seed 1] [--json FILE] [--keep FOLDER]`.
 
 Random exchanges with hostile clients and providers go through a real mitmdump: odd, deep and broken JSON, absurd
-numbers, lies about encodings and lengths, bombs, strange headers, errors that quote the request's secrets. Exit code 1
-if a promise was broken; the seed and the number in what was found repeat it: `--first N --exchanges 1`.
+numbers, lies about encodings and lengths, bombs, strange headers, errors that quote the request's secrets. Recorded
+calls and random conversations then go through two, with `metrics_include_usage` and without, and must look the same.
+Exit code 1 if a promise was broken; the seed and the number in what was found repeat it: `--first N --exchanges 1`, or
+`--first N --exchanges 0 --both-ways 1`.
 """
 
 import argparse
@@ -20,6 +22,7 @@ from tests.support.traffic.client import trusting
 from tests.support.verdict import Promise, table, tried
 from tests.trials import record
 from tests.trials.hostile.answers import Answers
+from tests.trials.hostile.both_ways import trial as both_ways
 from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.ordinary import NAMED
 from tests.trials.hostile.traffic import Traffic
@@ -27,6 +30,7 @@ from tests.trials.hostile.verdict import promises, secrets
 
 _WARM_UP = 0.02  # of the exchanges pass before memory counts
 _SHOWN_SECONDS = 30
+_EXCHANGES_FOR_A_PAIR = 50
 
 
 def main() -> int:
@@ -37,21 +41,31 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1, help="of the random numbers")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write a record of the run there")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="leave the database and the log there")
+    parser.add_argument(
+        "--both-ways",
+        type=int,
+        metavar="N",
+        help="conversations to make with and without metrics_include_usage and to compare; else 1 for 50 exchanges",
+    )
     wanted = parser.parse_args()
     return tried("hostile", wanted.keep, lambda folder: _try(folder, wanted))
 
 
 async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     began = time.monotonic()
-    judged, kinds = await _run(folder, wanted)
+    judged, kinds = await _run(folder, wanted) if wanted.exchanges else ([], Counter[str]())
+    pairs = wanted.exchanges // _EXCHANGES_FOR_A_PAIR if wanted.both_ways is None else wanted.both_ways
+    compared, talks = list[Promise](), Counter[str]()
+    if pairs:
+        compared, talks = await both_ways.run(folder, first=wanted.first, count=pairs, seed=wanted.seed)
     seconds = time.monotonic() - began
-    print(table(judged))
-    counts = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    print(table(judged + compared))
+    counts = ", ".join(f"{count} {kind}" for kind, count in (kinds + talks).most_common())
     print(f"{wanted.exchanges:,} exchanges of seed {wanted.seed} in {seconds:.0f} s: {counts}")
     if wanted.json:
-        checks = record.judged(judged, kinds.total())
-        record.recorded("hostile", seconds, checks, kinds, {"seed": wanted.seed}).write(wanted.json)
-    return judged
+        checks = record.judged(judged, kinds.total()) + record.judged(compared, talks.total())
+        record.recorded("hostile", seconds, checks, kinds + talks, {"seed": wanted.seed}).write(wanted.json)
+    return judged + compared
 
 
 async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise], Counter[str]]:

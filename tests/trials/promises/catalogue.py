@@ -91,7 +91,7 @@ def known_proofs(trial: str) -> list[str]:
         case "fuzz":
             return [name for name in _functions(ROOT / "tests" / "trials" / "fuzz" / "targets.py") if name[0] != "_"]
     places = (ROOT / "tests" / "trials" / trial, ROOT / "tests" / "support" / "traffic")
-    return [text for place in places for path in sorted(place.glob("*.py")) for text in _texts(path)]
+    return [text for place in places for path in sorted(place.rglob("*.py")) for text in _texts(path)]
 
 
 def split(proof: str) -> tuple[str, str]:

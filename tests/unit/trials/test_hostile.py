@@ -20,6 +20,7 @@ from tests.support.traffic.client import trusting
 from tests.trials import record
 from tests.trials.hostile import plants
 from tests.trials.hostile.answers import NUMBER, Answers
+from tests.trials.hostile.both_ways import trial as both_ways
 from tests.trials.hostile.kinds import KINDS, drawn
 from tests.trials.hostile.traffic import Traffic
 from tests.trials.hostile.verdict import promises, secrets
@@ -34,7 +35,8 @@ def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=110)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     judged = record.read(found)
-    assert [check.tries for check in judged.checks] == [700] * 12
+    pairs = 700 // 50 + sum(1 for _ in both_ways.recordings())
+    assert [check.tries for check in judged.checks] == [700] * 12 + [pairs] * 2
     assert {check.result for check in judged.checks} == {"kept"}
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("hostile-")] == []
 
