@@ -1,4 +1,4 @@
-"""T21: pipes, folders, sockets, devices, links and files of other users in the place of every file that is opened."""
+"""T23: pipes, folders, sockets, devices, links and files of other users in the place of every file that is opened."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Nothing that somebody puts in the place of a file makes a command or a start hang, break, or write elsewhere.
 
-Here pipes are tried everywhere, and each other kind once for each file; `make torture ARGS=T21` tries all of them.
+Here pipes are tried everywhere, and each other kind once for each file; `make torture ARGS=T23` tries all of them.
 """
 
 import os
