@@ -71,6 +71,8 @@ CASES: Final = (
     Case("T17", "lateness of the event loop", loads.lateness),
     Case("T18", "sqlite-utils commands while recording", users.actions),
     Case("T18", "sqlite-utils transform while recording", users.transform),
+    Case("T21", "people change the file while recording", users.edits),
+    Case("T21", "the same through mitmdump", users.proxied),
     Case("T19", "rows that cannot be stored", loads.poison),
     Case("T20", "the end while the database is locked", loads.closed_while_locked),
     Case("T23", "every command against pipes, links, devices in place of files", planted.commands),

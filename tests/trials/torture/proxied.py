@@ -6,7 +6,8 @@ Calm and faults take turns, so that the machine's own moods meet both.
 import http.client
 import json
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -52,8 +53,19 @@ type Span = tuple[float, float]
 
 def latency(stage: Stage) -> Outcome:
     """One row for each call, and a p99 that stays what it is without faults."""
+    with memory_disk(stage.folder, _MEGABYTES) as disk, called(stage, disk) as (path, end):
+        time.sleep(2)
+        calm, faults = _take_turns(stage, disk, path)
+        return _judge(end(), calm, faults, path)
+
+
+@contextmanager
+def called(stage: Stage, folder: Path) -> Iterator[tuple[Path, Callable[[], list[Call]]]]:
+    """A proxy that is called all the time: its database, in `folder`, and the function that ends it.
+
+    That waits until the database has as many rows as there were calls, and returns the calls.
+    """
     with ExitStack() as rig:
-        disk = rig.enter_context(memory_disk(stage.folder, _MEGABYTES))
         ours, theirs = processes.Pipe()
         served = processes.Process(target=_serve, args=(stage.folder, theirs), daemon=True)
         served.start()
@@ -62,21 +74,23 @@ def latency(stage: Stage) -> Outcome:
         # Kept connections: in regular mode what redirects the demo's traffic would open a new one for each call.
         mode = f"reverse:http://127.0.0.1:{port}"
         options = [f"metrics_backup_dir={stage.sub('backups')}"]
-        proxy = rig.enter_context(Proxy(disk, port, authority, mode=mode, options=options))
+        proxy = rig.enter_context(Proxy(folder, port, authority, mode=mode, options=options))
         client, far = processes.Pipe()
         calling = processes.Process(target=_call, args=(proxy.port, far), daemon=True)
         calling.start()
         rig.callback(calling.kill)
-        time.sleep(2)
-        calm, faults = _take_turns(stage, disk, proxy.database)
-        client.send("stop")
-        calls: list[Call] = client.recv()
-        calling.join()
-        wait_until(partial(_all_written, proxy.database, len(calls)), "all is written")
-        proxy.stop()
-        ours.send("stop")
-        served.join()
-        return _judge(calls, calm, faults, proxy.database)
+
+        def end() -> list[Call]:
+            client.send("stop")
+            calls: list[Call] = client.recv()
+            calling.join()
+            wait_until(partial(_all_written, proxy.database, len(calls)), "all is written")
+            proxy.stop()
+            ours.send("stop")
+            served.join()
+            return calls
+
+        yield proxy.database, end
 
 
 def _take_turns(stage: Stage, disk: Path, path: Path) -> tuple[list[Span], dict[str, list[Span]]]:
@@ -110,11 +124,7 @@ def _take_turns(stage: Stage, disk: Path, path: Path) -> tuple[list[Span], dict[
 
 
 def _judge(calls: list[Call], calm: list[Span], faults: dict[str, list[Span]], path: Path) -> Outcome:
-    failed = [status for _, _, status in calls if status != http.client.OK]
-    expect(not failed, f"{len(failed)} of {len(calls)} calls failed")
-    check_sound(path)
-    ((rows, distinct),) = ask(path, "SELECT count(*), count(DISTINCT event_id) FROM completion_requests NOT INDEXED")
-    expect(rows == distinct == len(calls), f"{len(calls)} calls, {rows} rows, {distinct} of them different")
+    check_calls(calls, path)
     quiet = percentile(_within(calls, calm), 0.99)
     figures: dict[str, object] = {
         "calls": len(calls),
@@ -129,6 +139,19 @@ def _judge(calls: list[Call], calm: list[Span], faults: dict[str, list[Span]], p
     slower = broken > quiet * _MOST_TIMES and broken > quiet + _MOST_MS_MORE
     expect(not slower, f"the p99 went from {quiet:.1f} ms to {broken:.1f} ms: {figures}")
     return Outcome(len(calm), figures)
+
+
+def check_calls(calls: list[Call], path: Path) -> None:
+    """All calls succeeded, and each is one row.
+
+    Raises:
+        Broken: otherwise.
+    """
+    failed = [status for _, _, status in calls if status != http.client.OK]
+    expect(not failed, f"{len(failed)} of {len(calls)} calls failed")
+    check_sound(path)
+    ((rows, distinct),) = ask(path, "SELECT count(*), count(DISTINCT event_id) FROM completion_requests NOT INDEXED")
+    expect(rows == distinct == len(calls), f"{len(calls)} calls, {rows} rows, {distinct} of them different")
 
 
 def _within(calls: list[Call], spans: list[Span]) -> list[float]:

@@ -1,27 +1,31 @@
 """T18: people use sqlite-utils on the file while it is being written."""
 
-import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.trials.torture.case import Outcome, Stage, expect
+from tests.trials.torture.edits import (
+    ADDITIONS,
+    EXPRESSION_INDEX,
+    OBSTACLES,
+    REPAIR,
+    Edit,
+    Step,
+    run_sqlite_utils,
+    take,
+)
 from tests.trials.torture.load import Plan
+from tests.trials.torture.proxied import called, check_calls
 from tests.trials.torture.recording import Recording
-from tests.trials.torture.verdict import check, run_once, wait_until
+from tests.trials.torture.verdict import ask, check, run_once, stored, until_written, wait_until
 
-_MIGRATE = "from llm_metrics_proxy.recorder.commands.migrate import migrate; migrate()"
 _ROOT = Path(__file__).parents[3]
 _RATE = 200
-_THEIRS = {
-    "timestamp": "2026-01-01T00:00:00.000Z",
-    "success": 1,
-    "status_code": 200,
-    "response_time_ms": 1,
-    "is_streaming": 0,
-    "model": "by hand",
-}
+_ROUNDS = len(ADDITIONS) + len(OBSTACLES)
+_SOME = 20  # events
+_PROXIED = ("add-column", "create-index", "enable-fts", "ignore some", "ignore all", "transform --rename", "extract")
 # What is typed after the name of the database; `transform` comes last, since recording into that table ends with it.
 ACTIONS: dict[str, Sequence[str]] = {
     "rows": ("rows", "DB", "completion_requests", "--limit", "5"),
@@ -47,7 +51,7 @@ def actions(stage: Stage) -> Outcome:
     with Recording(Plan(path, rate=_RATE)) as recording:
         for _ in range(rounds):
             for name, words in ACTIONS.items():
-                codes[name] = _type(path, words)
+                codes[name] = run_sqlite_utils(path, words)
                 at = recording.last.acknowledged
                 wait_until(lambda at=at: recording.last.acknowledged > at + 20, f"recording goes on after {name}")  # type: ignore[misc] # a default
         last = recording.stop()
@@ -63,26 +67,98 @@ def transform(stage: Stage) -> Outcome:
     path = stage.folder / "metrics.db"
     with Recording(Plan(path, rate=_RATE)) as recording:
         wait_until(lambda: recording.last.acknowledged > _RATE, "events are recorded")
-        expect(_type(path, _TRANSFORM) == 0, "transform failed")
+        expect(run_sqlite_utils(path, _TRANSFORM) == 0, "transform failed")
         wait_until(lambda: recording.last.counters.get("spilled", 0) > _RATE, "events are kept aside")
         recording.stop()
     check([recording], path, waiting=True)
     figures: dict[str, object] = {"kept aside": recording.last.counters["spilled"]}
-    _repair(path)
+    take(path, REPAIR)
     run_once(path)
     check([recording], path)
     return Outcome(1, figures)
 
 
-def _repair(path: Path) -> None:
-    """`llm-metrics migrate --repair`."""
-    words = [sys.executable, "-c", _MIGRATE, "--repair", "--db", str(path)]
-    words += ["--backup-dir", str(path.parent)]
-    result = subprocess.run(words, cwd=_ROOT, capture_output=True, text=True, check=False)
-    expect(result.returncode == 0, f"llm-metrics migrate --repair: {result.stderr.strip()[-300:]}")
+def edits(stage: Stage) -> Outcome:
+    """Random edits while calls are recorded: what they add stays, and what keeps calls out loses none."""
+    path = stage.folder / "metrics.db"
+    rounds = stage.rounds(_ROUNDS)
+    chance = random.Random(rounds)  # the same edits each time
+    present: dict[str, Edit] = {}
+    longest = 0.0
+    with Recording(Plan(path, rate=_RATE)) as recording:
+        wait_until(lambda: stored(recording) > _RATE, "events are recorded")
+        for edit in _chosen(chance, rounds):
+            if edit.fate == "recorded":
+                _toggle(path, edit, present)
+            else:
+                _obstruct(path, edit, recording, present)
+            longest = max(longest, until_written(recording, edit.name))
+            _check_present(path, present)
+        last = recording.stop()
+    check([recording], path)
+    _check_present(path, present)
+    run_once(path)
+    check([recording], path)
+    _check_present(path, present)
+    figures = {"additions left": len(present), "kept aside": last.counters.get("spilled", 0)}
+    return Outcome(rounds, figures | {"back within s": round(longest, 1)})
 
 
-def _type(path: Path, words: Sequence[str]) -> int:
-    command = [sys.executable, "-m", "sqlite_utils", *(str(path) if word == "DB" else word for word in words)]
-    said = json.dumps([_THEIRS])
-    return subprocess.run(command, cwd=path.parent, input=said, capture_output=True, text=True, check=False).returncode
+def proxied(stage: Stage) -> Outcome:
+    """The same by turns through a real mitmdump: every call succeeds and is one row, in spite of all edits."""
+    folder = stage.sub("proxy")
+    chosen = [edit for edit in (*ADDITIONS, *OBSTACLES) if edit.name in _PROXIED]
+    with called(stage, folder) as (path, end):
+        wait_until(lambda: ask(path, "SELECT 1 FROM completion_requests"), "calls are recorded")
+        for edit in chosen:
+            _take_all(path, edit.do)
+            time.sleep(1)
+            if edit.fate != "recorded":
+                _take_all(path, edit.undo)
+        calls = end()
+    check_calls(calls, path)
+    return Outcome(len(chosen), {"calls": len(calls), "lost": 0})
+
+
+def _chosen(chance: random.Random, rounds: int) -> list[Edit]:
+    """Each of them once, in an order of its own, and again, until there are enough."""
+    chosen: list[Edit] = []
+    while len(chosen) < rounds:
+        chosen += chance.sample([*ADDITIONS, *OBSTACLES], len(ADDITIONS) + len(OBSTACLES))
+    return chosen[:rounds]
+
+
+def _toggle(path: Path, edit: Edit, present: dict[str, Edit]) -> None:
+    """Add it, or take it back if it is there."""
+    if present.pop(edit.name, None):
+        _take_all(path, edit.undo)
+    else:
+        present[edit.name] = edit
+        _take_all(path, edit.do)
+
+
+def _obstruct(path: Path, edit: Edit, recording: Recording, present: dict[str, Edit]) -> None:
+    """Keep calls out for a moment, then no longer."""
+    if EXPRESSION_INDEX in present:
+        _toggle(path, present[EXPRESSION_INDEX], present)
+    _take_all(path, edit.do)
+    if edit.name != "rename-table":  # sqlite-utils itself drops triggers and generated columns of what it transforms
+        gone = [name for name, addition in present.items() if not ask(path, addition.sign)]
+        for name in gone:
+            del present[name]
+    aside = recording.last.counters.get("spilled", 0)
+    wait_until(lambda: recording.last.counters.get("spilled", 0) > aside + _SOME, f"calls are kept aside: {edit.name}")
+    if edit.fate == "partly":
+        at = stored(recording)
+        wait_until(lambda: stored(recording) > at + _SOME, f"other calls are recorded: {edit.name}")
+    _take_all(path, edit.undo)
+
+
+def _take_all(path: Path, steps: Sequence[Step]) -> None:
+    for step in steps:
+        take(path, step)
+
+
+def _check_present(path: Path, present: Mapping[str, Edit]) -> None:
+    gone = [name for name, edit in present.items() if not ask(path, edit.sign)]
+    expect(not gone, f"what users added is gone: {', '.join(gone)}")
