@@ -19,9 +19,8 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import Unrecognised
-from llm_metrics_proxy.recorder.store import database, timestamps
+from llm_metrics_proxy.recorder.store import database, sqlite, timestamps
 
 SALVAGE: Final = "salvage"
 START: Final = "start"  # a recorder's first batch; the detail is its version
@@ -42,6 +41,10 @@ _UNRECOGNISED = """
         OR EXISTS (SELECT 1 FROM unrecognised WHERE host = :host AND path = :path)
     ON CONFLICT(host, path) DO UPDATE
     SET count = count + 1, first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
+"""
+_IS_LEFT_OUT = """
+    SELECT (SELECT count(*) FROM unrecognised) >= :most
+        AND NOT EXISTS (SELECT 1 FROM unrecognised WHERE host = :host AND path = :path)
 """
 _COUNTERS = (
     "SELECT process, name, value, updated_at FROM recorder_counters WHERE updated_at >= ? ORDER BY process, name"
@@ -190,7 +193,9 @@ class Account:
         now = timestamps.now()
         rows = [(self._process, name, value, now) for name, value in values.items()]
         statement = _COUNTERS_BEGIN + ", ".join(["(?, ?, ?, ?)"] * len(rows)) + _COUNTERS_END
-        _taken(self._connection.execute(statement, list(chain.from_iterable(rows))), "recorder_counters", len(rows))
+        sqlite.check_written(
+            self._connection.execute(statement, list(chain.from_iterable(rows))), "recorder_counters", len(rows)
+        )
 
     def write_gaps(self, gaps: Iterable[Gap]) -> None:
         """Add one row for each gap."""
@@ -207,7 +212,7 @@ class Account:
     ) -> int | None:
         """Add one row about something that happened, and return its id."""
         row = (timestamps.now(), self._process, kind, count, from_at, to_at, detail)
-        return _taken(self._connection.execute(_EVENT, row), "recorder_events", 1).lastrowid
+        return sqlite.check_written(self._connection.execute(_EVENT, row), "recorder_events", 1).lastrowid
 
     def replayed_lines(self, file: str) -> int:
         """The number of lines of this spill file that the database has."""
@@ -218,21 +223,19 @@ class Account:
         """The database now has so many lines of this spill file, counted from its beginning."""
         if found := self._connection.execute(_REPLAYED, (file,)).fetchone():
             changed = self._connection.execute(_REPLAYED_MORE, (timestamps.now(), lines, found[0]))
-            _taken(changed, "recorder_events", 1)
+            sqlite.check_written(changed, "recorder_events", 1)
         else:
             self.note_event("replay", file, lines)
 
-    def note_unrecognised(self, event: Unrecognised) -> None:
-        """Count the event's host and path; a new pair is left out once there are `MOST_UNRECOGNISED`."""
+    def note_unrecognised(self, event: Unrecognised) -> bool:
+        """Count the event's host and path; a new pair is left out once there are `MOST_UNRECOGNISED`.
+
+        Returns False if a trigger keeps it out.
+        """
         parameters = {"host": event.host, "path": event.path, "at": event.at, "most": MOST_UNRECOGNISED}
-        self._connection.execute(_UNRECOGNISED, parameters)
-
-
-def _taken(cursor: sqlite3.Cursor, table: str, rows: int) -> sqlite3.Cursor:
-    """See that SQLite wrote the rows: a trigger can ignore them without an error, and the account would be wrong."""
-    if cursor.rowcount != rows:
-        raise DatabaseRefused(what=f"A trigger of {table} ignores rows", cure="drop it")
-    return cursor
+        if self._connection.execute(_UNRECOGNISED, parameters).rowcount == 1:
+            return True
+        return bool(self._connection.execute(_IS_LEFT_OUT, parameters).fetchone()[0])
 
 
 def total_counters(connection: sqlite3.Connection) -> dict[str, int]:

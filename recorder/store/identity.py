@@ -136,6 +136,10 @@ def refusal(path: Path, error: sqlite3.Error | UnicodeDecodeError) -> DatabaseRe
     undecodable = isinstance(error, UnicodeDecodeError) or said.startswith("Could not decode")
     code = sqlite3.SQLITE_CORRUPT if undecodable else sqlite.code_of(error) or sqlite3.SQLITE_ERROR
     what, cure = _SENTENCES.get(code, (f"cannot be used ({said})", f"repair it, or {_ANOTHER_PATH}"))
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        what, cure = f"refuses a change ({said})", "drop the trigger, the index or the CHECK that does so"
+    if sqlite.is_about_a_virtual_table(error):
+        what, cure = "has a full-text index that does not fit its table", "run sqlite-utils rebuild-fts on it"
     return DatabaseRefused(what=f"{path} {what}", cure=cure)
 
 
@@ -290,6 +294,16 @@ def columns_of(version: int) -> tuple[str, ...]:
         return tuple(db.table("completion_requests").columns_dict)
     finally:
         db.close()
+
+
+def triggers_of_users(connection: sqlite3.Connection) -> list[str]:
+    """The names of the triggers on our tables that are not ours."""
+    ours = _expected(CURRENT_SCHEMA_VERSION)
+    return [
+        name
+        for kind, name, table, _ in connection.execute(_OBJECTS)
+        if kind == "trigger" and (kind, name) not in ours and ("table", table) in ours
+    ]
 
 
 def tables_of(version: int) -> set[str]:

@@ -4,6 +4,8 @@ import sqlite3
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
+
 SIDE_FILES: Final = ("-wal", "-shm", "-journal")  # what it adds to a database's name
 
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -51,6 +53,17 @@ def is_about_a_virtual_table(error: BaseException) -> bool:
 def is_lock(error: BaseException) -> bool:
     """Another connection has the lock: the same may succeed later."""
     return code_of(error) in LOCKED
+
+
+def check_written(cursor: sqlite3.Cursor, table: str, rows: int) -> sqlite3.Cursor:
+    """See that SQLite wrote the rows, and return the cursor: a trigger can ignore them without an error.
+
+    Raises:
+        DatabaseRefused: a trigger did; the caller has to roll back.
+    """
+    if cursor.rowcount != rows:
+        raise DatabaseRefused(what=f"A trigger of {table} ignores rows", cure="drop it")
+    return cursor
 
 
 def side_files(path: Path) -> list[Path]:

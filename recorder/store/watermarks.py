@@ -6,6 +6,8 @@ Ids grow in the order of the commits, since one transaction at a time inserts: n
 import sqlite3
 from typing import Final
 
+from llm_metrics_proxy.recorder.store import sqlite
+
 PRICING: Final = "pricing"
 ROLLUP: Final = "rollup"
 CHANGES: Final = "cost changes above the roll-up"  # not an id, but their number
@@ -26,8 +28,13 @@ def get(connection: sqlite3.Connection, name: str) -> int:
 
 
 def move(connection: sqlite3.Connection, name: str, row_id: int) -> None:
-    """All rows up to `row_id` have been through this; in the transaction of what came of it."""
-    connection.execute(_MOVE, (name, row_id))
+    """All rows up to `row_id` have been through this; in the transaction of what came of it.
+
+    Raises:
+        DatabaseRefused: a trigger ignores it.
+    """
+    # Or the next run would do the same rows once more.
+    sqlite.check_written(connection.execute(_MOVE, (name, row_id)), "watermarks", 1)
 
 
 def newest(connection: sqlite3.Connection) -> int:

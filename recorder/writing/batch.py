@@ -2,16 +2,18 @@
 
 A call that is no row afterwards was there before, or it cannot be stored, or something in the file keeps it out: a
 user's trigger that ignores or refuses it or cannot run, a unique index, a CHECK. SQLite gives no error where a trigger
-ignores a row, so every call that it does not count as inserted is looked for.
+ignores a row, and counts one as inserted that a trigger deletes again. So every call that it does not count is looked
+for, and all of them where there are triggers of users.
 """
 
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from llm_metrics_proxy.recorder import writing
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
 from llm_metrics_proxy.recorder.store import sqlite
 from llm_metrics_proxy.recorder.store.account import Account, Gap, Tally
@@ -40,6 +42,14 @@ class TransactionEndedError(Exception):
     """A trigger answered an insert with ROLLBACK: all of the transaction is undone. The cause is SQLite's error."""
 
 
+class KeptOutError(Exception):
+    """A call is no row after its insert, which gave no error."""
+
+    def __str__(self) -> str:
+        """The reason, as far as it is known."""
+        return "a trigger ignored or deleted it"
+
+
 class Outcome(NamedTuple):
     """The result of a batch: the counters that it adds to, and the events that are no rows.
 
@@ -51,39 +61,43 @@ class Outcome(NamedTuple):
     kept_out: list[Rejected]
 
 
-def insert(connection: sqlite3.Connection, account: Account, events: Sequence[Event], enders: Failures) -> Outcome:
+def insert(
+    connection: sqlite3.Connection, account: Account, events: Sequence[Event], enders: Failures, *, watched: bool
+) -> Outcome:
     """Insert the events in the caller's transaction, but for those of `enders`, which are kept out.
+
+    `watched`: the table has triggers of users, so that all calls have to be looked for.
 
     Raises:
         TransactionEndedError: see `enders_of`.
         sqlite3.Error: it is not about single rows, so the caller has to roll back.
     """
     requests = [event for event in events if isinstance(event, CompletionRequest)]
-    written, failures = _insert_all(connection, requests, enders)
+    written, failures = _insert_all(connection, requests, enders, watched=watched)
     rejected: list[Rejected] = []
     kept_out: list[Rejected] = []
-    if written < len(requests):
-        for missing in _missing(connection, requests, failures):
-            (kept_out if _is_kept_out(missing.reason) else rejected).append(missing)
-    counts = Counter(
-        written=written, duplicates=len(requests) - written - len(rejected) - len(kept_out), spilled=len(kept_out)
-    )
+    for missing in _missing(connection, requests, failures):
+        (kept_out if _is_kept_out(missing.reason) else rejected).append(missing)
+    counts = Counter(written=written, duplicates=len(requests) - written - len(rejected) - len(kept_out))
     for event in events:
         if isinstance(event, Unrecognised):
             try:
-                account.note_unrecognised(event)
+                _note(connection, account, event)
                 counts["unrecognised"] += 1
-            except _ABOUT_A_ROW as error:
-                rejected.append(Rejected(event, error))
+            except (*_ABOUT_A_ROW, KeptOutError) as error:
+                (kept_out if _is_kept_out(error) else rejected).append(Rejected(event, error))
+    counts["spilled"] = len(kept_out)
     return Outcome(+counts, rejected, kept_out)  # without the zeros
 
 
-def insert_piece(connection: sqlite3.Connection, account: Account, piece: Piece, enders: Failures) -> Outcome:
+def insert_piece(
+    connection: sqlite3.Connection, account: Account, piece: Piece, enders: Failures, *, watched: bool
+) -> Outcome:
     """Insert the lines of a spill file that the database does not have, and note that it has them; like `insert`."""
     had = account.replayed_lines(piece.file)
     records: list[Record] = [record for record in piece.records[max(0, had - piece.first) :] if record]
     events = [record for record in records if isinstance(record, CompletionRequest | Unrecognised)]
-    outcome = insert(connection, account, events, enders)
+    outcome = insert(connection, account, events, enders, watched=watched)
     outcome.counts.update({"replayed": len(events)} if events else {})
     of_file = Account(connection, piece.process)
     of_file.write_gaps(record for record in records if isinstance(record, Gap))
@@ -108,7 +122,7 @@ def enders_of(connection: sqlite3.Connection, records: Sequence[object]) -> Fail
             if not connection.in_transaction:
                 connection.execute("BEGIN IMMEDIATE")
             try:
-                _insert_or_undo(connection, [record])
+                _insert_or_undo(connection, [record], watched=False)
             except TransactionEndedError as ended:
                 found[record.event_id] = ended
             except Exception as error:
@@ -121,12 +135,12 @@ def enders_of(connection: sqlite3.Connection, records: Sequence[object]) -> Fail
 
 
 def _insert_all(
-    connection: sqlite3.Connection, requests: Sequence[CompletionRequest], enders: Failures
+    connection: sqlite3.Connection, requests: Sequence[CompletionRequest], enders: Failures, *, watched: bool
 ) -> tuple[int, Failures]:
-    """Insert the requests but for those of `enders`; return how many were new, and what was said of the others."""
+    """Insert the requests but for those of `enders`; return how many were new, and why others could not be inserted."""
     if not enders:
         try:
-            return _insert_or_undo(connection, requests), {}
+            return _insert_or_undo(connection, requests, watched=watched), {}
         except Exception as error:
             if not _is_about_rows(error):
                 raise
@@ -135,7 +149,7 @@ def _insert_all(
     for request in requests:
         if request.event_id not in enders:
             try:
-                written += _insert_or_undo(connection, [request])
+                written += _insert_or_undo(connection, [request], watched=watched)
             except Exception as error:
                 if not _is_about_rows(error):
                     raise
@@ -143,11 +157,18 @@ def _insert_all(
     return written, failures
 
 
-def _insert_or_undo(connection: sqlite3.Connection, requests: Sequence[CompletionRequest]) -> int:
-    """Insert all of the requests and return how many were new, or leave nothing of them and raise SQLite's error."""
+def _insert_or_undo(connection: sqlite3.Connection, requests: Sequence[CompletionRequest], *, watched: bool) -> int:
+    """Insert all of the requests and return how many were new, or leave nothing of them, nor of what triggers did.
+
+    Raises:
+        KeptOutError, TransactionEndedError: a trigger is the reason.
+        Exception: SQLite's, or Python's, of a value that cannot be stored.
+    """
     connection.execute("SAVEPOINT rows")
     try:
         inserted = writing.insert(connection, requests)
+        if watched or inserted < len(requests):
+            _check_present(connection, requests)
     except Exception as error:
         if not connection.in_transaction:
             raise TransactionEndedError(str(error)) from error
@@ -161,7 +182,7 @@ def _insert_or_undo(connection: sqlite3.Connection, requests: Sequence[Completio
 def _is_about_rows(error: Exception) -> bool:
     """True if other rows may get in: values, constraints, triggers, expressions of indexes, full-text tables."""
     return (
-        isinstance(error, _ABOUT_A_ROW)
+        isinstance(error, (*_ABOUT_A_ROW, KeptOutError))
         or sqlite.code_of(error) == sqlite3.SQLITE_ERROR
         or sqlite.is_about_a_virtual_table(error)
     )
@@ -170,16 +191,42 @@ def _is_about_rows(error: Exception) -> bool:
 def _missing(
     connection: sqlite3.Connection, requests: Sequence[CompletionRequest], failures: Failures
 ) -> list[Rejected]:
-    """Look for the requests that are no rows now, each once, with the reason if there is one."""
+    """The requests whose insert failed and that are no rows, each once, with the reason."""
+    failed = {request.event_id: request for request in requests if request.event_id in failures}
+    present = _present(connection, failed.values()) if failed else set()
+    return [Rejected(failed[event_id], failures[event_id]) for event_id in failed if event_id not in present]
+
+
+def _check_present(connection: sqlite3.Connection, requests: Sequence[CompletionRequest]) -> None:
+    if _present(connection, requests) < {request.event_id for request in requests}:
+        raise KeptOutError
+
+
+def _present(connection: sqlite3.Connection, requests: Iterable[CompletionRequest]) -> set[str]:
+    """Those of their ids that stand in a row."""
     ids = json.dumps([request.event_id for request in requests])
-    present = {event_id for (event_id,) in connection.execute(_PRESENT, (ids,))}
-    missing = {request.event_id: request for request in requests if request.event_id not in present}
-    return [Rejected(request, failures.get(event_id)) for event_id, request in missing.items()]
+    return {event_id for (event_id,) in connection.execute(_PRESENT, (ids,))}
 
 
-def _is_kept_out(reason: Exception | None) -> bool:
-    """True if the row could be stored without something that another program added; None: SQLite gave no reason."""
-    if reason is None or isinstance(reason, TransactionEndedError | sqlite3.OperationalError):
+def _note(connection: sqlite3.Connection, account: Account, event: Unrecognised) -> None:
+    """Count unrecognised traffic.
+
+    Raises:
+        KeptOutError, sqlite3.Error: that is not done.
+    """
+    try:
+        noted = account.note_unrecognised(event)
+    except sqlite3.IntegrityError as error:
+        if not connection.in_transaction:  # so it is about all of the batch
+            raise DatabaseRefused(what=f"A trigger of unrecognised undoes all ({error})", cure="drop it") from error
+        raise
+    if not noted:
+        raise KeptOutError
+
+
+def _is_kept_out(reason: Exception) -> bool:
+    """True if the row could be stored without something that another program added."""
+    if isinstance(reason, KeptOutError | TransactionEndedError | sqlite3.OperationalError):
         return True
     is_of_others = isinstance(reason, sqlite3.IntegrityError) and not str(reason).startswith(_OWN_COLUMN_IS_NULL)
     return is_of_others or sqlite.is_about_a_virtual_table(reason)

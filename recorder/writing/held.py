@@ -8,7 +8,6 @@ SQLite counts, and now and then, since rows may have been the reason. A call tha
 
 import fcntl
 import os
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -28,11 +27,6 @@ _KEPT_OUT: Final = (
 )
 _FIRST_PAUSE: Final = 60.0  # seconds until the next try with the same schema; doubled up to the longest
 _LONGEST_PAUSE: Final = 3_600.0
-_OBJECTS: Final = """
-    SELECT type || ' ' || name FROM sqlite_master
-    WHERE tbl_name = 'completion_requests' AND type = 'trigger' AND name <> 'completion_requests_export_changes'
-    ORDER BY name
-"""
 
 
 class Held:
@@ -64,8 +58,8 @@ class Held:
         self._folder = spill_folder.folder_of(database)
         self._files.follow(database)
 
-    def keep(self, kept_out: Sequence[Rejected], connection: sqlite3.Connection) -> None:
-        """Hold these calls back; they are durable when this returns.
+    def keep(self, kept_out: Sequence[Rejected], triggers: Sequence[str]) -> None:
+        """Hold these calls back; they are durable when this returns. `triggers` are the users' on our tables.
 
         Raises:
             OSError, DatabaseRefused: none of them is kept, so their transaction has to be rolled back.
@@ -74,8 +68,10 @@ class Held:
             return
         self._files.write(b"".join(spill.line_of(one.event) for one in kept_out))
         self.is_holding = True
-        reasons = {str(one.reason) for one in kept_out if one.reason}
-        why = "; ".join(sorted(reasons)) or ", ".join(name for (name,) in connection.execute(_OBJECTS))
+        reasons = {str(one.reason) for one in kept_out}
+        if triggers:
+            reasons.add(f"triggers: {', '.join(triggers)}")
+        why = "; ".join(sorted(reasons))
         self._reporter.warn(
             "calls_held_back", _KEPT_OUT, calls=len(kept_out), path=self._database, why=why, folder=self._folder
         )

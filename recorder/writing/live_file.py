@@ -55,6 +55,7 @@ class LiveFile:
         `meanwhile` is called again and again while a whole file is read, which ends once it returns true.
         """
         self.salvaged: list[str] = []  # files with what was rescued, for the next transaction to note
+        self.triggers_of_users: list[str] = []  # on our tables, as of the last `check_schema`
         self._process = process
         self._path = path
         self._presence = presence
@@ -123,6 +124,7 @@ class LiveFile:
         schema = int(connection.execute("PRAGMA schema_version").fetchone()[0])
         if schema != self._schema:
             identity.version_of(connection, self._path)
+            self.triggers_of_users = identity.triggers_of_users(connection)
             self._schema = schema
         return schema
 

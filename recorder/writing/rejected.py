@@ -22,10 +22,10 @@ MOST_BYTES: Final = 16 << 20
 
 
 class Rejected(NamedTuple):
-    """An event that is no row, and what was said about it; None if nothing was."""
+    """An event, and what was said about it."""
 
     event: Event
-    reason: Exception | None
+    reason: Exception
 
 
 def keep(folder: Path, rejected: Sequence[Rejected]) -> None:

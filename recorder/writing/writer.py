@@ -69,12 +69,13 @@ class Writer:
             connection.execute("BEGIN IMMEDIATE")
             self._held.release(self._live.check_schema(connection))
             account = Account(connection, self._process)
+            triggers = self._live.triggers_of_users
             outcome = (
-                batch.insert(connection, account, events, enders)
+                batch.insert(connection, account, events, enders, watched=bool(triggers))
                 if piece is None
-                else batch.insert_piece(connection, account, piece, enders)
+                else batch.insert_piece(connection, account, piece, enders, watched=bool(triggers))
             )
-            self._held.keep(outcome.kept_out, connection)
+            self._held.keep(outcome.kept_out, triggers)
             for name, n in outcome.counts.items():
                 values[name] = values.get(name, 0) + n
             account.write_counters(values)
