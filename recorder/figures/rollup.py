@@ -21,7 +21,7 @@ import msgspec
 
 from llm_metrics_proxy.recorder.figures.sums import COST_KEYS, COST_SUMS, KEYS, PERCENTS, ROW, SUMS, Sums, sums_of
 from llm_metrics_proxy.recorder.percentile import percentiles
-from llm_metrics_proxy.recorder.store import database, timestamps, watermarks
+from llm_metrics_proxy.recorder.store import database, sqlite, timestamps, watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices
 
 SPANS: Final = {"hour": 13, "day": 10, "month": 7}  # how many characters of a timestamp name the period
@@ -122,12 +122,17 @@ def _gathering(connection: sqlite3.Connection, path: Path, aside: Executor | Non
 def add(connection: sqlite3.Connection, span: str, sums: Sums) -> None:
     """Add the sums, whose periods are of that `span`; in the caller's transaction."""
     since = oldest_hour() if span == "hour" else ""
-    connection.executemany(_ADD_CALLS, ((span, *key, *of_key) for key, of_key in sums.calls.items() if key[0] >= since))
-    connection.executemany(_ADD_COSTS, ((span, *key, *of_key) for key, of_key in sums.costs.items() if key[0] >= since))
-    connection.executemany(
-        _SET_TIMES,
-        [_times(connection, (span, *series), counts) for series, counts in sums.times.items() if series[0] >= since],
-    )
+    of_span = {
+        "rollup_calls": (_ADD_CALLS, [(span, *key, *row) for key, row in sums.calls.items() if key[0] >= since]),
+        "rollup_costs": (_ADD_COSTS, [(span, *key, *row) for key, row in sums.costs.items() if key[0] >= since]),
+        "rollup_times": (
+            _SET_TIMES,
+            [_times(connection, (span, *key), counts) for key, counts in sums.times.items() if key[0] >= since],
+        ),
+    }
+    for table, (statement, rows) in of_span.items():
+        if rows:
+            sqlite.check_written(connection.executemany(statement, rows), table, len(rows))
 
 
 def counts_of(text: str) -> dict[int, int]:

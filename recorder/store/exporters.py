@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from llm_metrics_proxy.recorder.store import timestamps, watermarks
+from llm_metrics_proxy.recorder.store import sqlite, timestamps, watermarks
 
 ACTIVE_FOR: Final = timedelta(days=7)  # after an exporter last reached its destination, rows are kept for it
 
@@ -109,7 +109,8 @@ def claim(connection: sqlite3.Connection, name: str, up_to: int) -> None:
 
 def advance(connection: sqlite3.Connection, name: str, position: Position, *, sent: int, refused: int) -> None:
     """The destination has `sent` rows more, and with them all up to `position` but those that it refused."""
-    connection.execute(_ADVANCE, (*position, sent, refused, _now(), name))
+    # Or the same rows would be sent for ever.
+    sqlite.check_written(connection.execute(_ADVANCE, (*position, sent, refused, _now(), name)), "exporters", 1)
     connection.execute(_FORGET_CHANGES, (_active_since(),))
 
 

@@ -18,12 +18,13 @@ from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
 from llm_metrics_proxy.recorder.writing import spill
+from llm_metrics_proxy.recorder.writing.batch import KeptOutError
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.spill import SpillFiles
 
 _KEPT_OUT: Final = (
-    "%(calls)d calls did not get into %(path)s: something that was added to its table completion_requests keeps them "
-    "out (%(why)s). They wait in %(folder)s, and are written once that is changed or dropped."
+    "%(calls)d calls did not get into %(path)s: something that was added to its tables keeps them out (%(why)s). They "
+    "wait in %(folder)s, and are written once that is changed or dropped."
 )
 _FIRST_PAUSE: Final = 60.0  # seconds until the next try with the same schema; doubled up to the longest
 _LONGEST_PAUSE: Final = 3_600.0
@@ -68,10 +69,10 @@ class Held:
             return
         self._files.write(b"".join(spill.line_of(one.event) for one in kept_out))
         self.is_holding = True
-        reasons = {str(one.reason) for one in kept_out}
-        if triggers:
-            reasons.add(f"triggers: {', '.join(triggers)}")
-        why = "; ".join(sorted(reasons))
+        unsaid = any(isinstance(one.reason, KeptOutError) for one in kept_out)
+        said = {str(one.reason) for one in kept_out if not isinstance(one.reason, KeptOutError)}
+        said |= {f"trigger {name}" for name in triggers if unsaid}
+        why = "; ".join(sorted(said))
         self._reporter.warn(
             "calls_held_back", _KEPT_OUT, calls=len(kept_out), path=self._database, why=why, folder=self._folder
         )

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from llm_metrics_proxy.recorder.care.check import check
 from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.metrics import BEGINNING, END, Figures, Metrics, metrics_between
@@ -373,3 +374,17 @@ def test_the_command_adds_what_waits_and_refuses_what_is_no_database(
     refused = CliRunner().invoke(main, ["rollup", "--db", str(tmp_path / "typo.db")])
     assert (refused.exit_code, refused.stderr.count("\n")) == (1, 1)
     assert not (tmp_path / "typo.db").exists()
+
+
+@pytest.mark.parametrize("table", ["rollup_calls", "rollup_costs", "rollup_times", "watermarks"])
+def test_a_trigger_that_ignores_its_rows_leaves_it_as_it_was_until_it_is_gone(
+    connection: sqlite3.Connection, current_db: Path, make_events: MakeEvents, table: str
+) -> None:
+    CompletionRequestsDAO(connection).insert_completion_requests(make_events(50))
+    connection.execute(f"CREATE TRIGGER deaf BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END")
+    with pytest.raises(DatabaseRefused, match=f"A trigger of {table} ignores rows: drop it"):
+        rollup.bring_up_to_date(connection, current_db)
+    assert connection.execute("SELECT count(*) FROM rollup_calls").fetchone() == (0,)
+    connection.execute("DROP TRIGGER deaf")
+    assert rollup.bring_up_to_date(connection, current_db) == 50
+    assert connection.execute("SELECT sum(calls) FROM rollup_calls WHERE span = 'day'").fetchone() == (50,)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill
@@ -95,6 +95,14 @@ def test_recording_goes_on_as_if_additions_were_not_there(
     ("statement", "undo", "why"),
     [
         (TRIGGER.format("IGNORE"), "DROP TRIGGER guard", "trigger guard"),
+        (
+            """
+            CREATE TRIGGER guard AFTER INSERT ON completion_requests WHEN new.model = 'odd'
+            BEGIN DELETE FROM completion_requests WHERE id = new.id; END
+            """,
+            "DROP TRIGGER guard",
+            "trigger guard",
+        ),
         (TRIGGER.format("ABORT, 'no odd ones'"), "DROP TRIGGER guard", "no odd ones"),
         (TRIGGER.format("FAIL, 'no odd ones'"), "DROP TRIGGER guard", "no odd ones"),
         (TRIGGER.format("ROLLBACK, 'no odd ones'"), "DROP TRIGGER guard", "no odd ones"),
@@ -165,6 +173,47 @@ def test_what_is_kept_out_still_is_held_back_again_and_a_later_start_brings_it_i
     until(lambda: stored(current_db) == odd)
     again.close()
     assert not spill_folder.folder_of(current_db).exists()
+
+
+def test_what_a_trigger_does_for_a_call_that_it_keeps_out_is_undone(
+    current_db: Path, submit: Callable[[str, int], set[str]]
+) -> None:
+    execute(current_db, "CREATE TABLE archive (event_id)")
+    execute(
+        current_db,
+        """
+        CREATE TRIGGER guard BEFORE INSERT ON completion_requests WHEN new.model = 'odd'
+        BEGIN INSERT INTO archive VALUES (new.event_id); SELECT RAISE(IGNORE); END
+        """,
+    )
+    ids = submit("odd", 4)
+    until(lambda: beside(current_db, spill.held_files) == ids)
+    assert ask(current_db, "SELECT * FROM archive") == []
+
+
+def test_calls_that_a_later_one_of_their_batch_removes_are_written_and_not_held_back(
+    current_db: Path, recorder: Recorder, submit: Callable[[str, int], set[str]]
+) -> None:
+    execute(
+        current_db,
+        """
+        CREATE TRIGGER newest AFTER INSERT ON completion_requests
+        BEGIN DELETE FROM completion_requests WHERE id <= new.id - 3; END
+        """,
+    )
+    submit("even", 20)
+    until(lambda: recorder.counters().get("written") == 20)
+    assert len(stored(current_db)) == 3
+    assert not beside(current_db, spill.held_files)
+
+
+@pytest.mark.parametrize("answer", ["IGNORE", "ABORT, 'not here'"])
+def test_traffic_that_nobody_understood_waits_as_well(current_db: Path, recorder: Recorder, answer: str) -> None:
+    execute(current_db, f"CREATE TRIGGER guard BEFORE INSERT ON unrecognised BEGIN SELECT RAISE({answer}); END")
+    recorder.submit(Unrecognised(host="example.com", path="/v1/chat", at="2026-03-01T00:00:00.000Z"))
+    until(lambda: recorder.counters().get("spilled") == 1)
+    execute(current_db, "DROP TRIGGER guard")
+    until(lambda: ask(current_db, "SELECT host, count FROM unrecognised") == [("example.com", 1)])
 
 
 def test_a_trigger_that_cannot_run_keeps_all_calls_out_until_it_can(
