@@ -27,7 +27,7 @@ import msgspec
 from llm_metrics_proxy.migrations import APPLICATION_ID
 from llm_metrics_proxy.recorder import backup as backup_file
 from llm_metrics_proxy.recorder.backup import Progress, backups, copy_pages, places, retention
-from llm_metrics_proxy.recorder.errors import RecorderError, RestoreFailed
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError, RestoreFailed
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.store import database, identity, presence, spill_folder, sqlite
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
@@ -39,6 +39,7 @@ _PAGE_SIZE = 4096
 _ANOTHER = "choose another of `llm-metrics backups`"
 
 _MIGRATED = "UPDATE recorder_events SET detail = ? WHERE detail LIKE ?"
+_OF_A_TRIGGER = (sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR)
 _ROOM = 2  # copies: this one, and the WAL of the live file
 
 
@@ -246,15 +247,26 @@ def _prepare(stage: Path, backup: Path) -> None:
     with closing(database.open_for_start(stage, timeout=0)) as connection:
         connection.execute("PRAGMA journal_mode=DELETE")
         migrator.bring_up_to_date(connection, stage, backup_dir=stage.parent)
-        # What the migration backed up goes with the stage; that state is what the backup holds.
-        connection.execute(_MIGRATED, (backup.name, f"{stage.parent}%"))
-        account_of_this_process(connection).note_event("restore", backup.name)
+        _note(connection, stage, backup)
         connection.execute("PRAGMA journal_mode=WAL")
     descriptor = open_regular(stage, os.O_RDWR)  # not yet anybody's database
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _note(connection: sqlite3.Connection, stage: Path, backup: Path) -> None:
+    """Note what was restored, unless triggers of users in the backup are against it."""
+    try:
+        # What the migration backed up goes with the stage; that state is what the backup holds.
+        connection.execute(_MIGRATED, (backup.name, f"{stage.parent}%"))
+        account_of_this_process(connection).note_event("restore", backup.name)
+    except DatabaseRefused:
+        pass
+    except sqlite3.Error as error:
+        if sqlite.code_of(error) not in _OF_A_TRIGGER:
+            raise
 
 
 def _unprepared(path: Path, error: OSError) -> RestoreFailed:

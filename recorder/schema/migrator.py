@@ -26,9 +26,7 @@ from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.backup import copy_pages, places
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed, RecorderError
 from llm_metrics_proxy.recorder.reporting import say
-from llm_metrics_proxy.recorder.schema import views
-from llm_metrics_proxy.recorder.schema.table_backup import quoted
-from llm_metrics_proxy.recorder.schema.views import free_names
+from llm_metrics_proxy.recorder.schema import users_objects, views
 from llm_metrics_proxy.recorder.store import database, identity, sqlite, timestamps
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
 from llm_metrics_proxy.recorder.store.files import check_regular
@@ -46,8 +44,6 @@ _WAITING = "Waiting for another process that has locked %(path)s, perhaps to mig
 
 _QUIET_WAIT_MS = 1_000  # for the lock, before a line says that there is a wait
 _COUNT = "SELECT count(*) FROM completion_requests"
-_COLUMN_NAMES = "SELECT name FROM pragma_table_xinfo('completion_requests')"
-_TABLE_NAMES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 _STAMP = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) ON CONFLICT(version) DO NOTHING"
 
 SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
@@ -145,41 +141,25 @@ def _change(
     with views.made_anew(connection, version) as made:
         if version < CURRENT_SCHEMA_VERSION:
             violations = _dangling(connection)
-            renamed |= _names_made_free(connection, version)
-            _migrate(connection, path, version, saved)
+            with users_objects.given_way(connection, version) as given_way:
+                _migrate(connection, path, version, saved)
+            renamed |= given_way
             if _dangling(connection) > violations:
                 raise _failure(path, "a foreign key points to nothing", saved)
     return made
 
 
-def _names_made_free(connection: sqlite3.Connection, version: int) -> dict[str, str]:
-    """Rename the users' columns and tables that have a name of one that is to come; return the old and new names."""
-    if version == 0:
-        return {}
-    renamed = {}
-    tables = {name.lower(): name for (name,) in connection.execute(_TABLE_NAMES).fetchall()}
-    for name in identity.tables_of(CURRENT_SCHEMA_VERSION) - identity.tables_of(version):
-        if old := tables.get(name):
-            renamed[old] = new = _kept(old, tables)
-            connection.execute(f"ALTER TABLE {quoted(old)} RENAME TO {quoted(new)}")
-    columns = {name.lower(): name for (name,) in connection.execute(_COLUMN_NAMES).fetchall()}
-    for name in identity.columns_of(CURRENT_SCHEMA_VERSION)[len(identity.columns_of(version)) :]:
-        if old := columns.get(name):
-            renamed[old] = new = _kept(old, columns)
-            connection.execute(f"ALTER TABLE completion_requests RENAME COLUMN {quoted(old)} TO {quoted(new)}")
-    return renamed
-
-
-def _kept(name: str, taken: dict[str, str]) -> str:
-    """A free name that begins like `name`, which is taken from now on."""
-    new = next(free for free in free_names(f"{name}_kept") if free.lower() not in taken)
-    taken[new.lower()] = new
-    return new
-
-
 def _dangling(connection: sqlite3.Connection) -> int:
-    """The number of rows, also in tables of users, whose foreign keys point to nothing."""
-    return len(connection.execute("PRAGMA foreign_key_check").fetchall())
+    """The number of rows, also in tables of users, whose foreign keys point to nothing; 0 where SQLite cannot tell.
+
+    It cannot where a key of a user's fits no table; none of our tables has one.
+    """
+    try:
+        return len(connection.execute("PRAGMA foreign_key_check").fetchall())
+    except sqlite3.OperationalError as error:
+        if sqlite.code_of(error) != sqlite3.SQLITE_ERROR:
+            raise
+        return 0
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Path | None) -> None:

@@ -119,7 +119,7 @@ class Rebuilding:
             MigrationFailed: rows would get lost.
             sqlite3.Error: the rows do not fit; either way the caller has to roll back.
         """
-        if not self._columns("completion_requests"):
+        if not self._is_table("completion_requests"):
             what = "There is no table completion_requests any more, and an empty one would be none of what it was"
             raise MigrationFailed(what=what, cure="give it its name back, or run llm-metrics restore")
         for (kind, name), (_, sql) in self._expected.items():
@@ -136,7 +136,9 @@ class Rebuilding:
 
     def _rebuild(self, table: str, sql: str) -> None:
         self.tables.append(table)
-        if not self._columns(table):
+        if not self._is_table(table):
+            if self._columns(table):
+                raise MigrationFailed(what=f"{table} is a view and no table", cure="drop it, or give it another name")
             self._connection.execute(sql)
             return
         objects = self._connection.execute(_THEIRS, (table,)).fetchall()
@@ -200,6 +202,9 @@ class Rebuilding:
         finally:
             self._connection.execute("RELEASE one")
         return True
+
+    def _is_table(self, name: str) -> bool:
+        return self._connection.execute(_SQL, (name,)).fetchone() is not None
 
     def _columns(self, table: str, *, hidden: bool = True) -> list[str]:
         found = self._connection.execute(_COLUMNS, (table,))

@@ -17,12 +17,9 @@ from datetime import UTC, datetime
 import msgspec
 
 from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
+from llm_metrics_proxy.recorder.store import table_sql
 
 _NAME = re.compile(r"_backup_(?P<table>.+)_v(?P<version>[0-9]+)_(?P<moment>[0-9]{8}_[0-9]{6}_[0-9]{3})", re.DOTALL)
-# SQLite keeps the text from the table's name on, as it was typed.
-_CREATE = re.compile(
-    r"""CREATE\sTABLE\s(?:"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s(]+)""", re.IGNORECASE
-)
 _LIST = """
     CREATE TABLE IF NOT EXISTS _llm_metrics_table_backups (
         name TEXT PRIMARY KEY,
@@ -57,13 +54,13 @@ def save(connection: sqlite3.Connection, table: str, *, version: int) -> str:
         sqlite3.Error: nothing was saved.
     """
     found_sql = connection.execute(_TABLE_SQL, (table,)).fetchone()
-    if found_sql is None or not _CREATE.match(found_sql[0]):
+    if found_sql is None or not table_sql.is_plain(found_sql[0]):
         raise BackupFailed(what=f"There is no table {table} that can be copied", cure="give the name of a plain table")
     with transaction(connection):
         name = _new_name(connection, table, version)
         statements = [found_sql[0], *(sql for (sql,) in connection.execute(_STATEMENTS, (table,)))]
         sequence = _sequence(connection, table)
-        connection.execute(_CREATE.sub(lambda _: f"CREATE TABLE {quoted(name)}", found_sql[0], count=1))
+        connection.execute(table_sql.renamed(found_sql[0], name))
         _copy_rows(connection, table, name)
         _set_sequence(connection, name, sequence)
         connection.execute(_LIST)

@@ -6,7 +6,6 @@ somebody else that has the name of one of ours is kept under the name with `_kep
 are. Where a table or an index has the name, it stays, and there is no such view.
 """
 
-import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import msgspec
 
 from llm_metrics_proxy.migrations import views
 from llm_metrics_proxy.recorder.schema.table_backup import quoted
+from llm_metrics_proxy.recorder.store import table_sql
 
 _WITHOUT_MARK: Final = (3, 4)  # schema versions of the release that made views without a mark
 _MADE_WITHOUT_MARK: Final = """
@@ -31,10 +31,6 @@ _VIEWS = "SELECT lower(name), name, sql FROM sqlite_master WHERE type = 'view' O
 _TAKEN = "SELECT lower(name) FROM sqlite_master WHERE type IN ('table', 'index')"
 _NAMES = "SELECT lower(name) FROM sqlite_master"
 _TRIGGERS = "SELECT lower(tbl_name), sql FROM sqlite_master WHERE type = 'trigger' ORDER BY rowid"
-# SQLite keeps the text from the view's name on, as it was typed.
-_CREATE = re.compile(
-    r"""CREATE\sVIEW\s(?:"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s(]+)""", re.IGNORECASE
-)
 
 
 class View(NamedTuple):
@@ -134,5 +130,5 @@ def _keep(connection: sqlite3.Connection, name: str, sql: str) -> str:
     """Make a user's view again under a name that is free, which is returned."""
     taken = {taken for (taken,) in connection.execute(_NAMES)}
     kept = next(free for free in free_names(f"{name}_kept") if free not in taken)
-    connection.execute(_CREATE.sub(lambda _: f"CREATE VIEW {quoted(kept)}", sql, count=1))
+    connection.execute(table_sql.renamed(sql, kept))
     return kept

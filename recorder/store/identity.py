@@ -11,7 +11,7 @@ are made anew at a start (schema/views.py).
 """
 
 import sqlite3
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, KeysView
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -296,9 +296,9 @@ def columns_of(version: int) -> tuple[str, ...]:
         db.close()
 
 
-def triggers_of_users(connection: sqlite3.Connection) -> list[str]:
-    """The names of the triggers on our tables that are not ours."""
-    ours = _expected(CURRENT_SCHEMA_VERSION)
+def triggers_of_users(connection: sqlite3.Connection, version: int = CURRENT_SCHEMA_VERSION) -> list[str]:
+    """The names of the triggers on our tables of this `version` that are not ours."""
+    ours = objects_of(version)
     return [
         name
         for kind, name, table, _ in connection.execute(_OBJECTS)
@@ -306,9 +306,9 @@ def triggers_of_users(connection: sqlite3.Connection) -> list[str]:
     ]
 
 
-def tables_of(version: int) -> set[str]:
-    """The names of the tables in `version` of the schema."""
-    return {name for kind, name in _expected(version) if kind == "table"}
+def objects_of(version: int) -> KeysView[tuple[str, str]]:
+    """Type and name of each table, index and trigger in `version` of the schema."""
+    return _expected(version).keys()
 
 
 @cache

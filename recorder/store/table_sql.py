@@ -12,6 +12,12 @@ _TOKEN: Final = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _LEADING_GAP: Final = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$))*", re.DOTALL)
+# SQLite keeps the text from the object's name on, as it was typed; before that it writes this.
+_CREATE: Final = re.compile(
+    r"""(CREATE\s(?:UNIQUE\s)?(?:TABLE|INDEX|TRIGGER|VIEW)\s)
+    (?:"(?:[^"]|"")*"|\[[^\]]*\]|`(?:[^`]|``)*`|'(?:[^']|'')*'|[^\s(]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
 _OF_THE_TABLE: Final = ("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN")
 
 
@@ -26,6 +32,17 @@ def definitions(sql: str) -> dict[str, str]:
         name = _name(text)
         found[name] = f"{found[name]}, {text}" if name in found else text
     return found
+
+
+def is_plain(sql: str) -> bool:
+    """False for a virtual table's."""
+    return _CREATE.match(sql) is not None
+
+
+def renamed(sql: str, name: str) -> str:
+    """The text with another name for the object that it makes, which is a plain one."""
+    quoted = name.replace('"', '""')
+    return _CREATE.sub(lambda match: f'{match[1]}"{quoted}"', sql, count=1)
 
 
 def words(sql: str) -> list[str]:

@@ -174,6 +174,33 @@ def test_a_repair_that_does_not_make_it_ours_changes_nothing(filled: Path, tmp_p
     assert not is_ours(filled)
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "ALTER TABLE completion_requests RENAME TO mine",
+        "DROP TABLE completion_requests",
+        """
+        ALTER TABLE completion_requests RENAME TO mine;
+        CREATE VIEW completion_requests AS SELECT * FROM mine;
+        """,
+    ],
+)
+def test_a_table_of_calls_that_is_gone_is_not_made_again_empty(filled: Path, tmp_path: Path, script: str) -> None:
+    run(filled, script)
+    before = ask(filled, "SELECT sql FROM sqlite_master")
+    with pytest.raises(
+        MigrationFailed, match=r"^There is no table completion_requests any more.*: give it its name back, or .*\.$"
+    ):
+        repair(filled, backup_dir=tmp_path / "saved")
+    assert ask(filled, "SELECT sql FROM sqlite_master") == before
+
+
+def test_a_view_in_the_place_of_a_table_is_one_sentence(filled: Path, tmp_path: Path) -> None:
+    run(filled, "DROP TABLE unrecognised; CREATE VIEW unrecognised AS SELECT 1 AS host")
+    with pytest.raises(MigrationFailed, match="unrecognised is a view and no table: drop it"):
+        repair(filled, backup_dir=tmp_path / "saved")
+
+
 def test_without_a_backup_nothing_is_changed(filled: Path, tmp_path: Path) -> None:
     run(filled, "DROP INDEX completion_requests_event_id")
     for folder in (None, tmp_path / "not" / "mounted"):

@@ -9,6 +9,7 @@ import pytest
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder.care.importing import import_calls
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
 from llm_metrics_proxy.recorder.store import identity, table_sql
@@ -102,6 +103,69 @@ def test_a_table_or_view_with_the_name_of_a_later_table_of_ours_is_kept_under_an
     Recorder(db_path, backup_dir=tmp_path / "saved").open()
     assert ask(db_path, "SELECT * FROM rollup_costs_kept") == before
     assert ask(db_path, "SELECT count(*) FROM rollup_costs") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "name", "body"),
+    [
+        ("v1", "INDEX", "completion_requests_timestamp", "ON completion_requests(model)"),
+        ("v1", "UNIQUE INDEX", "completion_requests_event_id", "ON completion_requests(id)"),
+        ("v5", "INDEX", "rollup_costs", "ON completion_requests(model)"),
+        ("v3", "TRIGGER", "completion_requests_export_changes", "DELETE ON completion_requests BEGIN SELECT 1; END"),
+    ],
+)
+def test_an_index_or_trigger_with_the_name_of_a_later_object_of_ours_is_kept_under_another(  # noqa: PLR0913, PLR0917 - fixtures and a case
+    db_path: Path, tmp_path: Path, version: str, kind: str, name: str, body: str
+) -> None:
+    released(version, db_path)
+    execute(db_path, f"CREATE {kind} {name} {body}")
+    (tmp_path / "saved").mkdir()
+    Recorder(db_path, backup_dir=tmp_path / "saved").open()
+    assert ask(db_path, "SELECT sql FROM sqlite_master WHERE name = ?", f"{name}_kept") == [
+        (f'CREATE {kind} "{name}_kept" {body}',)
+    ]
+    with closing(sqlite3.connect(db_path)) as connection:
+        assert identity.differences(connection, CURRENT_SCHEMA_VERSION) == []
+
+
+@pytest.mark.parametrize("answer", ["RAISE(IGNORE)", "RAISE(ABORT, 'no')", "RAISE(ROLLBACK, 'no')", "nothing_there"])
+@pytest.mark.parametrize("table", ["recorder_events", "rollup_costs", "schema_version", "completion_requests"])
+def test_triggers_of_users_do_not_hinder_a_migration_or_a_restore(
+    db_path: Path, tmp_path: Path, answer: str, table: str
+) -> None:
+    released("v5" if table != "rollup_costs" else "v6", db_path)
+    for event in ("INSERT", "UPDATE"):
+        execute(db_path, f"CREATE TRIGGER no_{event} BEFORE {event} ON {table} BEGIN SELECT {answer}; END")
+    triggers = ask(db_path, "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'no_%' ORDER BY name")
+    saved = tmp_path / "saved"
+    saved.mkdir()
+    Recorder(db_path, backup_dir=saved).open()
+    restore(db_path, backup.create(db_path, backup_dir=saved), backup_dir=saved)
+    now = ask(db_path, "SELECT sql FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'no_%' ORDER BY name")
+    assert now == triggers
+
+
+def test_a_foreign_key_that_fits_nothing_keeps_nobody_from_migrating(db_path: Path, tmp_path: Path) -> None:
+    released("v4", db_path)
+    execute(db_path, "CREATE TABLE teams (model TEXT REFERENCES completion_requests(model))")
+    execute(db_path, "INSERT INTO teams VALUES ('x')")
+    (tmp_path / "saved").mkdir()
+    Recorder(db_path, backup_dir=tmp_path / "saved").open()
+    assert ask(db_path, "SELECT * FROM teams") == [("x",)]
+
+
+def test_calls_are_imported_from_and_into_a_file_with_additions(db_path: Path, tmp_path: Path) -> None:
+    released("v6", db_path)
+    add(db_path)
+    saved, other = tmp_path / "saved", tmp_path / "other.db"
+    saved.mkdir()
+    rows = ask(db_path, "SELECT count(*) FROM completion_requests")[0][0]
+    assert import_calls(db_path, other, backup_dir=saved).inserted == rows
+    execute(other, "UPDATE completion_requests SET event_id = substr(event_id, 1, 24) || printf('%08x', id)")
+    done = import_calls(other, db_path, backup_dir=saved)
+    assert done.inserted + done.already_there == rows
+    assert ask(db_path, "SELECT count(*) FROM completion_requests WHERE note = 'note ' || id") == [(rows,)]
+    assert ask(db_path, "SELECT count(*) FROM completion_requests WHERE note = 'none'") == [(done.inserted,)]
 
 
 def test_a_dangling_reference_in_a_users_table_keeps_nobody_from_migrating(db_path: Path, tmp_path: Path) -> None:
