@@ -4,13 +4,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from tests.trials.bench.goals import GOALS, Standing, reached, standing
 from tests.trials.bench.rounds import Results
-from tests.trials.promises.catalogue import HEADS, Catalogue, Promise, catalogue, split
-from tests.trials.record import RESULTS, ROOT, Check, Record, read
+from tests.trials.promises.catalogue import HEADS, Catalogue, Promise, as_one_line, catalogue, split
+from tests.trials.record import RESULTS, ROOT, Check, Record, Result, read
 
 PAGE = ROOT / "docs" / "promises.md"
 BENCH = ROOT / "tests" / "trials" / "bench" / "results.json"
@@ -24,13 +25,17 @@ _UNITS = {
     "bench": "rounds",
 }
 _COMMANDS = {"tests": "make promises ARGS=tests", "break": "make promises ARGS=break"}
+_STANDINGS: Final[Mapping[Standing, Result]] = {
+    Standing.MET: "kept",
+    Standing.NOT_MET: "broken",
+    Standing.NOT_MEASURED: "blocked",
+}
 _LONGEST = 160  # characters of what was found wrong
 _BEGINNING = """\
 # What we promise, and how it is proven
 
 Each promise of [README](../README.md), [SECURITY](../SECURITY.md) and [Operations](operations.md) stands here with
-the trials and tests that fail when it is broken. They run real proxies, files and processes on the loopback interface,
-and mock none of our code.
+the trials and tests that fail when it is broken. They run real proxies, files and processes on the loopback interface.
 
 - **Tries** is how often the proof was tried in its last run: calls, exchanges or inputs of a trial, repetitions of a
   fault, or tests, of which each set of parameters counts.
@@ -141,7 +146,7 @@ def _tries(found: list[Found]) -> str:
 def _result(found: list[Found]) -> str:
     missing = {trial for trial, _, checks in found if not checks}
     checks = [check for _, _, some in found for check in some]
-    broken = [f"{check.name}: {check.found}"[:_LONGEST] for check in checks if check.result == "broken"]
+    broken = [as_one_line(f"{check.name}: {check.found}")[:_LONGEST] for check in checks if check.result == "broken"]
     blocked = sum(check.result == "blocked" for check in checks)
     dates = [record.date for _, record, some in found if record and some]
     if broken:
@@ -176,15 +181,10 @@ def _of_bench(results: Results) -> Record:
     """Return the goals of the bench as checks; its file has figures of all systems and rounds."""
     checks = []
     for goal in GOALS:
-        figure, how = reached(results, goal), standing(results, goal)
-        result = {Standing.MET: "kept", Standing.NOT_MET: "broken"}.get(how, "blocked")
+        figure = reached(results, goal)
         limit = f"may be {'no less' if goal.at_least else 'no more'} than {goal.limit:g}"
         found = f"{figure.adjusted:.3g}, {limit}" if figure else ""
-        checks.append(
-            msgspec.convert(
-                {"name": goal.measure, "result": result, "tries": len(results.rounds), "found": found}, Check
-            )
-        )
+        checks.append(Check(goal.measure, _STANDINGS[standing(results, goal)], len(results.rounds), found))
     machine = {name: str(value) for name, value in results.machine.items()}
     return Record(
         trial="bench",

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -31,7 +31,10 @@ def run_tests(promises: Sequence[Promise]) -> Record:
             sys.exit(f"pytest ended with {ended.returncode} and left no report: what it said stands above")
         found = _results(report)
     checks = [_check(name, found[name]) for name in names]
-    return recorded("tests", time.monotonic() - began, checks, {check.name: check.tries for check in checks})
+    files = Counter[str]()
+    for check in checks:
+        files[check.name.partition("::")[0]] += check.tries
+    return recorded("tests", time.monotonic() - began, checks, files)
 
 
 def _results(report: Path) -> dict[str, list[Result]]:
