@@ -13,6 +13,7 @@ ADVICE = (
     "tests/trials/promises/promises.toml has no promise with these words: add one with its proof, "
     "or the words to `explained` if they promise nothing"
 )
+TRIALS = ("bench", "hostile", "soak", "torture")
 each_promise = pytest.mark.parametrize("promise", CATALOGUE.promise, ids=lambda promise: promise.name)
 
 
@@ -42,6 +43,8 @@ def test_the_change_that_breaks_a_promise_is_one_of_its_own(promise: Promise) ->
     if promise.broken is not None:
         assert (ROOT / promise.broken.file).is_file()
         assert promise.broken.old != promise.broken.new
+        seen = promise.broken.seen.split(" ")[0]
+        assert seen in TRIALS or exists(seen if "::" in seen else f"{seen}::*")
     assert promise.said.keys() <= CATALOGUE.sections.keys()
 
 
