@@ -44,23 +44,13 @@ class Asking:
         """
         request, observe = flow.request, observing(self._calls, exchange, exchange.asked, self._now)
         length = request.headers.get("content-length")
+        size = None if length is None else count(length)
         if "content-encoding" in request.headers or _place(flow) in self._refusing:
             request.stream = observe
-        elif length is not None:
-            size = count(length)
-            request.stream = observe if size is None or size > LIMIT else False
-        elif not certain:
-            request.stream = observe
+        elif length is None and certain:
+            request.stream = altering(self._calls, observe, _uploading(flow))
         else:
-            upload = Upload()
-
-            def feed(data: bytes) -> list[bytes]:
-                passed = upload.feed(data)
-                if upload.asked is not None:
-                    flow.metadata[_ASKED] = upload.asked
-                return passed
-
-            request.stream = altering(self._calls, observe, feed)
+            request.stream = observe if size is None or size > LIMIT else False
 
     def ask(self, flow: Flow) -> None:
         """Change a request that has come whole."""
@@ -86,7 +76,7 @@ class Asking:
         observe = observing(self._calls, exchange, exchange.answered, self._now)
         flow.response.stream = observe
         if (kept := flow.metadata.get(_AGAIN)) is not None:
-            flow.response.stream = altering(self._calls, observe, lambda data: kept.append(data) or [data])
+            flow.response.stream = altering(self._calls, observe, _keeping(kept))
         elif _ASKED in flow.metadata:
             usage_filter = filter_for(flow.response.headers, flow.request.http_version)
             if usage_filter is not None:
@@ -114,20 +104,44 @@ class Asking:
                 if transport.handler is not None:
                     transport.handler.cancel()
             self._calls.end(other.id, Cause.CLIENT_DISCONNECT, self._now())
-        elif other.response is None or other.error is not None:
+        elif task.exception() is not None or other.response is None or other.error is not None:
+            self._calls.end(other.id, Cause.UPSTREAM_DISCONNECT, self._now())  # unless that is known
             flow.kill()  # as the provider did; the first answer may speak of what the client never sent
         else:
             flow.response = other.response
             flow.response.raw_content = b"".join(kept)
-            if other.response.status_code not in _REFUSALS:
-                if len(self._refusing) >= _MOST_PLACES:
-                    self._refusing.clear()
-                self._refusing.add(_place(flow))
+            if other.response.status_code < _REFUSALS[0]:
+                self._note_refusal(flow)
+
+    def _note_refusal(self, flow: Flow) -> None:
+        if len(self._refusing) >= _MOST_PLACES:
+            self._refusing.clear()
+        self._refusing.add(_place(flow))
 
 
 def is_again(flow: Flow) -> bool:
     """Tell whether this is a call that is made again: all about its request is known."""
     return _AGAIN in flow.metadata
+
+
+def _uploading(flow: Flow) -> Callable[[bytes], list[bytes]]:
+    upload = Upload()
+
+    def feed(data: bytes) -> list[bytes]:
+        passed = upload.feed(data)
+        if upload.asked is not None:
+            flow.metadata[_ASKED] = upload.asked
+        return passed
+
+    return feed
+
+
+def _keeping(kept: list[bytes]) -> Callable[[bytes], list[bytes]]:
+    def feed(data: bytes) -> list[bytes]:
+        kept.append(data)
+        return [data] if data else []
+
+    return feed
 
 
 def _as_sent(flow: Flow, body: bytes) -> Flow:
