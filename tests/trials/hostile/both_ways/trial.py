@@ -4,8 +4,9 @@ import asyncio
 import random
 import ssl
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.support.fixture import FIXTURES
@@ -14,9 +15,13 @@ from tests.support.traffic.client import trusting
 from tests.support.verdict import Promise, counters_in, faults_in
 from tests.trials.hostile.both_ways.comparison import difference
 from tests.trials.hostile.both_ways.kinds import Conversation, drawn, recorded
-from tests.trials.hostile.both_ways.wires import QUIET_SECONDS, RawProvider, talk
+from tests.trials.hostile.both_ways.wires import RawProvider, talk
 
 _USERS = 12
+_QUIET = (0.4, 3.0, 6.0)  # seconds: what a slow machine did differs once, what the option does at each attempt
+
+
+type _Made = Callable[[str], Conversation]
 
 
 class _Way:
@@ -26,11 +31,11 @@ class _Way:
         self.proxy, self.provider = proxy, provider
         self._context: ssl.SSLContext | None = None
 
-    async def talk(self, name: str, said: Conversation) -> None:
+    async def talk(self, name: str, said: Conversation, quiet: float) -> None:
         if self._context is None:
             self._context = trusting(self.proxy.ca)
         self.provider.talks[name.encode()] = said
-        await talk(self.proxy.port, self._context, said, self.provider.seen[name.encode()])
+        await talk(self.proxy.port, self._context, said, self.provider.seen[name.encode()], quiet)
 
 
 async def run(folder: Path, *, first: int, count: int, seed: int) -> tuple[list[Promise], Counter[str]]:
@@ -52,13 +57,10 @@ async def run(folder: Path, *, first: int, count: int, seed: int) -> tuple[list[
     ], kinds
 
 
-def recordings() -> Iterator[tuple[str, Conversation]]:
-    """Yield the cases of tests/fixtures, each with a name."""
-    for number, place in enumerate(sorted(FIXTURES.glob("*/*/request.http"))):
-        folder = place.parent.relative_to(FIXTURES).as_posix()
-        if (said := recorded(f"f-{number}", folder)) is not None:
-            said.kind = f"recorded {folder}"
-            yield f"f-{number}", said
+def recordings() -> Iterator[tuple[str, _Made]]:
+    """Yield a name for each case of tests/fixtures, and what makes a conversation of it."""
+    for number, place in enumerate(sorted(FIXTURES.glob("*/*/response.http"))):
+        yield f"f-{number}", partial(recorded, folder=place.parent.relative_to(FIXTURES).as_posix())
 
 
 async def _way(folder: Path, option: str, stack: ExitStack) -> _Way:
@@ -74,13 +76,17 @@ async def _way(folder: Path, option: str, stack: ExitStack) -> _Way:
 
 
 async def _user(
-    left: Iterator[tuple[str, Conversation | None]], ways: list[_Way], seed: int, kinds: Counter[str], wrong: list[str]
+    left: Iterator[tuple[str, _Made | None]], ways: list[_Way], seed: int, kinds: Counter[str], wrong: list[str]
 ) -> None:
     for name, given in left:
-        said = given or drawn(random.Random(f"{seed} {name}"), name)
-        await asyncio.gather(*(way.talk(name, said) for way in ways))
-        await asyncio.sleep(QUIET_SECONDS if said.leaves_upload or said.leaves_after else 0)
-        seen = [way.provider.seen.pop(name.encode()) for way in ways]
-        if found := difference(*seen, client_left=said.leaves_after is not None):
+        for attempt, quiet in enumerate(_QUIET):
+            known = f"{name}.{attempt}"
+            said = given(known) if given else drawn(random.Random(f"{seed} {name}"), known)
+            await asyncio.gather(*(way.talk(known, said, quiet) for way in ways))
+            await asyncio.sleep(quiet if said.leaves_upload or said.leaves_after else 0)
+            seen = [way.provider.seen.pop(known.encode()) for way in ways]
+            if not (found := difference(*seen, client_left=said.leaves_after is not None)):
+                break
+        if found:
             wrong.append(f"{said.kind} {name}: {found}")
         kinds[f"both ways: {said.kind.partition('/')[0]}"] += 1

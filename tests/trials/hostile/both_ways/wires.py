@@ -12,7 +12,6 @@ from tests.support.certificates import Authority
 from tests.trials.hostile.both_ways.kinds import After, Conversation
 
 MARK: Final = b"x-conversation: "
-QUIET_SECONDS: Final = 0.4  # after which nothing more is expected
 _LIMIT = 1 << 26
 _LONGEST_SECONDS = 20.0
 
@@ -55,7 +54,7 @@ class RawProvider:
         requests: list[Message] | None = None
         with suppress(OSError, asyncio.IncompleteReadError, TimeoutError):
             while True:
-                request = Message(await reader.readuntil(b"\r\n\r\n"))
+                request = Message(await reader.readuntil(b"\r\n\r\n"), whole=False)
                 name, _, number = request.head.partition(MARK)[2].partition(b"\r\n")[0].partition(b" ")
                 reply = self.talks[name].replies[int(number)]
                 if requests is None:
@@ -78,8 +77,8 @@ class RawProvider:
         writer.close()
 
 
-async def talk(port: int, context: ssl.SSLContext, said: Conversation, seen: Seen) -> None:
-    """Be the client of a conversation."""
+async def talk(port: int, context: ssl.SSLContext, said: Conversation, seen: Seen, quiet: float) -> None:
+    """Be the client of a conversation; after `quiet` seconds nothing more is expected."""
     try:
         async with asyncio.timeout(_LONGEST_SECONDS):
             reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=_LIMIT)
@@ -90,9 +89,9 @@ async def talk(port: int, context: ssl.SSLContext, said: Conversation, seen: See
             sending = asyncio.create_task(_send(writer, said))
             if said.leaves_upload:
                 await sending
-                await asyncio.sleep(QUIET_SECONDS)  # what came whole is on its way
+                await asyncio.sleep(quiet)  # what came whole is on its way
             else:
-                await _receive(reader, said, seen)
+                await _receive(reader, said, seen, quiet)
             sending.cancel()
             writer.transport.abort() if said.rude else writer.close()
     except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
@@ -107,7 +106,7 @@ async def _send(writer: asyncio.StreamWriter, said: Conversation) -> None:
             await writer.drain()
 
 
-async def _receive(reader: asyncio.StreamReader, said: Conversation, seen: Seen) -> None:
+async def _receive(reader: asyncio.StreamReader, said: Conversation, seen: Seen, quiet: float) -> None:
     """Read all answers, and then whatever else comes."""
     left = len(said.replies)
     while left:
@@ -128,7 +127,7 @@ async def _receive(reader: asyncio.StreamReader, said: Conversation, seen: Seen)
         if bound is not None:
             return
     try:
-        more = await asyncio.wait_for(reader.read(1 << 16), QUIET_SECONDS)
+        more = await asyncio.wait_for(reader.read(1 << 16), quiet)
         seen.ended = f"more: {more!r}" if more else "closed"
     except TimeoutError:
         seen.ended = "open"
