@@ -48,7 +48,7 @@ BOUNDED: dict[str, tuple[Callable[[Stage], Outcome], int]] = {
     "T17 lateness": (loads.lateness, 1),
     "T18 sqlite-utils": (users.actions, 1),
     "T18 transform": (users.transform, 1),
-    "T21 edits of users": (users.edits, 12),
+    "T24 edits of users": (users.edits, 12),
     "T19 poison": (loads.poison, 2),
     "T20 the end under a lock": (loads.closed_while_locked, 1),
     "T3 what killed recorders leave": (kills.left_behind, 2),
