@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
-from llm_metrics_proxy.addon.privacy import MASK, masked
+from llm_metrics_proxy.addon.privacy import mask_columns, masked
 from llm_metrics_proxy.addon.privacy.quotation import without_quotations
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Request, Route
@@ -21,20 +21,6 @@ _ENCODER = msgspec.json.Encoder()
 _LONGEST_JSON = 8192
 _LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded
 _LONGEST_LOOKED_AT = 2048  # characters of a path: the search for keys may take the square of that
-_LONG_SECRET = 16  # characters; shorter ones are often no secrets ("ollama", "not-needed") and parts of other words
-# Columns that others fill as they like, besides those of errors.
-_OTHERS_WORDS = (
-    "model",
-    "response_model",
-    "origin",
-    "user_agent",
-    "session_id",
-    "provider_request_id",
-    "finish_reason",
-    "host",
-    "service_tier",
-    "region",
-)
 # JSON of words, and of numbers that others can read, in the shape of what it is made of: digits as 0, all else as a.
 # Nobody waits for the row, but a regular expression would take as long as a quarter of it.
 _SIGNS = (string.ascii_letters + "_.:/ -+{}[],").encode()
@@ -43,8 +29,6 @@ _SHAPE = bytes.maketrans(_SIGNS + _DIGITS, b"a" * len(_SIGNS) + b"0" * len(_DIGI
 _TOO_LONG_TEXT, _TOO_LONG_NUMBER = b"a" * 65, b"0" * 19
 _LARGEST_NUMBER = 2**63 - 1
 _NO_TIMES_OF_TOKENS = {"time_to_first_token_ms": None, "time_to_last_token_ms": None}
-_OTHERS_JSON = ("usage", "billed", "server_timing")
-_OTHERS_COLUMNS = _OTHERS_WORDS + _OTHERS_JSON
 
 
 class Opening(msgspec.Struct, frozen=True):
@@ -157,22 +141,8 @@ class Row:
                 "error_code": self._clean(error.code, call),
                 "error_message": self._clean(error.message, call),
             }
-        self._mask(columns)
+        mask_columns(columns, self._secrets)
         return CompletionRequest(**columns)
-
-    def _mask(self, columns: Columns) -> None:
-        """Mask the request's credentials wherever the client or the provider repeats them."""
-        secrets = [secret for secret in self._secrets if len(secret) >= _LONG_SECRET]
-        said_at_all = "\n".join([columns.get(name) or "" for name in _OTHERS_COLUMNS])
-        for secret in secrets:
-            if secret not in said_at_all:
-                continue
-            for name in _OTHERS_WORDS:
-                if (said := columns.get(name)) is not None and secret in said:
-                    columns[name] = said.replace(secret, MASK)
-            for name in _OTHERS_JSON:
-                if (said := columns[name]) is not None and secret in said:
-                    columns[name] = None
 
     def _clean(self, said: str | None, call: Ending) -> str | None:
         """Return what a provider said about a failure, without secrets and without words of the request."""

@@ -4,13 +4,19 @@ Providers quote keys in their error messages ("Incorrect API key provided: sk-..
 kind come to store them. They quote them as they came, or as their URL, their JSON or their page spells them.
 """
 
+import itertools
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, MutableMapping, Sequence
+from functools import lru_cache
 from html import unescape
+from typing import Any
 from urllib.parse import unquote
 
 MASK = "[masked]"
+
+type _Forms = tuple[tuple[str, ...], tuple[str, ...]]
+"""What stands for one secret, and what any of that holds, in small letters."""
 
 _KEYS = re.compile(
     r"""
@@ -26,10 +32,27 @@ _KEYS = re.compile(
     re.VERBOSE,
 )
 
+# Keys that are nothing else, also where a name or an id stands: those of `_KEYS` may be ids, and names of models.
+_SURELY_KEYS = re.compile(
+    r"""
+      \bsk-[A-Za-z0-9_-]{20,}
+    | \b(?:gsk|ghp|gho|hf|r8)_[A-Za-z0-9]{20,}
+    | \bAIza[A-Za-z0-9_-]{30,}
+    | \bAKIA[A-Z0-9]{16}\b
+    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.
+    """,
+    re.VERBOSE,
+)
+
+_SIGNS_OF_KEYS = ("sk-", "gsk_", "ghp_", "gho_", "hf_", "r8_", "aiza", "akia", "eyj", "%", "\\", "&")
+"""In small letters what all of them, and all spellings, have in common."""
 _SHORTEST_SECRET = 6
+_LONG_SECRET = 16  # characters; shorter ones are often no secrets ("ollama", "not-needed") and parts of other words
 _SPELT = re.compile(r"[%\\&]")  # how the spelling of a sign begins, in URLs, in JSON, in HTML
-_JSON_SPELLING = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+_JSON_SPELLING = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)  # and that of programs
 _MOST_SPELLINGS = 4  # of one text, around each other
+_IN_URLS = str.maketrans("+/", "-_")
+_CUT = 256  # characters; a text of so many may have been cut
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
@@ -38,33 +61,68 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
     Where a secret only shows once URLs', JSON's or HTML's spellings are undone, they stay undone. A secret of which the
     provider shows only the beginning or the end (`sk-ab***yz`) is caught by its shape.
     """
-    known = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
-    text = without(text, known)
+    return _masked(text, _longest_first(map(_forms, secrets)), _KEYS)
+
+
+def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str]) -> None:
+    """Mask long `secrets`, and what is surely a key, in every text of a row; JSON that holds one becomes None.
+
+    All texts are looked at, whatever their columns: also those that nobody has thought of yet.
+    """
+    said = {name: value for name, value in columns.items() if type(value) is str}
+    at_all = "\n".join(said.values()).lower()
+    known = [_forms(secret) for secret in secrets if len(secret) >= _LONG_SECRET]
+    # Most rows hold none of it, and the rest of this would take longer than all else about a row.
+    needles = itertools.chain(_SIGNS_OF_KEYS, *(common for _, common in known))
+    if any(map(at_all.__contains__, needles)) or _CUT in map(len, said.values()):
+        forms = _longest_first(known)
+        for name, value in said.items():
+            if (clean := _masked(value, forms, _SURELY_KEYS, may_be_cut=len(value) >= _CUT)) != value:
+                columns[name] = None if value[0] in "{[" else clean
+
+
+def _masked(text: str, known: Sequence[str], keys: re.Pattern[str], *, may_be_cut: bool = True) -> str:
+    text = _without(text, known, may_be_cut=may_be_cut)
     if _SPELT.search(text):
         plain = _plain(text)
-        if any(secret in plain for secret in known) or len(_KEYS.findall(plain)) > len(_KEYS.findall(text)):
-            text = without(plain, known)
-    return _KEYS.sub(MASK, text)
+        if (hidden := _without(plain, known, may_be_cut=may_be_cut)) != plain or len(keys.findall(plain)) > len(
+            keys.findall(text)
+        ):
+            text = hidden
+    return keys.sub(MASK, text)
 
 
-def without(text: str, secrets: Iterable[str]) -> str:
-    """Return `text` with the `secrets` replaced by "[masked]", also one that the text's end cuts."""
+def _without(text: str, secrets: Iterable[str], *, may_be_cut: bool) -> str:
+    """Return `text` with the `secrets` replaced in capital and small letters, also one that the text's end cuts."""
     for secret in secrets:
-        text = text.replace(secret, MASK)
-        cut = text.rfind(secret[:_SHORTEST_SECRET])
+        if secret.lower() in text.lower():
+            text = re.sub(re.escape(secret), MASK, text, flags=re.IGNORECASE)
+        cut = text.rfind(secret[:_SHORTEST_SECRET]) if may_be_cut else -1
         if cut >= 0 and secret.startswith(text[cut:]):
             text = text[:cut] + MASK
     return text
 
 
-def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret, and what Basic authentication makes of it; nothing of what is too short to be one."""
+def _longest_first(known: Iterable[_Forms]) -> list[str]:
+    return sorted({form for forms, _ in known for form in forms}, key=len, reverse=True)
+
+
+@lru_cache(maxsize=64)  # a program sends the same key with each call
+def _forms(secret: str) -> _Forms:
+    """A secret and what base64 makes of it; nothing if it is too short to be one."""
     if len(secret) < _SHORTEST_SECRET:
-        return
-    yield secret
-    for pair in (secret, f"{secret}:", f":{secret}"):
-        encoded = b64encode(pair.encode("utf-8", "replace")).decode()
-        yield from (encoded, encoded.rstrip("="))
+        return (), ()
+    written = secret.encode("utf-8", "replace")
+    forms = [secret, *(b64encode(pair).decode() for pair in (written, written + b":", b":" + written))]  # as Basic's
+    common = [secret]
+    if len(secret) >= _LONG_SECRET:  # within something longer, without the signs that depend on what stands beside it
+        for before in range(3):
+            whole = b64encode(bytes(before) + written).decode()
+            core = whole[-(-before * 8 // 6) : (before + len(written)) * 8 // 6]
+            common += [core, core.translate(_IN_URLS)]
+    forms += [form.rstrip("=") for form in forms[1:]]
+    forms += [form.translate(_IN_URLS) for form in forms[1:]]
+    return tuple({*forms, *common}), tuple({form.lower() for form in common})
 
 
 def _plain(text: str) -> str:
@@ -79,4 +137,6 @@ def _plain(text: str) -> str:
 def _sign(found: re.Match[str]) -> str:
     if found[1]:
         return chr(int(found[1], 16))
-    return " " if found[2] in "nrtbf" else found[2]
+    if found[2]:
+        return chr(int(found[2], 16))
+    return " " if found[3] in "nrtbf" else found[3]

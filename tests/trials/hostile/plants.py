@@ -7,8 +7,10 @@ somebody may have quoted it.
 import json
 import random
 import re
+import sqlite3
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -53,6 +55,11 @@ def secret(numbers: random.Random) -> str:
     return shape.format(MARK, f"{numbers.getrandbits(64):x}")
 
 
+def found_in_text(text: str) -> bool:
+    """Tell whether a text holds any part of a secret."""
+    return _FOUND.search(text.encode("utf-8", "surrogatepass")) is not None
+
+
 def found_in(path: Path) -> list[str]:
     """Return what a file holds of secrets, each with what stands around it."""
     found, before = [], b""
@@ -62,3 +69,30 @@ def found_in(path: Path) -> list[str]:
             found += [repr(data[max(0, one.start() - 80) : one.end() + 40]) for one in _FOUND.finditer(data)]
             before = data[-_OVERLAP:]
     return found
+
+
+def text_columns(database: Path) -> list[tuple[str, str]]:
+    """Return every column of a database's tables that holds texts by its type, or may hold anything."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        return [
+            (table, column)
+            for table, column, kind in connection.execute(
+                "SELECT tables.name, columns.name, columns.type FROM pragma_table_list AS tables "
+                "JOIN pragma_table_xinfo(tables.name) AS columns WHERE tables.type = 'table'"
+            )
+            if kind.upper() in ("TEXT", "BLOB", "")
+        ]
+
+
+def texts_in(database: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield each text that a database holds, whatever the types of its columns, with its table and its column."""
+    with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+        connection.text_factory = lambda data: data.decode("utf-8", "replace")
+        tables = [name for (name,) in connection.execute("SELECT name FROM pragma_table_list WHERE type != 'view'")]
+        for table in tables:
+            rows = connection.execute(f'SELECT * FROM "{table}"')  # noqa: S608 - a name of the schema
+            names = [name for name, *_ in rows.description]
+            for row in rows:
+                for column, value in zip(names, row, strict=True):
+                    if isinstance(value, str | bytes):
+                        yield table, column, value if isinstance(value, str) else value.decode("utf-8", "replace")
