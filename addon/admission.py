@@ -51,7 +51,7 @@ class Asked(NamedTuple):
 
 
 class Refusal(NamedTuple):
-    """A request that goes no further."""
+    """A request that goes no further; `name` is the host that it asked for, empty if that was none."""
 
     name: str
     sentence: str
@@ -74,9 +74,11 @@ class Admission:
         """
         for name in asked.names():
             if not self._is_meant(host_in(name), host_in(provider), host_in(arrived_at)):
-                host, shown = host_in(name), name[:_LONGEST_SHOWN]
-                cure = f"{_MORE}{host}" if host is not None else "it is no host name"
-                return Refusal(shown, f"This port does not answer to the name {shown!r}: {cure}.")
+                host = host_in(name)
+                if host is None:  # it is not quoted: there may be a password in it
+                    return Refusal("", "This port answers to host names, and the request's Host is none.")
+                shown = str(host)[:_LONGEST_SHOWN]
+                return Refusal(shown, f"This port does not answer to the name {shown}: {_MORE}{shown}.")
         return None
 
     def _is_meant(self, host: "Host | None", provider: "Host | None", arrived_at: "Host | None") -> bool:
@@ -121,7 +123,8 @@ def refused_by_proxy(asked: Asked) -> Refusal | None:
     """Refuse a request to a proxy's port that asks it as if it were the server itself."""
     if asked.authority or not asked.of_proxy:
         return None
-    return Refusal(", ".join(asked.names())[:_LONGEST_SHOWN], _NO_SERVER)
+    hosts = [str(host)[:_LONGEST_SHOWN] for name in asked.names() if (host := host_in(name)) is not None]
+    return Refusal(", ".join(hosts[:1]), _NO_SERVER)
 
 
 def is_from_a_page(headers: Headers) -> bool:

@@ -102,10 +102,14 @@ _RESPONSE = _table(
     ),
 )
 
-_SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|code", re.IGNORECASE)  # of a query's field
+_SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|pwd|code|cred|jwt|bearer", re.IGNORECASE)  # of a query's
 _SUBPROTOCOLS, _KEY_AS_PROTOCOL = "sec-websocket-protocol", "openai-insecure-api-key."
 _SCHEMES = ("bearer", "basic", "token", "apikey", "key", "aws4-hmac-sha256")  # their names are no secrets
-_SECRET_HEADER = re.compile(r"key|token|secret|signature|auth(?!or(?!i[sz]))|passw|cookie|credential|-protocol$")
+_SECRET_HEADER = re.compile(
+    r"key|token|secret|signature|auth(?!or(?!i[sz]))|pass(?:w|phrase|code|$)|pwd|cookie|credential|jwt|bearer|-protocol$"
+)
+_WITHIN = re.compile(r"""[^\s,;="'.]{16,}""")  # what is a secret by itself, of a value that has several parts
+_NO_SECRETS = re.compile(r"openai-beta\b|openai-insecure-api-key$")  # long names of protocols
 
 _SERVER_TIMING = ("openai-processing-ms", "x-amzn-bedrock-invocation-latency", "x-envoy-upstream-service-time")
 _LONGEST_JOINED = 64 * 1024  # characters of one name's values: with ten thousand of them, joining all takes seconds
@@ -176,10 +180,11 @@ def _may_be_secret(name: str) -> bool:
 def _secrets_in(name: str, value: str) -> list[str]:
     """Return what is secret in a header: its whole value, and each part that is a secret by itself."""
     if name == "cookie":
-        return [value, *(cookie.partition("=")[2].strip() for cookie in value.split(";"))]
-    secrets: list[str] = []
-    for part in value.split(", "):  # several headers of one name are one value by now
-        scheme, _, rest = part.partition(" ")
+        return [value, *(cookie.partition("=")[2].strip(' "') for cookie in value.split(";"))]
+    secrets = [value] if "," in value else []
+    for part in re.split(r",[ \t]*", value):  # several headers of one name are one value by now
+        scheme, _, rest = part.replace("\t", " ").strip().partition(" ")
+        rest = rest.strip()
         if name == _SUBPROTOCOLS:  # where a browser puts the key of a WebSocket, since it can set no other header
             secrets += [part.removeprefix(_KEY_AS_PROTOCOL)] if part.startswith(_KEY_AS_PROTOCOL) else []
         elif scheme.lower() in _SCHEMES:
@@ -188,6 +193,8 @@ def _secrets_in(name: str, value: str) -> list[str]:
             secrets += [part, rest]
         if scheme.lower() == "basic":
             secrets += _basic(rest)[1 if name.startswith("proxy-") else 0 :]
+        else:
+            secrets += [one for one in _WITHIN.findall(part) if not _NO_SECRETS.match(one)]
     return secrets
 
 

@@ -85,9 +85,8 @@ def _masked(text: str, known: Sequence[str], keys: re.Pattern[str], *, may_be_cu
     text = _without(text, known, may_be_cut=may_be_cut)
     if _SPELT.search(text):
         plain = _plain(text)
-        if (hidden := _without(plain, known, may_be_cut=may_be_cut)) != plain or len(keys.findall(plain)) > len(
-            keys.findall(text)
-        ):
+        hidden = _without(plain, known, may_be_cut=may_be_cut)
+        if hidden != plain or len(keys.findall(plain)) > len(keys.findall(text)):
             text = hidden
     return keys.sub(MASK, text)
 

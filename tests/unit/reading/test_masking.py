@@ -125,6 +125,9 @@ _SPELT = {
     "in a page in JSON": _OWN.replace("/", "\\u0026#47;"),
     "for Basic, as the user": base64.b64encode(f"{_OWN}:".encode()).decode(),
     "for Basic, as the password": base64.b64encode(f":{_OWN}".encode()).decode(),
+    "in capital letters": _OWN.upper(),
+    "in a program": "".join(f"\\x{ord(sign):02x}" for sign in _OWN),
+    "in base64 for URLs": base64.urlsafe_b64encode(_OWN.encode()).decode().rstrip("="),
     "in base64": base64.b64encode(_OWN.encode()).decode().rstrip("="),
 }
 
@@ -134,6 +137,14 @@ def test_a_credential_is_masked_in_every_spelling(spelling: str) -> None:
     said = masked(f"You sent {_SPELT[spelling]} and no key", [_OWN])
     assert said.startswith(f"You sent {MASK}")
     assert said.endswith(" and no key")
+
+
+@pytest.mark.parametrize("before", ["", "x", "xx", '{"key":"'])
+def test_a_credential_is_masked_within_the_base64_of_something_longer(before: str) -> None:
+    own = "an-own-credential-1"
+    said = masked(f"You sent {base64.b64encode(f'{before}{own}"}}'.encode()).decode()} and no key", [own])
+    assert MASK in said
+    assert len(said) < len(f"You sent {MASK} and no key") + 4 * len(before) // 3 + 8
 
 
 def test_a_key_of_a_known_shape_is_masked_in_other_spellings_too() -> None:
@@ -166,6 +177,18 @@ def test_a_credential_that_the_end_cuts_is_masked(length: int) -> None:
         ("x-auth-token", _OWN, _OWN),
         ("x-some-secret-of-ours", _OWN, _OWN),
         ("authorization", f"Bearer first-one, Bearer {_OWN}", _OWN),
+        ("x-jwt-assertion", _OWN, _OWN),
+        ("x-api-pass", _OWN, _OWN),
+        ("x-api-key", "own,key", "own,key"),
+        ("bearer", _OWN, _OWN),
+        ("authorization", f"Bearer   {_OWN}", _OWN),
+        ("authorization", f"Bearer\t{_OWN}", _OWN),
+        ("authorization", f"Bearer first-one,Bearer {_OWN}", _OWN),
+        ("authorization", 'Token token="an-own-credential-1"', "an-own-credential-1"),
+        ("authorization", "AWS4-HMAC-SHA256 Credential=an-own-credential-1/us, Signature=x", "an-own-credential-1/us"),
+        ("cookie", f'theme=dark; session="{_OWN}"', _OWN),
+        ("sec-websocket-protocol", "bearer, an-own-credential-1", "an-own-credential-1"),
+        ("sec-websocket-protocol", "base64url.bearer.k8s.io.an-own-credential-1", "an-own-credential-1"),
         ("sec-websocket-protocol", f"realtime, openai-insecure-api-key.{_OWN}, openai-beta.realtime-v1", _OWN),
     ],
 )
@@ -175,8 +198,12 @@ def test_a_header_that_is_named_like_a_secret_is_one(name: str, value: str, secr
 
 
 def test_names_of_schemes_and_of_protocols_are_no_secrets() -> None:
-    headers = {"authorization": f"Bearer {_OWN}", "sec-websocket-protocol": "realtime", "x-author": "somebody"}
-    said = "Bearer authentication is needed for realtime, somebody said"
+    headers = {
+        "authorization": f"Bearer {_OWN}",
+        "sec-websocket-protocol": "realtime, openai-beta.realtime-v1",
+        "x-author": "somebody",
+    }
+    said = "Bearer authentication is needed for realtime, openai-beta.realtime-v1, somebody said"
     assert masked(said, credentials(headers, "")) == said
 
 
