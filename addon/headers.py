@@ -181,7 +181,7 @@ def _secrets_in(name: str, value: str) -> list[str]:
     """Return what is secret in a header: its whole value, and each part that is a secret by itself."""
     if name == "cookie":
         return [value, *(cookie.partition("=")[2].strip(' "') for cookie in value.split(";"))]
-    secrets = [value] if "," in value else []
+    secrets = [value] if "," in value and name != _SUBPROTOCOLS else []
     for part in re.split(r",[ \t]*", value):  # several headers of one name are one value by now
         scheme, _, rest = part.replace("\t", " ").strip().partition(" ")
         rest = rest.strip()

@@ -3,7 +3,8 @@
 import http.client
 import json
 import socket
-from base64 import b64encode
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,82 +13,131 @@ from pathlib import Path
 import pytest
 
 from llm_metrics_proxy.recorder import backup
+from tests.support.exporting.metrics_server import LLM_METRICS, serving
+from tests.support.exporting.otlp_receiver import by_http
 from tests.support.provider.scenario import End, Scenario, Step
 from tests.support.provider.server import Provider
 from tests.support.proxy import Proxy
-from tests.support.rig import CHAT, JSON, OPENAI, Rig, Row, at_once
+from tests.support.rig import CHAT, JSON, OPENAI, Rig, Row, at_once, question
 from tests.support.waiting import eventually
+from tests.trials.hostile import plants
+from tests.trials.hostile.plants import MARK
 
 QUOTES = "Incorrect API key provided: {0}. You can find your API key at https://example.org/{0}."
 ROWS = 4 + 2 * 5 + 1
 WIDE = {"COLUMNS": "400"}  # mitmproxy cuts URLs at the width of the terminal
-FILES = ("metrics.db", "metrics.db-wal", "backup", "metrics.db at the end", "log")
+WORD = "Wordoftheirs"  # of clients and providers, no secret: it shows which columns such words reach
+OURS = {
+    "_sqlite_migrations": ("migration_set", "name", "applied_at"),
+    "schema_version": ("applied_at",),
+    "watermarks": ("name",),
+    "sqlite_sequence": ("name", "seq"),
+    "recorder_counters": ("process", "name", "updated_at"),
+    "recorder_events": ("at", "process", "kind", "from_at", "to_at", "detail"),
+    "exporters": ("name", "source_id", "reached_at", "error"),
+    "unrecognised": ("first_at", "last_at"),
+    "rollup_calls": ("span", "period", "provider"),
+    "rollup_costs": ("span", "period", "provider", "billing", "cost_note"),
+    "rollup_times": ("span", "period", "measure", "dimension", "counts"),
+}
+"""Columns of names, moments and counts of ours. Those of the calls are in test_planted_secrets.py."""
 
 
-class Plants:
-    """Makes secrets, and looks for them."""
-
-    def __init__(self) -> None:
-        self.made: list[str] = []
-
-    def new(self, where: str, *, key: bool = False) -> str:
-        """Return a secret that names its place; `key` in the shape of a key."""
-        self.made.append(f"{'sk-proj-' if key else ''}planted{len(self.made)}-{where}-Zq7Xw")
-        return self.made[-1]
-
-    def found_in(self, content: bytes) -> list[str]:
-        shapes = {
-            secret: (secret, secret[-20:], b64encode(f"billing:{secret}".encode()).decode()) for secret in self.made
-        }
-        return [secret for secret, all_of in shapes.items() if any(shape.encode() in content for shape in all_of)]
+def new(where: str, *, key: bool = False) -> str:
+    """Return a secret that names its place; `key` in the shape of a key."""
+    return f"{'sk-proj-' if key else ''}planted-{where}-{MARK}"
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What is left after a proxy has seen secrets everywhere: its files, and its rows."""
+    """What is left after a proxy has seen secrets everywhere: its folder, and its rows."""
 
-    plants: Plants
-    files: dict[str, bytes]
+    folder: Path
     rows: list[Row]
+    exported: list[bytes]
+
+    @property
+    def databases(self) -> list[Path]:
+        return [self.folder / "metrics.db", *self.folder.glob("*.backup")]
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """The traffic of `plant`, roll-ups, exports and a report of it, a copy of the WAL, and spill files."""
     folder = tmp_path_factory.mktemp("loud")
-    plants = Plants()
     with talkative(folder) as rig:
         for key in (True, False):
-            plant(rig, plants, key=key)
+            plant(rig, key=key)
+        their_words(rig)
         database = rig.proxy.database
-        files = {"backup": backup.create(database, backup_dir=folder).read_bytes()}
-        beside = [*folder.glob("metrics.db*"), *folder.glob("metrics.db.spill/*")]
-        files |= {path.name: path.read_bytes() for path in beside if path.is_file()}
+        backup.create(database, backup_dir=folder)
+        for path in folder.glob("metrics.db-*"):
+            (folder / f"copy of {path.name}").write_bytes(path.read_bytes())
         rows = rig.new_rows()
-    files |= {"metrics.db at the end": database.read_bytes(), "log": rig.proxy.log_file.read_bytes()}
-    return Kept(plants, files, rows)
+        exported = list(exports(database))
+    with talkative(spilling := tmp_path_factory.mktemp("spilling"), "metrics_on_database_error=spill") as rig:
+        plant(rig, key=False, count=None)
+    (folder / "spilt").mkdir()
+    for path in [path for path in spilling.rglob("*") if path.is_file() and "mitmproxy" not in path.parts]:
+        path.rename(folder / "spilt" / path.name)
+    return Kept(folder, rows, exported)
+
+
+def exports(database: Path) -> Iterator[bytes]:
+    """Yield what leaves the database: to a receiver of OTLP, to Prometheus, and in a report."""
+    with by_http() as receiver:
+        llm_metrics(database, "export", "otlp", receiver.url)
+        yield b"".join(asked.message.SerializeToString() for asked in receiver.asked)
+    with serving(database) as server:
+        yield server.text().encode()
+    yield llm_metrics(database, "status", "--json")
+    for words in (["llm-top", str(database)], ["llm-report", str(database), "-o", "-"]):
+        command = [sys.executable, "-m", "sqlite_utils", *words]
+        yield subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
+
+
+def llm_metrics(database: Path, *words: str) -> bytes:
+    command = [LLM_METRICS, *words, "--db", str(database)]
+    return subprocess.run(command, check=True, capture_output=True, timeout=60).stdout
 
 
 @contextmanager
-def talkative(folder: Path) -> Iterator[Rig]:
-    """Start a proxy that is not told to print less than mitmproxy does by default."""
+def talkative(folder: Path, *options: str) -> Iterator[Rig]:
+    """Start a proxy that prints all that mitmproxy can, but for what `flow_detail` adds."""
     with Provider(lambda _request: Scenario()) as provider:
-        proxy = Proxy(folder, provider.port, provider.authority.write(folder / "provider-ca.pem"), environment=WIDE)
-        for quiet in ("termlog_verbosity=warn", "flow_detail=0"):
-            at = proxy.command.index(quiet)
-            del proxy.command[at - 1 : at + 1]
+        ca = provider.authority.write(folder / "provider-ca.pem")
+        if options:
+            (folder / "metrics.db").write_text("no database\n" * 100)
+        proxy = Proxy(folder, provider.port, ca, environment=WIDE, options=options)
+        at = proxy.command.index("flow_detail=0")
+        del proxy.command[at - 1 : at + 1]
+        proxy.command[proxy.command.index("termlog_verbosity=warn")] = "termlog_verbosity=debug"
         with proxy:
             yield Rig(provider, proxy)
 
 
-def plant(rig: Rig, plants: Plants, *, key: bool) -> None:
+def their_words(rig: Rig) -> None:
+    """Send a word in every place that a roll-up or a count has."""
+    where = {"headers": [*JSON, ("x-llm-origin", WORD)], "host": f"{WORD.lower()}.openai.azure.com"}
+    rig.answer(at_once(json.dumps({"error": {"type": WORD, "message": WORD}}).encode(), status=400))
+    rig.ask(question(WORD), **where)
+    rig.ask(question(WORD), **where | {"path": f"/v1/{WORD}"})
+    answer = {"model": WORD, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.5}}
+    rig.answer(at_once(json.dumps(answer).encode()))
+    rig.ask(question(WORD), **where)
+    eventually(lambda: rig.query("SELECT * FROM unrecognised WHERE path LIKE '%' || ?", WORD))
+    llm_metrics(rig.proxy.database, "rollup")
+
+
+def plant(rig: Rig, *, key: bool, count: int | None = ROWS) -> None:
     """Send secrets in every place of calls that succeed, of calls whose failure quotes them, and of broken ones."""
     names = ("authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie", "other", "query", "password")
-    *quoted, other, query, password = [plants.new(name, key=key) for name in names]
+    *quoted, other, query, password = [new(name, key=key) for name in names]
     headers = [*JSON, ("Authorization", f"Bearer {quoted[0]}"), ("Cookie", f"session={quoted[4]}"), ("X-Other", other)]
     headers += list(zip(names[1:4], quoted[1:4], strict=True))
     where = {"headers": headers, "user": f"billing:{password}", "path": f"{CHAT}?key={query}&api-version=1"}
-    body = asked(plants)
-    rig.answer(told(plants))
+    body = asked()
+    rig.answer(told())
     for host, tls in ((OPENAI, True), ("planted.openai.azure.com", True), ("llm.lan", False)):
         rig.ask(body, host=host, tls=tls, **where)
     rig.ask(b"no JSON: " + body, **where)
@@ -98,32 +148,33 @@ def plant(rig: Rig, plants: Plants, *, key: bool) -> None:
         rig.ask(body, **where)
         rig.answer(Scenario((Step(0, b"event: error\ndata: " + said[:60]), Step(5, said[60:] + b"\n\n"))))
         rig.ask(body, **where)
-    rig.answer(Scenario(told(plants).steps[:12], end=End.CUT))
+    rig.answer(Scenario(told().steps[:12], end=End.CUT))
     with suppress(http.client.HTTPException):
         rig.ask(body, **where)
-    eventually(lambda: len(rig.new_rows()) == ROWS * (1 if key else 2))
+    if count is not None:
+        eventually(lambda: len(rig.new_rows()) == count * (1 if key else 2))
 
 
-def asked(plants: Plants) -> bytes:
+def asked() -> bytes:
     tool = {
         "type": "function",
-        "function": {"name": plants.new("tool-name"), "arguments": plants.new("tool-arguments")},
+        "function": {"name": new("tool-name"), "arguments": new("tool-arguments")},
     }
     messages = [
-        {"role": "system", "content": plants.new("system-prompt")},
-        {"role": "user", "content": [{"type": "text", "text": plants.new("prompt")}]},
+        {"role": "system", "content": new("system-prompt")},
+        {"role": "user", "content": [{"type": "text", "text": new("prompt")}]},
         {"role": "assistant", "tool_calls": [{"id": "call_1", **tool}]},
     ]
-    fields = {"user": plants.new("user"), "metadata": {"note": plants.new("metadata")}, "system": plants.new("system")}
+    fields = {"user": new("user"), "metadata": {"note": new("metadata")}, "system": new("system")}
     return json.dumps({"model": "gpt-5.5", "stream": True, "messages": messages, "tools": [tool], **fields}).encode()
 
 
-def told(plants: Plants) -> Scenario:
+def told() -> Scenario:
     deltas: list[dict[str, object]] = [
-        {"content": plants.new("answer")},
-        {"reasoning_content": plants.new("reasoning")},
-        {"refusal": plants.new("refusal")},
-        {"tool_calls": [{"function": {"name": plants.new("called"), "arguments": plants.new("call-arguments")}}]},
+        {"content": new("answer")},
+        {"reasoning_content": new("reasoning")},
+        {"refusal": new("refusal")},
+        {"tool_calls": [{"function": {"name": new("called"), "arguments": new("call-arguments")}}]},
     ]
     usage = {"prompt_tokens": 3, "completion_tokens": 4}
     events = [{"model": "gpt-5.5", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
@@ -136,15 +187,38 @@ def told(plants: Plants) -> Scenario:
 
 
 def test_every_call_has_its_row(kept: Kept) -> None:
-    assert len(kept.rows) == 2 * ROWS
-    assert {row["origin"] for row in kept.rows} == {"billing"}
+    assert len(kept.rows) == 2 * ROWS + 2
+    assert {row["origin"] for row in kept.rows} == {"billing", WORD}
     assert sum("[masked]" in (row["error_message"] or "") for row in kept.rows) == 2 * 2 * 5
 
 
-@pytest.mark.parametrize("where", FILES)
-def test_no_secret_is_kept(kept: Kept, where: str) -> None:
-    assert len(kept.files[where]) > 0
-    assert kept.plants.found_in(kept.files[where]) == []
+def test_no_secret_is_in_any_file(kept: Kept) -> None:
+    files = [path for path in kept.folder.rglob("*") if path.is_file()]
+    names = {path.name for path in files}
+    assert {"metrics.db", "copy of metrics.db-wal", "mitmdump.log"} <= names
+    assert any("spill" in name or ".jsonl" in name for name in names)
+    assert {path.name: found for path in files if (found := plants.found_in(path))} == {}
+
+
+def test_no_secret_is_in_any_column_of_any_table(kept: Kept) -> None:
+    texts = [text for database in kept.databases for text in plants.texts_in(database)]
+    assert len(texts) > 1000
+    assert [(table, column, text) for table, column, text in texts if plants.found_in_text(text)] == []
+
+
+def test_no_secret_leaves_by_an_export(kept: Kept) -> None:
+    assert [WORD.encode() in sent for sent in kept.exported[:2]] == [True, True]
+    assert [sent for sent in kept.exported if plants.found_in_text(sent.decode("latin-1"))] == []
+
+
+def test_words_of_others_reach_no_column_that_is_called_ours_and_all_that_is_not(kept: Kept) -> None:
+    database = kept.databases[0]
+    reached = {(table, column) for table, column, text in plants.texts_in(database) if WORD.lower() in text.lower()}
+    ours = {(table, column) for table, columns in OURS.items() for column in columns}
+    others = {place for place in plants.text_columns(database) if place[0] != "completion_requests"}
+    copies = {("rollup_costs", "model"), ("rollup_costs", "origin")}  # of columns that are reached
+    assert reached & ours == set(), "they have become others'"
+    assert others - reached - copies == ours, "let `their_words` reach it, or add it to OURS"
 
 
 @pytest.mark.parametrize("field", ["type", "code", "message", "status"])

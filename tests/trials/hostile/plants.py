@@ -78,7 +78,8 @@ def text_columns(database: Path) -> list[tuple[str, str]]:
             (table, column)
             for table, column, kind in connection.execute(
                 "SELECT tables.name, columns.name, columns.type FROM pragma_table_list AS tables "
-                "JOIN pragma_table_xinfo(tables.name) AS columns WHERE tables.type = 'table'"
+                "JOIN pragma_table_xinfo(tables.name) AS columns "
+                "WHERE tables.type = 'table' AND tables.name NOT LIKE 'sqlite_%schema'"
             )
             if kind.upper() in ("TEXT", "BLOB", "")
         ]
