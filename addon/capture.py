@@ -240,7 +240,7 @@ class LLMMetrics:
             route = match(host, tunnel.port, path, named=self._names(host))
         if route is None:
             if (provider_of(host) or self._names(host)) and is_gap(path):
-                self.calls.submit(unrecognised(host, path, timestamp_of(arrived.wall)))
+                self.calls.submit(unrecognised(host, path, query, headers, timestamp_of(arrived.wall)))
             return
         client = _client(flow)
         opening = Opening(

@@ -7,9 +7,9 @@ recorded (model lists, token counting, files, batches, ...) are not counted.
 
 import re
 
-from llm_metrics_proxy.addon.headers import Headers
+from llm_metrics_proxy.addon.headers import Columns, Headers, credentials
 from llm_metrics_proxy.addon.outcomes import Cause
-from llm_metrics_proxy.addon.privacy import masked
+from llm_metrics_proxy.addon.privacy import mask_columns, masked
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE
 from llm_metrics_proxy.addon.providers.hosts import UNKNOWN
 from llm_metrics_proxy.addon.providers.values import text
@@ -38,10 +38,10 @@ def is_gap(path: str) -> bool:
     return _NOT_RECORDED.search(path[:_LONGEST]) is None
 
 
-def unrecognised(host: str, path: str, timestamp: str) -> Unrecognised:
-    """Make the event; ids in the path become `{id}`."""
+def unrecognised(host: str, path: str, query: str, headers: Headers, timestamp: str) -> Unrecognised:
+    """Make the event; ids in the path become `{id}`, and the request's credentials are masked."""
     folded = "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in path[:_LONGEST].split("/"))
-    return Unrecognised(host=text(host) or "?", path=text(masked(folded)) or "/", at=timestamp)
+    return Unrecognised(host=text(host) or "?", path=text(masked(folded, credentials(headers, query))) or "/", at=timestamp)
 
 
 def unreachable(  # noqa: PLR0913 - one argument a fact
@@ -57,18 +57,20 @@ def unreachable(  # noqa: PLR0913 - one argument a fact
     client: str | None,
 ) -> CompletionRequest:
     """Make the row; `headers` are those of the CONNECT request, `reason` is the operating system's."""
-    return CompletionRequest(
-        timestamp=timestamp,
-        event_id=event_id,
-        success=False,
-        status_code=Cause.UPSTREAM_UNREACHABLE.status_without_answer,
-        response_time_ms=round(waited_ns / 1e6),
-        is_streaming=False,
-        error_type=Cause.UPSTREAM_UNREACHABLE,
-        error_message=text(masked(reason or ""), LONGEST_MESSAGE),
-        provider=provider or UNKNOWN,
-        host=text(host),
-        origin=origin,
-        client=client,
-        user_agent=text(headers.get("user-agent")),
-    )
+    columns: Columns = {
+        "timestamp": timestamp,
+        "event_id": event_id,
+        "success": False,
+        "status_code": Cause.UPSTREAM_UNREACHABLE.status_without_answer,
+        "response_time_ms": round(waited_ns / 1e6),
+        "is_streaming": False,
+        "error_type": Cause.UPSTREAM_UNREACHABLE,
+        "error_message": text(masked(reason or ""), LONGEST_MESSAGE),
+        "provider": provider or UNKNOWN,
+        "host": text(host),
+        "origin": origin,
+        "client": client,
+        "user_agent": text(headers.get("user-agent")),
+    }
+    mask_columns(columns, credentials(headers, ""))
+    return CompletionRequest(**columns)

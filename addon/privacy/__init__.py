@@ -82,24 +82,23 @@ def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str]) -> N
 
 
 def _masked(text: str, known: Sequence[str], keys: re.Pattern[str], *, may_be_cut: bool = True) -> str:
-    text = _without(text, known, may_be_cut=may_be_cut)
-    if _SPELT.search(text):
-        plain = _plain(text)
-        hidden = _without(plain, known, may_be_cut=may_be_cut)
-        if hidden != plain or len(keys.findall(plain)) > len(keys.findall(text)):
-            text = hidden
+    plain = _plain(text) if _SPELT.search(text) else None
+    for secret in known:  # the longest first: a part of it must not be masked before all of it is looked for everywhere
+        if (hidden := _without(text, secret, may_be_cut=may_be_cut)) != text:
+            text, plain = hidden, None if plain is None else _plain(hidden)
+        if plain is not None and (hidden := _without(plain, secret, may_be_cut=may_be_cut)) != plain:
+            text = plain = hidden
+    if plain is not None and len(keys.findall(plain)) > len(keys.findall(text)):
+        text = plain
     return keys.sub(MASK, text)
 
 
-def _without(text: str, secrets: Iterable[str], *, may_be_cut: bool) -> str:
-    """Return `text` with the `secrets` replaced in capital and small letters, also one that the text's end cuts."""
-    for secret in secrets:
-        if secret.lower() in text.lower():
-            text = re.sub(re.escape(secret), MASK, text, flags=re.IGNORECASE)
-        cut = text.rfind(secret[:_SHORTEST_SECRET]) if may_be_cut else -1
-        if cut >= 0 and secret.startswith(text[cut:]):
-            text = text[:cut] + MASK
-    return text
+def _without(text: str, secret: str, *, may_be_cut: bool) -> str:
+    """Return `text` with a secret replaced, in capital and in small letters, also one that the text's end cuts."""
+    if secret.lower() in text.lower():
+        text = re.sub(re.escape(secret), MASK, text, flags=re.IGNORECASE)
+    cut = text.rfind(secret[:_SHORTEST_SECRET]) if may_be_cut else -1
+    return text[:cut] + MASK if cut >= 0 and secret.startswith(text[cut:]) else text
 
 
 def _longest_first(known: Iterable[_Forms]) -> list[str]:

@@ -12,6 +12,7 @@ from tests.support.verdict import Promise, counters_in, faults_in, not_once, unc
 from tests.trials.hostile import plants
 from tests.trials.hostile.traffic import Traffic
 
+_SQLITE = b"SQLite format 3\0"
 _LONGEST_TEXT, _LONGEST_JSON = 256, 8192
 _LARGEST = 10**12
 _MOST_GROWTH_MB = 150.0  # copies of twelve bodies of 16 MiB may be there at once, when bombs meet
@@ -42,10 +43,22 @@ def promises(traffic: Traffic, harmed: list[str], samples: list[Sample], databas
 
 
 def secrets(files: list[Path]) -> Promise:
-    """Judge what is left in files."""
+    """Judge what is left in files, and in every column of every table of those that are databases."""
     found = [f"{path.name}: {one}" for path in files for one in plants.found_in(path)]
+    for path in filter(_is_database, files):
+        texts = plants.texts_in(path)  # also those that are longer than a page of the file, and so stand in two
+        found += [
+            f"{path.name}: {table}.{column} {text[:80]!r}"
+            for table, column, text in texts
+            if plants.found_in_text(text)
+        ]
     size = sum(path.stat().st_size for path in files)
     return Promise.unless(found, "no secret is kept", f"in {len(files)} files of {size:,} bytes")
+
+
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_SQLITE)) == _SQLITE
 
 
 def _rows(traffic: Traffic, connection: sqlite3.Connection) -> Promise:

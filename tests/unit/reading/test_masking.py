@@ -139,6 +139,12 @@ def test_a_credential_is_masked_in_every_spelling(spelling: str) -> None:
     assert said.endswith(" and no key")
 
 
+def test_a_part_that_shows_by_itself_does_not_hide_the_whole() -> None:
+    own = 'own "secret" & 0123456789abcdef'
+    said = masked(f"You sent {quote(quote(own))} and no key", credentials({"x-api-key": own}, ""))
+    assert said == f"You sent {MASK} and no key"
+
+
 @pytest.mark.parametrize("before", ["", "x", "xx", '{"key":"'])
 def test_a_credential_is_masked_within_the_base64_of_something_longer(before: str) -> None:
     own = "an-own-credential-1"

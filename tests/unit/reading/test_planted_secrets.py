@@ -122,7 +122,7 @@ def in_body(body: bytes) -> Iterator[tuple[str, Callable[[str], bytes]]]:
     places: dict[Place, list[tuple[int, Place]]] = {}
     for at, document in documents.items():
         for place in texts(document):
-            kind = tuple(step for step in place if isinstance(step, str))
+            kind: Place = tuple(step for step in place if isinstance(step, str))
             places.setdefault(kind, []).append((at, place))
     for kind, found in places.items():
         for at, place in {found[0], found[-1]}:

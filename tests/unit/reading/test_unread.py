@@ -1,12 +1,14 @@
 """What counts as a gap in coverage, and how its path is folded."""
 
 import re
+from base64 import b64encode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_metrics_proxy.addon.unread import is_gap, unrecognised
+from llm_metrics_proxy.addon.unread import is_gap, unreachable, unrecognised
+from tests.trials.hostile.plants import MARK, QUOTED, found_in_text
 
 _AT = "2026-03-01T12:00:00.000Z"
 
@@ -77,18 +79,18 @@ def test_what_might_have_been_a_call_is_a_gap(path: str) -> None:
     ],
 )
 def test_ids_in_a_path_become_one_word(path: str, folded: str) -> None:
-    assert unrecognised("api.openai.com", path, _AT).path == folded
+    assert unrecognised("api.openai.com", path, "", {}, _AT).path == folded
 
 
 def test_the_event_names_host_path_and_time() -> None:
-    event = unrecognised("api.openai.com", "/v1/videos", _AT)
+    event = unrecognised("api.openai.com", "/v1/videos", "", {}, _AT)
     assert (event.host, event.path, event.at) == ("api.openai.com", "/v1/videos", _AT)
 
 
 @given(host=st.text(max_size=400), path=st.text(max_size=2000) | st.from_regex(r"(/[a-z0-9_:-]*)+"))
 def test_any_path_is_judged_and_folded_to_something_short_and_printable(host: str, path: str) -> None:
     assert is_gap(path) in (True, False)
-    event = unrecognised(host, path, _AT)
+    event = unrecognised(host, path, "", {}, _AT)
     for value in (event.host, event.path):
         assert 0 < len(value) <= 256
         assert not re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", value)
@@ -100,4 +102,28 @@ def test_any_path_is_judged_and_folded_to_something_short_and_printable(host: st
     | st.from_regex(r"req_[0-9][0-9a-f]{20}", fullmatch=True)
 )
 def test_a_thousand_ids_are_one_path(id_: str) -> None:
-    assert unrecognised("h", f"/v1/things/{id_}/run", _AT).path == "/v1/things/{id}/run"
+    assert unrecognised("h", f"/v1/things/{id_}/run", "", {}, _AT).path == "/v1/things/{id}/run"
+
+
+@pytest.mark.parametrize("number", range(len(QUOTED)))
+def test_the_requests_credentials_are_in_no_path(number: int) -> None:
+    own = f"own-{MARK}-credential"
+    event = unrecognised("h", f"/v1/things/{QUOTED[number](own)}/run", f"key={own}", {}, _AT)
+    assert not found_in_text(event.path)
+
+
+def test_the_password_of_the_proxys_url_is_in_no_row_of_a_provider_out_of_reach() -> None:
+    row = unreachable(
+        timestamp=_AT,
+        event_id="0" * 32,
+        waited_ns=1,
+        provider=None,
+        host=f"{MARK}-password-of-mine.example:443",
+        reason=f"no {MARK}-password-of-mine",
+        headers={"proxy-authorization": f"Basic {b64encode(f'me:{MARK}-password-of-mine'.encode()).decode()}"}
+        | {"user-agent": f"curl/8 {MARK}-password-of-mine"},
+        origin="me",
+        client="127.0.0.1",
+    )
+    assert not found_in_text(repr(row))
+    assert row.user_agent == "curl/8 [masked]"
