@@ -41,7 +41,8 @@ def is_gap(path: str) -> bool:
 def unrecognised(host: str, path: str, query: str, headers: Headers, timestamp: str) -> Unrecognised:
     """Make the event; ids in the path become `{id}`, and the request's credentials are masked."""
     folded = "/".join("{id}" if _ID.fullmatch(segment) else segment for segment in path[:_LONGEST].split("/"))
-    return Unrecognised(host=text(host) or "?", path=text(masked(folded, credentials(headers, query))) or "/", at=timestamp)
+    clean = masked(folded, credentials(headers, query))
+    return Unrecognised(host=text(host) or "?", path=text(clean) or "/", at=timestamp)
 
 
 def unreachable(  # noqa: PLR0913 - one argument a fact
