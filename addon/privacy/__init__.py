@@ -83,6 +83,8 @@ def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str]) -> N
 
 def _masked(text: str, known: Sequence[str], keys: re.Pattern[str], *, may_be_cut: bool = True) -> str:
     plain = _plain(text) if _SPELT.search(text) else None
+    at_all = f"{text}\n{plain or ''}".lower()
+    known = [secret for secret in known if secret[:_SHORTEST_SECRET].lower() in at_all]
     for secret in known:  # the longest first: a part of it must not be masked before all of it is looked for everywhere
         if (hidden := _without(text, secret, may_be_cut=may_be_cut)) != text:
             text, plain = hidden, None if plain is None else _plain(hidden)
