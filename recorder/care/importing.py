@@ -13,7 +13,7 @@ import re
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -162,22 +162,58 @@ def import_calls(
         RecorderError: `source` is foreign, newer or changed by others, or `target` cannot be used.
     """
     try:
-        with closing(_open(source)) as reader:
+        with closing(open_source(source)) as reader:
             _check(reader, source)
-            (name,) = reader.execute(_SOURCE).fetchone()
-            reader.row_factory = sqlite3.Row
             if target.exists() and target.samefile(source):
                 raise ImportFailed(what=f"{source} is the database itself", cure="give the path of another database")
-            path = schema.prepare(target, backup_dir=backup_dir, lock_seconds=database.START_SECONDS)
-            with closing(database.open_writer(path)) as writer:
-                writer.execute("PRAGMA wal_autocheckpoint=0")
-                run = _Import(reader, writer, Slices(writer, path), GrowingEvent(writer, "import", str(source)))
-                return run.run(str(name), zone, progress or (lambda _done, _of: None))
+            return import_rows(
+                reader, _batches(reader), source, target, backup_dir=backup_dir, zone=zone, progress=progress
+            )
     except sqlite3.Error as error:
         raise ImportFailed(what=f"{source} cannot be read ({error})", cure="give the path of a database") from error
 
 
-def _open(source: Path) -> sqlite3.Connection:
+def import_rows(  # noqa: PLR0913 - as import_calls
+    reader: sqlite3.Connection,
+    batches: Iterator[list[sqlite3.Row]],
+    source: Path,
+    target: Path,
+    *,
+    backup_dir: Path | None = None,
+    zone: ZoneInfo | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Imported:
+    """As `import_calls`, of the rows that `batches` reads through `reader`, in the order of their ids."""
+    name, at_most = "", 0
+    with suppress(sqlite3.DatabaseError):  # of a damaged one
+        (name,) = reader.execute(_SOURCE).fetchone()
+        (at_most,) = reader.execute(_AT_MOST).fetchone()
+    reader.row_factory = sqlite3.Row
+    path = schema.prepare(target, backup_dir=backup_dir, lock_seconds=database.START_SECONDS)
+    with closing(database.open_writer(path)) as writer:
+        writer.execute("PRAGMA wal_autocheckpoint=0")
+        run = _Import(writer, Slices(writer, path), GrowingEvent(writer, "import", str(source)))
+        return run.run(batches, str(name), zone, lambda done: (progress or _say_nothing)(done, max(at_most, done)))
+
+
+def _say_nothing(_done: int, _of: int) -> None:
+    pass
+
+
+def _batches(reader: sqlite3.Connection) -> Iterator[list[sqlite3.Row]]:
+    """The rows in the order of their ids, each batch read to its end, so that no snapshot is held for long."""
+    last = -(2**63)
+    while rows := reader.execute(_ROWS, (last, _READ_AHEAD)).fetchall():
+        last = rows[-1]["id"]
+        yield rows
+
+
+def open_source(source: Path) -> sqlite3.Connection:
+    """A connection that reads `source`; texts that are no UTF-8 come as bytes.
+
+    Raises:
+        DatabaseRefused: nothing stands there.
+    """
     database.check_is_there(source, cure="give the path of the old database")
     connection = database.connect(source.resolve(), timeout=database.START_SECONDS, mode="ro")
     connection.text_factory = _text
@@ -197,10 +233,7 @@ def _check(connection: sqlite3.Connection, source: Path) -> None:
 
 
 class _Import:
-    def __init__(
-        self, reader: sqlite3.Connection, writer: sqlite3.Connection, slices: Slices, account: GrowingEvent
-    ) -> None:
-        self._reader = reader
+    def __init__(self, writer: sqlite3.Connection, slices: Slices, account: GrowingEvent) -> None:
         self._writer = writer
         self._dao = CompletionRequestsDAO(writer)
         self._slices = slices
@@ -210,13 +243,18 @@ class _Import:
         self._skipped = 0
         self._bad_rows: list[Skipped] = []
 
-    def run(self, source: str, zone: ZoneInfo | None, progress: Callable[[int, int], None]) -> Imported:
-        (at_most,) = self._reader.execute(_AT_MOST).fetchone()
-        for rows in self._batches():
+    def run(
+        self,
+        batches: Iterator[list[sqlite3.Row]],
+        source: str,
+        zone: ZoneInfo | None,
+        progress: Callable[[int], None],
+    ) -> Imported:
+        for rows in batches:
+            self._read += len(rows)
             self._insert(deque(self._events(rows, source, zone)))
             self._writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            progress(self._read, max(at_most, self._read))
-        progress(self._read, self._read)
+            progress(self._read)
         return Imported(
             read=self._read,
             inserted=self._account.count,
@@ -226,14 +264,6 @@ class _Import:
             bad_rows=tuple(self._bad_rows),
             longest_hold_ms=round(self._slices.longest_ms, 1),
         )
-
-    def _batches(self) -> Iterator[list[sqlite3.Row]]:
-        """The rows in the order of their ids, each batch read to its end, so that no snapshot is held for long."""
-        last = -(2**63)
-        while rows := self._reader.execute(_ROWS, (last, _READ_AHEAD)).fetchall():
-            last = rows[-1]["id"]
-            self._read += len(rows)
-            yield rows
 
     def _events(self, rows: list[sqlite3.Row], source: str, zone: ZoneInfo | None) -> Iterator[CompletionRequest]:
         for row in rows:

@@ -13,6 +13,7 @@ from llm_metrics_proxy.recorder import backup as backup_file
 from llm_metrics_proxy.recorder import restore as restoring
 from llm_metrics_proxy.recorder.backup import backups as backup_list
 from llm_metrics_proxy.recorder.backup import places, retention
+from llm_metrics_proxy.recorder.care import salvaging
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
 from llm_metrics_proxy.recorder.reporting import printable
@@ -147,7 +148,8 @@ def restore(backup: str, db: str | None, folder: Path | None, *, yes: bool, as_j
     """Put a backup back into the database, also while the proxy runs.
 
     NAME_OR_PATH is a name that `llm-metrics backups` shows, a path, or `latest`. What the database holds now is backed
-    up first. If it is damaged, its files are moved aside instead, as soon as no recorder has it open.
+    up first. If it is damaged, its files are moved aside instead, as soon as no recorder has it open, and the calls
+    that can still be read in them are added to those of the backup.
     """
     path = get_db_path(db)
     chosen = _chosen(backup, path, folder)
@@ -159,6 +161,8 @@ def restore(backup: str, db: str | None, folder: Path | None, *, yes: bool, as_j
         click.confirm(question, abort=True, err=True)
     with _progress_bar("Restoring") as progress:
         done = restoring.restore(path, chosen, backup_dir=folder, progress=progress)
+    damaged = done.set_aside / done.path.name if done.set_aside else None
+    read = salvaging.read_back(done.path, damaged, done.backup, backup_dir=folder) if damaged else None
     if as_json:
         facts = {
             "database": str(done.path),
@@ -166,6 +170,7 @@ def restore(backup: str, db: str | None, folder: Path | None, *, yes: bool, as_j
             "schema_version": done.schema_version,
             "safety_backup": str(done.safety) if done.safety else None,
             "set_aside": str(done.set_aside) if done.set_aside else None,
+            "read_back": read.inserted if read else 0,
         }
         click.echo(json.dumps(facts, indent=2).replace("\x7f", "\\u007f"))
         return
@@ -174,6 +179,8 @@ def restore(backup: str, db: str | None, folder: Path | None, *, yes: bool, as_j
         click.echo(f"What it held before is in {printable(str(done.safety))}.")
     if done.set_aside:
         click.echo(f"The damaged files are in {printable(str(done.set_aside))}.")
+    if read:
+        click.echo(f"{read.read:,} calls could still be read in them, and {read.inserted:,} of these were added.")
 
 
 def _chosen(text: str, path: Path, folder: Path | None) -> Path:

@@ -264,6 +264,7 @@ class WriteLoop:
 
     def _refused(self, error: Exception) -> None:
         """Say why once in a while, and set the time of the next attempt."""
+        self._follow()  # or what is kept aside would go into what stands there now
         if not isinstance(error, _EXPECTED):
             self._counters.add("recorder_errors")
         self._refusing = True
