@@ -24,6 +24,7 @@ _WAL_HEADER = 32
 _FRAME_HEADER = 24
 _WAL_MAGIC = (0x377F0682, 0x377F0683)
 _INDEX = struct.Struct("=III BBH II 2I 8s 8s")  # of the machine's own byte order, and twice at the beginning
+_PAGE_NUMBER = struct.Struct(">I")  # at the beginning of a frame
 _BACKFILLED_AT = 96
 _ATTEMPTED_AT = 128
 _INDEX_BYTES = 136
@@ -90,6 +91,23 @@ class RawFiles:
         magic, _, page_size = struct.unpack_from(">III", header)
         is_ours = magic in _WAL_MAGIC and page_size == index.page_size and header[16:24] == index.salts
         return is_ours and last[8:16] == index.salts and struct.unpack(">2I", last[16:24]) == index.checksum
+
+    def frames(self, index: Index) -> dict[int, int]:
+        """The pages that the WAL has, and where in it the content of the newest frame of each begins."""
+        size = index.page_size + _FRAME_HEADER
+        found = {}
+        for at in range(_WAL_HEADER, _WAL_HEADER + index.frames * size, size):
+            if (header := self._read(self._inodes.wal, _PAGE_NUMBER.size, at)) and len(header) == _PAGE_NUMBER.size:
+                found[_PAGE_NUMBER.unpack(header)[0]] = at + _FRAME_HEADER
+        return found
+
+    def in_wal(self, at: int, index: Index) -> bytes | None:
+        """The content of a frame."""
+        return self._read(self._inodes.wal, index.page_size, at)
+
+    def page(self, number: int, index: Index) -> bytes | None:
+        """A page of the database file, counted from 1."""
+        return self._read(self._inodes.database, index.page_size, (number - 1) * index.page_size)
 
     def wal_is_whole(self, index: Index, copy: Path) -> bool:
         """Have SQLite itself check every frame of the WAL, in a copy of it; some 5 ms for 4 MB, and no lock.

@@ -11,6 +11,7 @@ seconds, and never before a look.
 """
 
 import os
+import random
 import sqlite3
 import time
 from contextlib import suppress
@@ -23,6 +24,8 @@ from llm_metrics_proxy.recorder.writing.raw_files import HEADER_BYTES, MAGIC, In
 
 CHECKPOINT_SECONDS: Final = 3.0
 _CHECKPOINT_FRAMES = 1_000
+_SAMPLE = 16  # pages
+_RANDOM = random.Random()  # noqa: S311 - nothing secret
 _TRIES = 3  # to see files and index at one moment, while others commit
 
 type Stamp = tuple[int, int]  # size, and the time of the last write in nanoseconds
@@ -53,7 +56,7 @@ class Watch:
         self._raw = RawFiles(files)
         self._seen = self._state()
         self._moved_at = 0.0  # what an earlier process left is moved at once
-        self.header = self._raw.header()  # as SQLite left it last
+        self.header = self._raw.header()  # as SQLite left it last; None if others have written there meanwhile
 
     def follow(self, path: Path) -> None:
         """The files have another path now."""
@@ -86,7 +89,9 @@ class Watch:
     def is_due(self) -> bool:
         """True if frames should be moved into the database now."""
         index = self._seen.shared
-        if index is None or not index.waiting:
+        if index is None:  # it is not to be had on this system
+            return time.monotonic() - self._moved_at >= CHECKPOINT_SECONDS
+        if not index.waiting:
             return False
         return index.frames >= _CHECKPOINT_FRAMES or time.monotonic() - self._moved_at >= CHECKPOINT_SECONDS
 
@@ -96,14 +101,31 @@ class Watch:
         Raises:
             sqlite3.Error, OSError: it could not be done.
         """
-        index = self._seen.shared
+        before = self._seen
+        index = before.shared
         if index is not None and index.waiting and not self._is_whole(index):
             return _WAL_WRITTEN
+        expected = self._expected(index) if index is not None and index.waiting else {}
         connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         self._moved_at = time.monotonic()
-        self._seen = self._state()
+        self._seen = now = self._state()
         self.header = self._raw.header()
+        if index is None or now.shared != index._replace(backfilled=index.frames, attempted=index.frames):
+            return None  # others have written meanwhile, or a reader needs the WAL
+        # It takes a tenth of a second on a slow disk. What others write meanwhile cannot be told by the times.
+        if now.wal != before.wal and not self._is_whole(index):
+            return _WAL_WRITTEN
+        if any(self._raw.page(number, index) != page for number, page in expected.items()):
+            self.header = None
+            return _WRITTEN
         return None
+
+    def _expected(self, index: Index) -> dict[int, bytes | None]:
+        """Pages of the database as they have to be after the move: all that the WAL has, and some of the others."""
+        frames = self._raw.frames(index)
+        pages = {number: self._raw.in_wal(at, index) for number, at in frames.items() if number <= index.pages}
+        some = _RANDOM.choices(range(1, index.pages + 1), k=_SAMPLE)
+        return pages | {number: self._raw.page(number, index) for number in some if number not in frames}
 
     def has_same_header(self) -> bool:
         """True if size and header of the database file are still those that SQLite left."""

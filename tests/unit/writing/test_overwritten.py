@@ -15,6 +15,7 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill, watch, write_loop
+from llm_metrics_proxy.recorder.writing.raw_files import Index, RawFiles
 from tests.support.database import ask, rows
 from tests.support.waiting import wait_until
 from tests.trials.torture.faults import DAMAGES, WAL_DAMAGES
@@ -131,6 +132,27 @@ def test_nothing_is_written_into_a_damaged_file_on_the_way_out(
         for line in file.read_bytes().splitlines(keepends=True)
     ]
     assert {one.event_id for one in kept if isinstance(one, CompletionRequest)} >= set(calls.ids)
+
+
+@pytest.mark.parametrize("how", ["emptied", "a text copied over", "cut to half"])
+def test_what_is_written_while_the_wal_is_moved_is_found_too(
+    how: str, recorder: Recorder, db_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = backup.create(db_path, backup_dir=db_path.parent)
+    original, waits = RawFiles.frames, [how]
+
+    def frames(raw: RawFiles, index: Index) -> dict[int, int]:
+        found = original(raw, index)
+        while waits:
+            DAMAGES[waits.pop()](db_path)
+        return found
+
+    monkeypatch.setattr(RawFiles, "frames", frames)
+    monkeypatch.setattr(watch, "CHECKPOINT_SECONDS", 0.0)
+    calls.submit()
+    wait_until(lambda: is_found(recorder), seconds=5)
+    bring_together(db_path, recorder, copy)
+    calls.assert_all_are_in(db_path)
 
 
 @pytest.mark.parametrize("touched", ["mode", "time", "link"])
