@@ -1,9 +1,9 @@
 """What is left of a database after another program wrote into its files, and whether it can be gone on with.
 
-The events of the last minute have been kept aside by then, so the WAL holds nothing that is not known. There are four
-cases. The database file is what it was: it is used on. It is sound without its WAL: somebody copied another database
-over it, or damaged the WAL alone, and the WAL goes into `corrupt-<time>/`. It is sound with its WAL: the damaged pages
-are in there as well, and are written again. Else it stays as it is, for `llm-metrics restore` to save what it can.
+The events of the last minute have been kept aside by then, so the WAL holds nothing that is not known. With its WAL the
+database is sound: nothing was changed, or only pages that the WAL has as well, and it is used on. It is sound without:
+somebody copied another database over it, or damaged the WAL alone, which goes into `corrupt-<time>/`. Else it stays as
+it is, for `llm-metrics restore` to save what it can.
 """
 
 import logging
@@ -60,13 +60,13 @@ def settle(path: Path, distrust: Distrust, *, meanwhile: Callable[[], bool]) -> 
     """
     finding = distrust.finding
     with presence.exclusively(path, 0):
-        if _is_sound(path, meanwhile, with_wal=False):
-            overwritten = not finding.in_wal and not distrust.same_header
-            if finding.in_wal or overwritten:
-                _set_wal_aside(path)
-            sentence = _OVERWRITTEN if overwritten else _WITHOUT_WAL if finding.in_wal else _HEALED
-        elif not finding.in_wal and _is_sound(path, meanwhile, with_wal=True):
+        alone = _is_sound(path, meanwhile, with_wal=False)
+        with_wal = not finding.in_wal and _is_sound(path, meanwhile, with_wal=True)
+        if with_wal and (distrust.same_header or not alone):
             sentence = _HEALED
+        elif alone:
+            _set_wal_aside(path)
+            sentence = _WITHOUT_WAL if finding.in_wal else _OVERWRITTEN
         else:
             distrust.same_header = False  # whatever makes it sound is another file's content
             raise DatabaseRefused(what=f"{path}{finding.what} and is damaged", cure=_CURE)

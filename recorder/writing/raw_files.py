@@ -31,6 +31,7 @@ _INDEX_BYTES = 136
 _PIECE = 1 << 20
 _LONGEST_WAL = 16 << 20  # bytes that are read through: with a reader that keeps its snapshot it may be much longer
 _DESCRIPTORS = Path("/dev/fd")
+_TRIES = 2
 
 
 class Index(NamedTuple):
@@ -60,15 +61,9 @@ class RawFiles:
     """The open files of one database, by their inodes."""
 
     def __init__(self, files: Files) -> None:
-        """Find SQLite's descriptors; where the system does not list them, nothing can be read here."""
+        """Where the system does not list descriptors, nothing can be read here."""
         self._inodes = files
         self._descriptors: dict[Inode, int] = {}
-        with suppress(OSError):
-            for entry in _DESCRIPTORS.iterdir():
-                with suppress(OSError, ValueError):
-                    status = os.fstat(int(entry.name))
-                    self._descriptors[status.st_dev, status.st_ino] = int(entry.name)
-        self._descriptors = {inode: n for inode, n in self._descriptors.items() if inode in files}
 
     def header(self) -> bytes | None:
         """The first bytes of the database file."""
@@ -136,21 +131,32 @@ class RawFiles:
 
     def _read(self, inode: Inode | None, size: int, at: int) -> bytes | None:
         """Bytes of a file, fewer at its end; None if nobody in this process has it open."""
-        descriptor = self._descriptors.get(inode) if inode else None
-        if descriptor is None:
-            return None
-        try:
-            if not self._is(descriptor, inode):
-                return None
-            data = os.pread(descriptor, size, at)
-            return data if self._is(descriptor, inode) else None  # SQLite may have closed it meanwhile
-        except OSError:
-            return None
+        for _ in range(_TRIES):
+            descriptor = self._descriptors.get(inode) if inode else None
+            # SQLite may close one of several at any moment, and its number be another file's: so before and after.
+            if descriptor is not None and _inode_of(descriptor) == inode:
+                with suppress(OSError):
+                    data = os.pread(descriptor, size, at)
+                    if _inode_of(descriptor) == inode:
+                        return data
+            self._find()
+        return None
 
-    @staticmethod
-    def _is(descriptor: int, inode: Inode | None) -> bool:
+    def _find(self) -> None:
+        self._descriptors = {}
+        with suppress(OSError):
+            for entry in _DESCRIPTORS.iterdir():
+                with suppress(ValueError):
+                    if (inode := _inode_of(int(entry.name))) in self._inodes and inode is not None:
+                        self._descriptors[inode] = int(entry.name)
+
+
+def _inode_of(descriptor: int) -> Inode | None:
+    try:
         status = os.fstat(descriptor)
-        return (status.st_dev, status.st_ino) == inode
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _index_of(data: bytes) -> Index | None:

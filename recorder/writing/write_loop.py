@@ -318,12 +318,13 @@ class WriteLoop:
             self._live.look(thoroughly=True)
         except Distrusted as error:
             self._refused(error)
-            self._attempt(self._open_again)
         except Exception as error:  # noqa: BLE001 - the end goes on
             self._refused(error)
             sentence = "%(path)s was moved or removed, and what it held could not be saved. %(error)s"
             why = sentence_of(self._path, error)
             say(logging.ERROR, "database_not_saved", sentence, path=self._path, error=why)
+        if self._live.is_distrusted and not self._retry_at:
+            self._attempt(self._open_again)  # nobody has said yet how bad it is
 
     def _abandon(self) -> None:
         """Spill all that is left; what no file takes is counted as dropped."""
