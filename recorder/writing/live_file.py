@@ -186,7 +186,8 @@ class LiveFile:
         if self._distrust is not None:
             if self._files is None or database.inode_of(self._path) == self._files.database:
                 damage.settle(self._path, self._distrust, meanwhile=self._meanwhile)
-            self._distrust = None  # or somebody has put another file there, which is looked at as at a start
+            else:
+                self._distrust = None  # somebody has put another file there, which is looked at as at a start
         if self._shm_was_removed and database.files_of(self._path).shm is None:
             return self._open_first()
         self._presence.share()
@@ -228,6 +229,7 @@ class LiveFile:
             self.close()
             raise
         self._opened_at = self._path
+        self._distrust = None
         self._prepared = self._shm_was_removed = False  # the next one comes after a failure
         return connection
 
