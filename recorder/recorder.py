@@ -15,7 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-from llm_metrics_proxy.recorder import schema
+from llm_metrics_proxy.recorder import progress, schema
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.figures import rollup
@@ -96,7 +96,8 @@ class Recorder:
         retention = _duration("metrics_retention", self._retention)
         price_file.load(self._prices, self._path)  # or one that is wrong would only be noticed much later
         try:
-            self._path = schema.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
+            with progress.shown(f"Preparing {self._path}"):  # it may have to be migrated
+                self._path = schema.prepare(self._path, backup_dir=self._backup_dir, lock_seconds=self._lock_seconds)
         except RecorderError as error:
             if not or_spill:
                 raise

@@ -16,11 +16,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.backup import places
 from llm_metrics_proxy.recorder.errors import BackupFailed
+from llm_metrics_proxy.recorder.progress import doing
 from llm_metrics_proxy.recorder.store import database, sqlite
 from llm_metrics_proxy.recorder.store.database import connect
 from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
@@ -76,13 +78,17 @@ def check_folder(folder: Path) -> None:
 
 def _copy_into(place: Path, path: Path, progress: Progress | None) -> Path:
     final, unfinished = places.reserve(place, path.name)
+    doing(f"copying it to {final.name}")
     try:
         with closing(_source(path)) as source:
             expected = _contents(source)  # of the same moment as the copy
             _copy(source, unfinished, progress)
-        _verify(unfinished, expected)
+        doing("verifying the copy")
+        with ThreadPoolExecutor(1) as aside:  # each reads all of it, and neither needs the interpreter
+            digest = aside.submit(places.sha256_of, unfinished)
+            _verify(unfinished, expected)
         _sync(unfinished)
-        places.write_digest(unfinished, final, path)
+        places.write_digest(digest.result(), final, path)
         unfinished.rename(final)
         sync_folder(place)
     except BaseException:  # raised again: nothing unfinished may stay that could pass for a backup

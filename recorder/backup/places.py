@@ -148,9 +148,9 @@ def sha256_of(backup: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_digest(unfinished: Path, final: Path, origin: Path) -> None:
-    """Write the digest of `unfinished` for the time when it is called `final`, durably."""
-    lines = f"{sha256_of(unfinished)}  {final.name}\n{_COMMENT}{json.dumps(str(origin))}\n"
+def write_digest(sha256: str, final: Path, origin: Path) -> None:
+    """Write the digest of the backup that will be called `final`, durably."""
+    lines = f"{sha256}  {final.name}\n{_COMMENT}{json.dumps(str(origin))}\n"
     descriptor = os.open(digest_path(final), os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii", errors="surrogateescape") as stream:
         stream.write(lines)

@@ -1,29 +1,41 @@
 """Checks of a database and of the files beside it: findings, each with its cure.
 
-It only reads, also while the proxy runs. Everything is read, so it takes about half a minute for each GB. Files beside
-the database are found by name and `os.stat` alone: none of them is opened.
+It only reads, also while the proxy runs. To read everything takes about half a minute for each GB, so a check may be
+given a time, and says what it had none for. Files beside the database are found by name and `os.stat` alone: none of
+them is opened.
 """
 
 import glob
+import math
 import sqlite3
 import stat
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.dao import impossible, phrase, repeated
+from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
 from llm_metrics_proxy.recorder.figures import rollup_check
+from llm_metrics_proxy.recorder.progress import at, doing
 from llm_metrics_proxy.recorder.schema import table_backup, views
 from llm_metrics_proxy.recorder.store import database, identity, spill_folder, sqlite
 from llm_metrics_proxy.recorder.writing import rejected, spill
 
+SECONDS: Final = 25.0  # of a check that nobody asked to be full
 STALE_SECONDS: Final = 3600.0  # a backup that is being made is younger
+
+_FOR_ROWS = 0.6  # of the time
+_SLICE = 100_000  # calls, between two looks at the clock
+_SLICE_BELOW = "SELECT id FROM completion_requests WHERE id <= ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+# Both in one would read the whole table.
+_IDS = "SELECT (SELECT min(id) FROM completion_requests), (SELECT max(id) FROM completion_requests)"
+_MANY = 2_000_000  # calls: to sort the events of more takes many seconds
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _LOOK_AND_REMOVE = "look at its content, then remove it"
@@ -138,55 +150,146 @@ _TOO_MANY = """
 """
 
 
-def check(path: Path, *, progress: Callable[[str], None] | None = None) -> tuple[Finding, ...]:
-    """Everything that was found about the database at `path`; `progress` is told what is looked at.
+class Checked(NamedTuple):
+    """The findings, and the parts that there was no time for."""
+
+    findings: tuple[Finding, ...]
+    unchecked: tuple[str, ...] = ()
+
+
+def check(path: Path) -> tuple[Finding, ...]:
+    """Everything that is found about the database at `path`, however long that takes.
 
     Raises:
         DatabaseRefused: it could not be checked: there is none, it is foreign, newer or locked, or cannot be read.
     """
-    say = progress or (lambda _what: None)
+    return look(path, None).findings
+
+
+def look(path: Path, seconds: float | None) -> Checked:
+    """Check the database at `path` for no longer than `seconds`, the newest calls first; None is as long as it takes.
+
+    Raises:
+        DatabaseRefused: as `check`.
+    """
+    unchecked: list[str] = []
     try:
         path = path.resolve()
-        say("the files beside it")
+        doing("the files beside it")
         found = list(beside(path))
         if found and (not path.is_file() or path.stat().st_size == 0):
-            return tuple(found)
+            return Checked(tuple(found))
         database.check_is_there(path)
-        found += _in_database(path, say)
+        found += _in_database(path, _Time(seconds), unchecked)
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
     except OSError as error:
         raise DatabaseRefused(what=f"{path} cannot be read ({error.strerror})", cure="give another path") from error
-    return tuple(found)
+    return Checked(tuple(found), tuple(unchecked))
 
 
-def _in_database(path: Path, say: Callable[[str], None]) -> Iterator[Finding]:
+class _Time:
+    """The time that a check has; its parts may use it up to a share."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self.is_limited = seconds is not None
+        self._began, self._seconds = time.monotonic(), math.inf if seconds is None else seconds
+
+    def left(self, share: float = 1.0) -> float:
+        return self._began + self._seconds * share - time.monotonic()
+
+
+class _Pages:
+    """The check of all pages, in a thread of its own: SQLite needs no interpreter for it, and cannot be stopped."""
+
+    def __init__(self, path: Path, *, with_indexes: bool) -> None:
+        self._path, self._check = path, "integrity_check" if with_indexes else "quick_check"
+        self._answers: list[str] = []
+        self._error: sqlite3.Error | RecorderError | None = None
+        self._thread = threading.Thread(target=self._run, name="llm-metrics-pages", daemon=True)
+        self._thread.start()
+
+    def findings(self, seconds: float) -> list[Finding] | None:
+        """What was found; None if that is not known after `seconds`."""
+        self._thread.join(None if seconds == math.inf else max(seconds, 0.0))
+        if self._thread.is_alive():
+            return None
+        if self._error is not None:
+            raise self._error
+        return [Finding(f"damaged: {answer}", _RESTORE) for answer in self._answers if answer != "ok"]
+
+    def _run(self) -> None:
+        try:
+            with closing(database.connect(self._path, timeout=database.READER_SECONDS, mode="ro")) as connection:
+                connection.text_factory = _text
+                self._answers = [answer for (answer,) in connection.execute(f"PRAGMA {self._check}")]
+        except (sqlite3.Error, RecorderError) as error:
+            self._error = error
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="replace")
+
+
+def _in_database(path: Path, limit: _Time, unchecked: list[str]) -> Iterator[Finding]:
     try:
         with closing(database.connect(path, timeout=database.READER_SECONDS, mode="ro")) as connection:
-            connection.text_factory = lambda text: text.decode(errors="replace")
+            connection.text_factory = _text
             connection.execute("BEGIN")  # all of it is of one moment
-            say("its schema")
+            doing("its schema")
             version = identity.claimed_version(connection, path)
             changes = [] if version == 0 else _changes(connection, version)
             yield from changes
             if version < CURRENT_SCHEMA_VERSION:
                 what = f"it has schema version {version}, and this program writes {CURRENT_SCHEMA_VERSION}"
                 yield Finding(what, "run llm-metrics migrate, or start the proxy")
-            say("its pages and rows")
-            if changes or version < CURRENT_SCHEMA_VERSION:
-                answers = [answer for (answer,) in connection.execute("PRAGMA quick_check") if answer != "ok"]
-                yield from (Finding(f"damaged: {answer}", _RESTORE) for answer in answers)
-                return  # the questions about rows need the columns of this version
-            for problem in CompletionRequestsDAO(connection).validate_data_integrity():
-                yield Finding(problem, f"look at the rows with sqlite-utils; if pages are damaged, {_RESTORE}")
-            yield from _views(connection)
-            yield from _own_tables(connection)
-            say("its roll-up")
-            yield from (Finding(what, _RECOUNT) for what in rollup_check.differences(connection))
+            pages = _Pages(path, with_indexes=not limit.is_limited)
+            if not changes and version == CURRENT_SCHEMA_VERSION:  # which has the columns that are asked about
+                yield from _views(connection)
+                yield from _own_tables(connection)
+                yield from _rows(connection, limit, unchecked)
+                yield from _roll_up(connection, limit, unchecked)
+            doing("its pages")
+            if (damage := pages.findings(limit.left())) is None:
+                unchecked.append("its pages, but for those of the calls and the roll-up that were read")
+            yield from damage or ()
     except sqlite3.Error as error:
         if not sqlite.is_damage(error):
             raise
         yield Finding(f"it is damaged ({error})", _RESTORE)
+
+
+def _rows(connection: sqlite3.Connection, limit: _Time, unchecked: list[str]) -> Iterator[Finding]:
+    """Look at calls from the newest to the oldest, then for events that are there twice."""
+    cure = f"look at the rows with sqlite-utils; if pages are damaged, {_RESTORE}"
+    lowest, newest = connection.execute(_IDS).fetchone()
+    found: dict[str, tuple[int, int]] = {}
+    doing("its calls")
+    upto = newest
+    while upto is not None and limit.left(_FOR_ROWS) > 0:
+        (above,) = connection.execute(_SLICE_BELOW, (upto, _SLICE)).fetchone() or (lowest - 1,)
+        for name, (count, first_id) in impossible(connection, above, upto).items():
+            found[name] = (found.get(name, (0, 0))[0] + count, first_id)
+        upto = above if above >= lowest else None
+        at(newest - above, newest - lowest + 1)
+    yield from (Finding(phrase(name, *one), cure) for name, one in found.items())
+    if upto is not None:
+        unchecked.append(f"the values of calls with an id up to {upto:,}")
+    if limit.is_limited and connection.execute(_SLICE_BELOW, (newest, _MANY)).fetchone():
+        unchecked.append("events that are there twice in spite of the index that forbids it")
+        return
+    doing("events that are there twice")
+    yield from (Finding(problem, cure) for problem in repeated(connection))
+
+
+def _roll_up(connection: sqlite3.Connection, limit: _Time, unchecked: list[str]) -> Iterator[Finding]:
+    doing("its roll-up")
+    for period, difference in rollup_check.compared(connection):
+        if limit.left() <= 0:
+            unchecked.append(f"the roll-up of {period} and before")
+            return
+        if difference:
+            yield Finding(f"the roll-up of {period} differs from its {difference}", _RECOUNT)
 
 
 def _changes(connection: sqlite3.Connection, version: int) -> list[Finding]:

@@ -2,14 +2,13 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 import msgspec
 
 from llm_metrics_proxy.recorder import backup as backup_file
+from llm_metrics_proxy.recorder import progress
 from llm_metrics_proxy.recorder import restore as restoring
 from llm_metrics_proxy.recorder.backup import backups as backup_list
 from llm_metrics_proxy.recorder.backup import places, retention
@@ -19,7 +18,6 @@ from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store.database import check_is_there, get_db_path
 
-_LONG_BYTES = 50_000_000  # copied in less than a second
 _VERIFIED = {None: "not asked", True: "yes", False: "NO"}
 _HEADER = ("made at", "bytes", "schema", "verified", "name", "place")
 
@@ -33,23 +31,6 @@ def _existing_database(option: str | None) -> Path:
     path = get_db_path(option).resolve()
     check_is_there(path, cure="give the right path with --db")
     return path
-
-
-@contextmanager
-def _progress_bar(label: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar that shows on a terminal how far a long copy is; None where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    with click.progressbar(length=1, label=label, file=sys.stderr) as bar:
-
-        def show(done: int, total: int) -> None:
-            if total >= _LONG_BYTES:
-                bar.length = total
-                bar.update(done - bar.pos)
-
-        yield show
-        bar.update((bar.length or 0) - bar.pos)
 
 
 @click.command(epilog=EXIT_CODES)
@@ -66,8 +47,8 @@ def backup(db: str | None, folder: Path | None, *, as_json: bool) -> None:
     five newest stay, and the newest of each version of the schema.
     """
     path = _existing_database(db)
-    with _progress_bar("Copying") as progress:
-        saved = backup_file.create(path, backup_dir=folder, progress=progress)
+    with progress.shown(f"Backing up {path}"):
+        saved = backup_file.create(path, backup_dir=folder, progress=progress.at)
     removed = []
     try:
         removed = [] if folder else retention.apply(path)
@@ -159,10 +140,10 @@ def restore(backup: str, db: str | None, folder: Path | None, *, yes: bool, as_j
             raise click.UsageError(message)
         question = f"Replace what {printable(str(path))} holds with {printable(str(chosen))}?"
         click.confirm(question, abort=True, err=True)
-    with _progress_bar("Restoring") as progress:
-        done = restoring.restore(path, chosen, backup_dir=folder, progress=progress)
-    damaged = done.set_aside / done.path.name if done.set_aside else None
-    read = salvaging.read_back(done.path, damaged, done.backup, backup_dir=folder) if damaged else None
+    with progress.shown(f"Restoring {path}"):
+        done = restoring.restore(path, chosen, backup_dir=folder, progress=progress.at)
+        damaged = done.set_aside / done.path.name if done.set_aside else None
+        read = salvaging.read_back(done.path, damaged, done.backup, backup_dir=folder) if damaged else None
     if as_json:
         facts = {
             "database": str(done.path),

@@ -1,13 +1,13 @@
 """`llm-metrics import`."""
 
 import json
-import sys
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import click
 import msgspec
 
+from llm_metrics_proxy.recorder import progress
 from llm_metrics_proxy.recorder.care import importing
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.errors import ImportFailed
@@ -36,15 +36,9 @@ def import_command(old: Path, db: str | None, timezone: str | None, backup_dir: 
     """
     path = get_db_path(db)
     zone = None if timezone is None else _zone(timezone)
-    shown = sys.stderr.isatty() and not as_json
-    with click.progressbar(length=0, label="Reading", file=sys.stderr, hidden=not shown) as bar:
-
-        def progress(done: int, of: int) -> None:
-            bar.length = of
-            bar.update(done - bar.pos)
-
+    with progress.shown(f"Importing {old}"):
         done = importing.import_calls(
-            old.expanduser().absolute(), path, backup_dir=backup_dir, zone=zone, progress=progress
+            old.expanduser().absolute(), path, backup_dir=backup_dir, zone=zone, progress=progress.at
         )
     if as_json:
         document = {"source": str(old), "database": str(path), **msgspec.to_builtins(done)}

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from llm_metrics_proxy.recorder import schema
+from llm_metrics_proxy.recorder import progress, schema
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.schema import repair as repairing
@@ -36,13 +36,14 @@ def migrate(db: str | None, backup_dir: Path | None, *, dry_run: bool, repair: b
     if dry_run and repair:
         message = "--repair has no dry run"
         raise click.UsageError(message)
-    repaired = repairing.repair(path, backup_dir=backup_dir) if repair else None
-    plan = migrate_plan(path)
+    with progress.shown(f"Migrating {path}"):
+        repaired = repairing.repair(path, backup_dir=backup_dir) if repair else None
+        plan = migrate_plan(path)
+        if not dry_run:
+            path = schema.prepare(path, backup_dir=backup_dir, lock_seconds=START_SECONDS)
     document = msgspec.to_builtins(plan) | {"dry_run": dry_run, "backup_file": None}
-    if not dry_run:
-        path = schema.prepare(path, backup_dir=backup_dir, lock_seconds=START_SECONDS)
-        if plan.backup:
-            document["backup_file"] = last(path, "migrate")
+    if plan.backup and not dry_run:
+        document["backup_file"] = last(path, "migrate")
     if repaired is not None:
         document["repaired"] = msgspec.to_builtins(repaired, enc_hook=str)
     if as_json:

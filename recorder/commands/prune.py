@@ -1,14 +1,13 @@
 """`llm-metrics prune`."""
 
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 import msgspec
 
-from llm_metrics_proxy.recorder import backup
+from llm_metrics_proxy.recorder import backup, progress
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.database import get_db_path
@@ -69,13 +68,13 @@ def prune(  # noqa: PLR0913 - the options
         return
     if not yes:
         click.confirm(f"Delete {old.rows:,} calls{_span(old)}?", abort=True, err=True)
-    saved = backup.create(path, backup_dir=backup_dir)
-    with click.progressbar(
-        length=old.rows, label="Deleting", file=sys.stderr, hidden=as_json or not sys.stderr.isatty()
-    ) as bar:
-        done = retention.prune(path, bound, progress=lambda rows: bar.update(rows - bar.pos))
-    if vacuum:
-        rebuilding.vacuum(path)
+    with progress.shown(f"Pruning {path}"):
+        saved = backup.create(path, backup_dir=backup_dir, progress=progress.at)
+        progress.doing("deleting calls")
+        done = retention.prune(path, bound, progress=lambda rows: progress.at(rows, old.rows))
+        if vacuum:
+            progress.doing("rebuilding the file")
+            rebuilding.vacuum(path)
     size = path.stat().st_size
     result |= msgspec.structs.asdict(done) | {
         "backup": str(saved),

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import sys
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from llm_metrics_proxy.recorder import progress
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
 from llm_metrics_proxy.recorder.figures import rollup as rolling
 from llm_metrics_proxy.recorder.figures import rollup_check
@@ -74,15 +74,8 @@ def recost(  # noqa: PLR0913 - the options
     path = get_db_path(db)
     own = price_file.load(prices, path)
     span = None if pending else recosting.Span(*_bounds(since, until), model)
-    shown = sys.stderr.isatty() and not as_json
-    with click.progressbar(length=0, label="Pricing", file=sys.stderr, hidden=not shown) as bar:
-
-        def progress(done: int, of: int) -> None:
-            bar.length = of
-            bar.update(done - bar.pos)
-
-        with _stopped_by_ctrl_c() as stop:
-            found = recosting.recost(path, own, span, dry_run=dry_run, stop=stop, progress=progress)
+    with progress.shown(f"Pricing the calls of {path}"), _stopped_by_ctrl_c() as stop:
+        found = recosting.recost(path, own, span, dry_run=dry_run, stop=stop, progress=progress.at)
     if as_json:
         document = {"database": str(path), "dry_run": dry_run, **msgspec.to_builtins(found)}
         click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
@@ -188,10 +181,11 @@ def rollup(db: str | None, *, recount: bool) -> None:
     """
     path = get_db_path(db)
     with closing(open_background(path)) as connection:
-        waiting, hidden = watermarks.waiting(connection, watermarks.ROLLUP), not sys.stderr.isatty()
-        with click.progressbar(length=waiting, label="Adding up", file=sys.stderr, hidden=hidden) as bar:
-            added = rolling.bring_up_to_date(connection, path, progress=lambda rows: bar.update(rows - bar.pos))
+        waiting = watermarks.waiting(connection, watermarks.ROLLUP)
+        with progress.shown(f"Adding up the calls of {path}"):
+            added = rolling.bring_up_to_date(connection, path, progress=lambda rows: progress.at(rows, waiting))
         click.echo(f"{added:,} rows were added to the roll-up.")
         if recount:
-            days = rollup_check.recount(connection, path)
+            with progress.shown(f"Comparing the roll-up of {path} with its rows"):
+                days = rollup_check.recount(connection, path)
             click.echo(f"{len(days):,} days were counted anew{': ' if days else ''}{', '.join(days)}.")

@@ -6,6 +6,7 @@ import sys
 import click
 import msgspec
 
+from llm_metrics_proxy.recorder import progress
 from llm_metrics_proxy.recorder.care import check as checking
 from llm_metrics_proxy.recorder.care import status as status_report
 from llm_metrics_proxy.recorder.commands.common import (
@@ -47,29 +48,29 @@ def status(db: str | None, *, as_json: bool) -> None:
 
 @click.command(epilog=f"{EXIT_CODES.rstrip()}\n  {SOMETHING_FOUND}  something was found; stdout says what\n")
 @database_option
+@click.option("--full", is_flag=True, help="Check everything, and what the indexes hold, however long it takes.")
 @json_option
 @refusing
-def check(db: str | None, *, as_json: bool) -> None:
+def check(db: str | None, *, full: bool, as_json: bool) -> None:
     """Look for damage, impossible values, and what was left behind.
 
     That is: damaged pages, a schema that is not as it was made, rows that cannot be true, counters that do not add up,
     events that still wait in files, unfinished backups, files that other users can read. Each finding says what to do.
-    It only reads, also while the proxy runs.
+    It only reads, also while the proxy runs. After half a minute it ends, and says what of a large database it did not
+    come to.
     """
     path = get_db_path(db)
-
-    def say(what: str) -> None:
-        if sys.stderr.isatty():
-            click.echo(f"Checking {what} ...", err=True)
-
-    findings = checking.check(path, progress=say)
+    with progress.shown(f"Checking {path}"):
+        findings, unchecked = checking.look(path, None if full else checking.SECONDS)
     if as_json:
-        document = {"database": str(path), "findings": msgspec.to_builtins(findings)}
+        document = {"database": str(path), "findings": msgspec.to_builtins(findings), "unchecked": unchecked}
         click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
     else:
         for finding in findings:
             click.echo(printable(f"{finding.what}: {finding.cure}."))
         if not findings:
             click.echo("Nothing was found.")
+        if unchecked:
+            click.echo(f"There was no time for {'; '.join(unchecked)}. llm-metrics check --full takes it.")
     if findings:
         sys.exit(SOMETHING_FOUND)

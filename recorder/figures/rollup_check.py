@@ -42,15 +42,15 @@ _FORGET_DAY = [f"DELETE FROM {name} WHERE span IN ('hour', 'day') AND period GLO
 _FORGET_MONTHS = [f"DELETE FROM {name} WHERE span = 'month'" for name in _TABLES]  # noqa: S608
 
 
-def differences(connection: sqlite3.Connection) -> Iterator[str]:
-    """The periods of which the roll-up is not what it should be, each with what is different."""
-    for day in _complete_days(connection):
-        if difference := _of_day(connection, day):
-            yield f"the roll-up of {day} differs from its rows ({difference})"
+def compared(connection: sqlite3.Connection) -> Iterator[tuple[str, str | None]]:
+    """Months, then days from the newest on, each with what its roll-up differs from and how; None if it does not."""
     for (month,) in connection.execute(_MONTHS).fetchall():
         of_days = _of_rollup(connection, "day", month).by(SPANS["month"])
-        if difference := _difference(_of_rollup(connection, "month", month), of_days):
-            yield f"the roll-up of {month} differs from its days ({difference})"
+        difference = _difference(_of_rollup(connection, "month", month), of_days)
+        yield month, difference and f"days ({difference})"
+    for day in reversed(_complete_days(connection)):
+        difference = _of_day(connection, day)
+        yield day, difference and f"rows ({difference})"
 
 
 def recount(connection: sqlite3.Connection, path: Path) -> list[str]:

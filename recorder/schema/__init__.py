@@ -17,14 +17,14 @@ from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.store import database, identity
 
-_CHECKED_BYTES = 256 << 20  # larger files are not read through at each start: it would take seconds
-
 _ANOTHER_PATH = "set metrics_db to another path"
 _MODE_OR_PATH = "change its owner or mode, or set metrics_db to another path"
 _PRIVATE = 0o600
 
 
-def prepare(path: Path, *, backup_dir: Path | None, lock_seconds: float, checked_bytes: int = _CHECKED_BYTES) -> Path:
+def prepare(
+    path: Path, *, backup_dir: Path | None, lock_seconds: float, checked_bytes: int = migrator.CHECKED_BYTES
+) -> Path:
     """Make `path` a database of the present version, and return it with symbolic links resolved.
 
     Waits up to `lock_seconds` for the locks of other processes. Files of up to `checked_bytes` are read through.

@@ -25,6 +25,7 @@ from llm_metrics_proxy.migrations import APPLICATION_ID, CURRENT_SCHEMA_VERSION,
 from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.backup import copy_pages, places
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused, MigrationFailed, RecorderError
+from llm_metrics_proxy.recorder.progress import at, doing
 from llm_metrics_proxy.recorder.reporting import say
 from llm_metrics_proxy.recorder.schema import users_objects, views
 from llm_metrics_proxy.recorder.store import database, identity, sqlite, timestamps
@@ -46,6 +47,7 @@ _QUIET_WAIT_MS = 1_000  # for the lock, before a line says that there is a wait
 _COUNT = "SELECT count(*) FROM completion_requests"
 _STAMP = "INSERT INTO schema_version (version, applied_at) VALUES (?, ?) ON CONFLICT(version) DO NOTHING"
 
+CHECKED_BYTES: Final = 256 << 20  # larger files are not read through at each start: it would take seconds
 SPACE_FACTOR: Final = 2.5  # of the database's size: a step that writes a table anew fills the WAL with all of it
 
 
@@ -74,7 +76,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path, *, backup_dir: 
         if outdated and version == CURRENT_SCHEMA_VERSION:
             say(logging.INFO, "migrated_by_another", "Another process has migrated %(path)s.", path=path)
         if 0 < version < CURRENT_SCHEMA_VERSION:
-            saved = backup.create(path, backup_dir=backup_dir)
+            saved = backup.create(path, backup_dir=backup_dir, progress=at)
             say(logging.INFO, "backed_up", _BACKED_UP, path=path, backup=saved)
         made = _change(connection, path, version, saved, renamed)
         connection.execute("COMMIT")
@@ -165,7 +167,9 @@ def _dangling(connection: sqlite3.Connection) -> int:
 def _migrate(connection: sqlite3.Connection, path: Path, version: int, saved: Path | None) -> None:
     rows = connection.execute(_COUNT).fetchone()[0] if version > 0 else 0
     known = {one.what for one in identity.differences(connection, version)} if version > 0 else set()
+    doing("changing its schema")
     _apply(connection, version)
+    doing("checking the result")
     moment = timestamps.now()
     connection.executemany(_STAMP, [(number, moment) for number in range(1, CURRENT_SCHEMA_VERSION + 1)])
     connection.execute(f"PRAGMA user_version={CURRENT_SCHEMA_VERSION}")
@@ -207,7 +211,10 @@ def _look_again(path: Path, saved: Path) -> None:
             fresh.execute("BEGIN")
             version = claimed_version(fresh, path)
             problems = hindrances(fresh, version) if version == CURRENT_SCHEMA_VERSION else ["its version is not there"]
-            problems += [answer for (answer,) in fresh.execute("PRAGMA quick_check(1)") if answer != "ok"]
+            if (
+                path.stat().st_size <= CHECKED_BYTES
+            ):  # the pages of larger ones have been read through before the commit
+                problems += [answer for (answer,) in fresh.execute("PRAGMA quick_check(1)") if answer != "ok"]
     except sqlite3.Error as error:
         if not sqlite.is_damage(error):
             raise refusal(path, error) from error  # nothing was seen: what was committed stays

@@ -354,7 +354,9 @@ def test_a_dry_run_deletes_nothing(filled: Path) -> None:
 def test_the_json_document_has_every_figure(filled: Path, tmp_path: Path) -> None:
     (tmp_path / "saved").mkdir()
     result = command("--before", "2026-03-02", "--db", filled, "--backup-dir", tmp_path / "saved", "--yes", "--json")
-    assert (result.exit_code, result.stderr) == (0, "")
+    # It says how far it is once it has taken two seconds.
+    said = [line for line in result.stderr.splitlines() if not line.startswith(f"Pruning {filled}")]
+    assert (result.exit_code, said) == (0, [])
     document = json.loads(result.stdout)
     assert document["rows"] == CALLS
     assert document["before"] == "2026-03-02T00:00:00.000Z"
