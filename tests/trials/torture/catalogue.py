@@ -80,6 +80,6 @@ CASES: Final = (
     Case("T23", "both starts against the same", planted.both_starts),
     Case("WHOLE", "10 s lock, disk full, files removed", whole.one_after_the_other),
     Case("PROXY", "the same through mitmdump, and its latency", proxied.latency),
-    Case("T23", "files overwritten and folders moved under a mitmdump", through_proxy.overwritten_and_moved),
+    Case("T25", "files overwritten and folders moved under a mitmdump", through_proxy.overwritten_and_moved),
     Case("LARGE", "backup and restore of a large file while recording", whole.large_file),
 )

@@ -1,4 +1,4 @@
-"""T23: the files and the folder of a real mitmdump's database are overwritten and moved: each call has its row."""
+"""T25: the files and the folder of a real mitmdump's database are overwritten and moved: each call has its row."""
 
 import http.client
 import json
