@@ -5,10 +5,12 @@ It keeps of the bodies only what the columns need, and the request's body until 
 
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from llm_metrics_proxy.addon.framing import Event
 from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.body import Body, framing_of
-from llm_metrics_proxy.addon.framing.json_framing import Ignored, Whole
+from llm_metrics_proxy.addon.framing.json_framing import Ignored, Whole, WholeOrEvents
 from llm_metrics_proxy.addon.headers import Headers, count, error_type, response_columns, server_timing
 from llm_metrics_proxy.addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
 from llm_metrics_proxy.addon.providers.decode import Unparsed
@@ -21,7 +23,8 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 # What OpenAI ends a stream with, and gateways other formats' streams; an event may also be empty.
 _MARKS = (b"[DONE]", b"")
 _LONGEST_MARK = 16
-_NO_STREAMS = (Whole, Ignored)
+_DISABLED = "disable"
+_NO_STREAMS = (Whole, Ignored, WholeOrEvents)
 
 
 class Reading:
@@ -32,6 +35,7 @@ class Reading:
         self._format: WireFormat = opening.route.speaks
         self._known_host = opening.route.known_host
         self._path_model = opening.route.model
+        self._asks_by_header = opening.headers.get(self._format.stream_header, _DISABLED) != _DISABLED
         self._call = Ending(opening.at)
         self._timing = self._call.timing
         # What takes the answer's payloads. No bound method: this object would be garbage in a cycle.
@@ -39,6 +43,7 @@ class Reading:
         self._question = Abridged()
         self._asked = Body(opening.headers.get("content-encoding", ""), self._question)
         self._answered: Body | None = None
+        self._undecided: WholeOrEvents | None = None
         self._status: int | None = None
         self._promised = 0  # bytes of the answer, by its Content-Length
         self._error_type: str | None = None
@@ -75,9 +80,12 @@ class Reading:
         self._format.head(headers, call.answer)
         streams = call.request.is_streaming and not _is_error(status)
         framing = framing_of(headers.get("content-type", ""), self._format.json_stream, streams=streams)
+        self._undecided = framing if isinstance(framing, WholeOrEvents) else None
         call.streamed = not isinstance(framing, _NO_STREAMS)
         if _is_error(status):
             self._take = Reading._read_error
+        elif self._undecided is not None:
+            self._take = Reading._read_as_it_turns_out
         elif call.streamed:
             self._take = Reading._read_stream
         self._answered = Body(headers.get("content-encoding", ""), framing)
@@ -147,7 +155,8 @@ class Reading:
         for _, body in self._asked.finish():
             self._call.quotable = self._question.quotable
             try:
-                self._call.request = self._format.request(body)
+                asked = self._format.request(body)
+                self._call.request = replace(asked, is_streaming=True) if self._asks_by_header else asked
             except Unparsed:
                 self._call.request = Request()
                 self._note_unparsed(cut=cut)
@@ -162,6 +171,12 @@ class Reading:
                 self._read_one(payload, self._call.answer)
             except Unparsed:
                 self._note_unparsed(cut=cut)
+
+    def _read_as_it_turns_out(self, events: Iterable[Event], *, cut: bool) -> None:
+        events = list(events)
+        self._call.streamed = self._undecided is not None and self._undecided.streams
+        read = self._read_stream if self._call.streamed else self._read_whole
+        read(events, cut=cut)
 
     def _read_one(self, payload: bytes, answer: Answer) -> None:
         self._format.whole(payload, answer)

@@ -21,7 +21,7 @@ _NOT_RECORDED = re.compile(
         | organizations? | fine_tuning | fine-tuning | evals | moderations | users? | auth | oauth | me | credits
         | count_tokens | count-tokens | tokenize | detokenize | telemetry | events | health | v\d+/api-keys
         | input_tokens | compact | cachedContents | operations
-    )(?:/|$) | :(?:countTokens|computeTokens|batchGenerateContent)$ | /models(?:/[^/:]+)?$ | ^/$
+    )(?:[/:]|$) | :(?:countTokens|computeTokens|batchGenerateContent)$ | /models(?:/[^/:]+)?$ | ^/$
     """,
     re.VERBOSE,
 )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from llm_metrics_proxy.addon.framing import MOST_PAYLOADS, Event, Framing, Payload, ServerSentEvents
 from llm_metrics_proxy.addon.framing.aws_framing import EventStream
 from llm_metrics_proxy.addon.framing.decoding import Decoder, TooLarge, Undecodable, Unreadable, decoder_for
-from llm_metrics_proxy.addon.framing.json_framing import Ignored, Lines, Whole
+from llm_metrics_proxy.addon.framing.json_framing import Ignored, Lines, Whole, WholeOrEvents
 
 
 class Body:
@@ -88,7 +88,7 @@ def framing_of(content_type: str, json_stream: type[Framing] | None, *, streams:
     """Return a new framing for a Content-Type header.
 
     `streams`: a stream was asked for, and no error came. Then a stream that says only JSON has the framing
-    `json_stream`, and one that says nothing of use is taken for server-sent events.
+    `json_stream`, or shows by itself that it is server-sent events; one that says nothing of use is taken for them.
     """
     content_type = content_type.lower()
     for name, framing in _BY_CONTENT_TYPE:
@@ -96,4 +96,4 @@ def framing_of(content_type: str, json_stream: type[Framing] | None, *, streams:
             return framing()
     if not streams:
         return Whole()
-    return (json_stream or (Whole if "json" in content_type else ServerSentEvents))()
+    return (json_stream or (WholeOrEvents if "json" in content_type else ServerSentEvents))()

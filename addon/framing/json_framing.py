@@ -6,8 +6,10 @@ The contract is that of `Framing`.
 import re
 from typing import cast, override
 
-from llm_metrics_proxy.addon.framing import MOST_PAYLOADS, Framing, Payload
+from llm_metrics_proxy.addon.framing import MOST_PAYLOADS, Framing, Payload, ServerSentEvents
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge
+
+_JSON_BEGINS = (b"{", b"[")
 
 
 class Whole(Framing):
@@ -30,6 +32,38 @@ class Whole(Framing):
         body, self._body = self._body, bytearray()
         # A copy into bytes would take longer than the reading: all who read it take a bytearray as well.
         return [(b"", cast("bytes", body))] if body else []
+
+
+class WholeOrEvents(Framing):
+    """One payload, unless the body turns out to be server-sent events: some servers call their streams JSON."""
+
+    def __init__(self) -> None:
+        self._framing: Framing | None = None
+        self._head = bytearray()  # blanks, until it is known
+
+    @property
+    def streams(self) -> bool:
+        """It has turned out to be a stream."""
+        return isinstance(self._framing, ServerSentEvents)
+
+    @override
+    def feed(self, data: bytes) -> list[Payload]:
+        """Return the events that `data` completes."""
+        if self._framing is not None:
+            return self._framing.feed(data)
+        self._head += data
+        begins = self._head.lstrip()
+        if not begins:
+            if len(self._head) > LIMIT:
+                raise TooLarge
+            return []
+        self._framing = Whole() if begins[:1] in _JSON_BEGINS else ServerSentEvents()
+        return self._framing.feed(bytes(self._head))
+
+    @override
+    def finish(self) -> list[Payload]:
+        """Return the body, or the event that its end completes."""
+        return self._framing.finish() if self._framing is not None else []
 
 
 class Ignored(Framing):

@@ -85,6 +85,8 @@ class WireFormat:
     usage_keys: UsageReader
     has_end = False
     """A stream that ends cleanly without the format's own end has been cut."""
+    stream_header = ""
+    """A header of requests that asks for a stream."""
     json_stream: type[Framing] | None = None
     """The framing of a stream whose content type says no more than JSON."""
 

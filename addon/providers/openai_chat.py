@@ -22,9 +22,12 @@ from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_WRITE_30M,
     CITATION,
     CODE_EXECUTIONS,
+    FILE_SEARCHES,
+    IMAGE_GENERATIONS,
     INPUT,
     INPUT_AUDIO,
     INPUT_AUDIO_SECONDS,
+    INPUT_TOOL,
     OUTPUT,
     OUTPUT_AUDIO,
     REASONING,
@@ -32,7 +35,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     TOTAL,
     WEB_SEARCHES,
 )
-from llm_metrics_proxy.addon.providers.usage import Instead, Keys, Quantities, UsageKeys, tier_of, timing_in
+from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Keys, Quantities, UsageKeys, tier_of, timing_in
 
 
 class _Request(msgspec.Struct, gc=False):
@@ -123,7 +126,15 @@ _USAGE: Keys = {
     "num_search_queries": WEB_SEARCHES,
     "num_sources_used": SEARCH_SOURCES,  # xAI, here and below
     "server_side_tool_usage_details": SERVER_SIDE_TOOLS,
-    "prompt_audio_seconds": INPUT_AUDIO_SECONDS,  # Mistral
+    "prompt_audio_seconds": INPUT_AUDIO_SECONDS,  # Mistral, here and below
+    "connector_tokens": Apart(INPUT_TOOL, INPUT),
+    "connectors": {
+        "web_search": WEB_SEARCHES,
+        "web_search_premium": WEB_SEARCHES,
+        "code_interpreter": CODE_EXECUTIONS,
+        "image_generation": IMAGE_GENERATIONS,
+        "document_library": FILE_SEARCHES,
+    },
     # Calls of tools that stand in the message.
     "tool_usage": {"web_search": {"num_requests": Instead(WEB_SEARCHES)}, "python": CODE_EXECUTIONS},
 }

@@ -4,6 +4,7 @@ POST .../responses: `input` as a text or a list; an SSE stream of typed events, 
 `.incomplete` or `.failed`, which hold the whole response with its usage. `tool_usage` beside it has what the hosted
 tools used; other calls of them stand among the items of `output` alone, and are counted under `output` in the usage.
 https://platform.openai.com/docs/api-reference/responses-streaming
+POST .../responses/compact, and .../decisions with `questions`: one JSON answer with the same usage.
 """
 
 from collections import Counter
@@ -116,7 +117,10 @@ def _prefer_tokens_of_images(counts: Quantities) -> None:
 
 
 class OpenAIResponses(WireFormat):
-    """The Responses API over HTTP."""
+    """The Responses API over HTTP, or decisions."""
+
+    def __init__(self, operation: str = "chat") -> None:
+        self.operation = operation
 
     has_end = True
     usage_keys = UsageKeys(
@@ -254,3 +258,4 @@ def _container(item: _Item) -> str | None:
 
 
 RESPONSES = OpenAIResponses()
+DECISIONS = OpenAIResponses("decision")

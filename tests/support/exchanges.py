@@ -87,7 +87,7 @@ def cut_anyhow(data: bytes, seed: int) -> list[bytes]:
 
 def events_of(body: bytes, content_type: str) -> list[bytes]:
     """Split a body after each event of its stream; a body that is none is one event."""
-    if "event-stream" in content_type and "amazon" not in content_type:
+    if ("event-stream" in content_type and "amazon" not in content_type) or body.startswith(b"data:"):
         return [event for event in re.split(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)", body) if event]
     if "ndjson" in content_type or "stream+json" in content_type:
         return body.splitlines(keepends=True)

@@ -13,7 +13,7 @@ from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.aws_framing import EventStream
 from llm_metrics_proxy.addon.framing.body import Body
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Undecodable
-from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole
+from llm_metrics_proxy.addon.framing.json_framing import ArrayItems, Ignored, Lines, Whole, WholeOrEvents
 from tests.support.exchanges import cut_at
 
 _CUTS = st.lists(st.integers(min_value=0), max_size=12)
@@ -172,14 +172,14 @@ def test_messages_before_a_broken_one_are_read_whatever_the_cut() -> None:
     assert seen == [[(b"chunk", b"1")]] * 2
 
 
-@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, EventStream, Whole, Abridged])
+@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, EventStream, Whole, WholeOrEvents, Abridged])
 @given(data=st.binary(max_size=3000), cuts=_CUTS)
 def test_any_bytes_are_framed_or_refused(framing: type[Framing], data: bytes, cuts: list[int]) -> None:
     with suppress(TooLarge, Undecodable):
         _payloads(framing(), cut_at(data, cuts))
 
 
-@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, Whole, Abridged])
+@pytest.mark.parametrize("framing", [ServerSentEvents, Lines, ArrayItems, Whole, WholeOrEvents, Abridged])
 def test_a_payload_beyond_the_bound_is_refused_before_it_is_kept(framing: type[Framing]) -> None:
     made, fed, piece = framing(), 0, b'{"data": ' + b"x" * 999_991
     with pytest.raises(TooLarge):  # noqa: PT012 - at which piece is not said
