@@ -11,7 +11,7 @@ while it holds the lock would make the recorder wait.
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
 from fnmatch import fnmatchcase
@@ -27,10 +27,11 @@ from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.pricing import UNKNOWN, Cost, cost_of
 from llm_metrics_proxy.recorder.prices.recost_report import Recosted, Report
 from llm_metrics_proxy.recorder.prices.rollup_costs import KEYS_OF_A_ROW, CostChange, change_costs
-from llm_metrics_proxy.recorder.store import database, identity, watermarks
+from llm_metrics_proxy.recorder.store import database, identity, presence, watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices, open_background, wait_for_others
 
 HOLD_MS: Final = 20.0
+ALONE_MS: Final = 200.0  # while no recorder has the database open
 
 _READ_AHEAD: Final = 1_000  # rows
 _AT_ONCE: Final = 50  # changes between two looks at the clock
@@ -91,12 +92,12 @@ def recost(  # noqa: PLR0913 - what a person may ask for
     dry_run: bool = False,
     stop: threading.Event | None = None,
     progress: Progress | None = None,
-    hold_ms: float = HOLD_MS,
+    hold_ms: float | None = None,
 ) -> Recosted:
     """Compute the costs of calls anew: of those in `span`, or without it of those that were not looked at yet.
 
     A dry run only reads. `stop` ends it early, between two slices; `progress` is told how many calls were looked at,
-    and of how many. The write lock is held for less than `hold_ms` at a time.
+    and of how many. The write lock is held for less than `hold_ms` at a time: without it 20, or 200 if nobody records.
 
     Raises:
         BadPrices: the list of prices beside the database is damaged.
@@ -110,8 +111,12 @@ def recost(  # noqa: PLR0913 - what a person may ask for
         ):
             connection.text_factory = _text
             aside.submit(newer_list.use, path).result()
-            slices = Slices(connection, path, hold_ms=hold_ms, stop=stop)
-            run = _Recost(connection, slices, own, aside, dry_run=dry_run)
+            stop = stop or threading.Event()
+            slices = {
+                alone: Slices(connection, path, hold_ms=hold_ms or (ALONE_MS if alone else HOLD_MS), stop=stop)
+                for alone in (False, True)
+            }
+            run = _Recost(connection, slices, lambda: not presence.living(path), own, aside, dry_run=dry_run)
             return run.run(span, progress or (lambda _done, _of: None))
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
@@ -122,17 +127,20 @@ def _text(raw: bytes) -> str:
 
 
 class _Recost:
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts, made once
         self,
         connection: sqlite3.Connection,
-        slices: Slices,
+        slices: Mapping[bool, Slices],
+        is_alone: Callable[[], bool],
         own: OwnPrices,
         aside: ThreadPoolExecutor,
         *,
         dry_run: bool,
     ) -> None:
         self._connection = connection
-        self._slices = slices
+        self._of_company = slices
+        self._slices = slices[False]
+        self._is_alone = is_alone
         self._own = own
         self._aside = aside
         self._dry_run = dry_run
@@ -168,8 +176,8 @@ class _Recost:
         return self._report.result(
             stopped=self._slices.stopped and done < expected,
             without_terms=told,
-            slices=self._slices.count,
-            longest_hold_ms=self._slices.longest_ms,
+            slices=sum(one.count for one in self._of_company.values()),
+            longest_hold_ms=max(one.longest_ms for one in self._of_company.values()),
         )
 
     def _batches(self, statement: str, at: dict[str, object]) -> Iterator[Sequence[_Row]]:
@@ -189,6 +197,7 @@ class _Recost:
     def _write(self, changes: deque[CostChange], last: int | None) -> None:
         """Write changes; with `last`, the row up to which they are, in the order of ids, and the watermark follows."""
         moving = last is not None
+        self._slices = self._of_company[self._is_alone()]
         while changes or moving:
             if self._slices.stopped:
                 return
