@@ -1,8 +1,8 @@
 -- windows: last_hour, last_24h, last_7d
 -- For each model: calls, failures, tokens, cost, time to the first token and decode rate. Percentiles by nearest rank.
 WITH calls AS (
-    SELECT model, success, prompt_tokens, cached_tokens, completion_tokens, cost_usd, time_to_first_token_ms,
-        tokens_per_second
+    SELECT model, success, prompt_tokens, cached_tokens, completion_tokens, cost_usd, billing, cost_note,
+        time_to_first_token_ms, tokens_per_second
     FROM completion_requests
     WHERE timestamp >= {window}
 ), first_token AS (
@@ -21,13 +21,15 @@ WITH calls AS (
     SELECT model, min(per_second) FILTER (WHERE share >= 0.5) AS p50 FROM rate GROUP BY model
 ), sums AS (
     SELECT model, count(*) AS requests, sum(NOT success) AS errors, sum(prompt_tokens) AS prompt_tokens,
-        sum(cached_tokens) AS cached_tokens, sum(completion_tokens) AS completion_tokens, sum(cost_usd) AS cost_usd
+        sum(cached_tokens) AS cached_tokens, sum(completion_tokens) AS completion_tokens,
+        sum(cost_usd) FILTER (WHERE billing IS NOT 'subscription') AS cost_usd,
+        sum(cost_usd) FILTER (WHERE billing = 'subscription') AS plan_cost_usd, count(cost_note) AS cost_incomplete
     FROM calls GROUP BY model
 )
 SELECT sums.model, requests, errors, round(100.0 * errors / requests, 2) AS error_percent, prompt_tokens, cached_tokens,
     completion_tokens, round(cost_usd, 6) AS cost_usd, first_token_of.p50 AS first_token_p50_ms,
     first_token_of.p95 AS first_token_p95_ms, first_token_of.p99 AS first_token_p99_ms,
-    round(rate_of.p50, 1) AS tokens_per_second_p50
+    round(rate_of.p50, 1) AS tokens_per_second_p50, round(plan_cost_usd, 6) AS plan_cost_usd, cost_incomplete
 FROM sums
     LEFT JOIN first_token_of ON first_token_of.model IS sums.model
     LEFT JOIN rate_of ON rate_of.model IS sums.model

@@ -5,6 +5,7 @@ here are for long periods: the roll-up, and `CompletionRequestsDAO.get_metrics`,
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Any, Final, NamedTuple, Self
@@ -24,9 +25,14 @@ SUMS: Final = """
     total(success AND prompt_tokens IS NULL AND completion_tokens IS NULL),
     iif(count(cached_tokens), total(cached_tokens), NULL),
     iif(count(cached_tokens), total(prompt_tokens) FILTER (WHERE cached_tokens IS NOT NULL), NULL),
-    iif(count(cost_usd), total(cost_usd), NULL),
-    total(success AND cost_usd IS NULL),
+    iif(count(cost_usd) FILTER (WHERE billing IS NOT 'subscription'),
+        total(cost_usd) FILTER (WHERE billing IS NOT 'subscription'), NULL),
+    iif(count(cost_usd) FILTER (WHERE billing IS 'subscription'),
+        total(cost_usd) FILTER (WHERE billing IS 'subscription'), NULL),
+    total((success OR cost_note IS NOT NULL) AND cost_usd IS NULL),
+    count(cost_usd) FILTER (WHERE cost_note IS NOT NULL),
     max(timestamp),
+    json_group_array(cost_note) FILTER (WHERE cost_note IS NOT NULL),
     json_group_array(time_to_first_token_ms) FILTER (WHERE time_to_first_token_ms BETWEEN 0 AND 1e12),
     json_group_array(tokens_per_second) FILTER (WHERE tokens_per_second BETWEEN 0 AND 1e12)
 """
@@ -47,9 +53,12 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     without_tokens: int  # successful calls of which no tokens are known
     cached_tokens: int | None
     cached_of_tokens: int | None  # the prompt tokens of the calls of which cached_tokens are known
-    cost_usd: float | None
-    without_cost: int  # successful calls of which no cost is known
+    cost_usd: float | None  # what is billed
+    without_cost: int  # calls of which no cost is known, though something was or may have been billed
     last_at: str
+    plan_cost_usd: float | None  # what the calls of plans would have cost: nobody pays it
+    lower_bounds: int  # calls that cost more than is known
+    cost_notes: dict[str, int]  # of calls without a cost or with a lower bound: how many, by the word that says why
 
 
 class Sums(NamedTuple):
@@ -63,24 +72,31 @@ class Sums(NamedTuple):
     cached_tokens: float | None
     cached_of_tokens: float | None
     cost_usd: float | None
+    plan_cost_usd: float | None
     without_cost: float
+    lower_bounds: float
     last_at: str
+    cost_notes: dict[str, int]
     first_tokens: list[Number]  # in ascending order, as the next
     rates: list[Number]
 
     @classmethod
     def of(cls, columns: Sequence[Any]) -> Self:
         """The sums in a row of SUMS."""
-        *sums, first_tokens, rates = columns
-        return cls._make([*sums, sorted(json.loads(first_tokens)), sorted(json.loads(rates))])
+        *sums, notes, first_tokens, rates = columns
+        by_word = Counter(map(str, json.loads(notes)))
+        return cls._make([*sums, by_word, sorted(json.loads(first_tokens)), sorted(json.loads(rates))])
 
     @classmethod
     def added(cls, groups: Sequence[Self]) -> Self:
         """The sums of all groups together; there is at least one."""
         columns: list[tuple[Any, ...]] = list(zip(*groups, strict=True))
-        *sums, last_at, first_tokens, rates = columns
+        *sums, last_at, notes, first_tokens, rates = columns
+        by_word: Counter[str] = Counter()
+        for words in notes:
+            by_word.update(words)
         merged = (sorted(chain.from_iterable(lists)) for lists in (first_tokens, rates))
-        return cls._make([*map(_sum, sums), max(last_at), *merged])
+        return cls._make([*map(_sum, sums), max(last_at), by_word, *merged])
 
     def figures(self, name: str | None) -> Figures:
         """The figures, under a name."""
@@ -100,6 +116,9 @@ class Sums(NamedTuple):
             cost_usd=self.cost_usd,
             without_cost=round(self.without_cost),
             last_at=self.last_at,
+            plan_cost_usd=self.plan_cost_usd,
+            lower_bounds=round(self.lower_bounds),
+            cost_notes=dict(Counter(self.cost_notes).most_common()),
         )
 
 

@@ -3,6 +3,7 @@
 A cost with a note is a lower bound; without a note it is whole. A new word is a line here, and one there.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 NO_USAGE: Final = "no_usage"
@@ -29,3 +30,10 @@ MEANINGS: Final = {
     NO_FEE: "a tool's fee is not known",
     OTHER_MODEL: "another model took part, whose price is not known",
 }
+
+
+def told(calls: Mapping[str, int]) -> str:
+    """Return what costs lack, for people: `8 calls: no price is known; 1 call: the output was not counted`."""
+    return "; ".join(
+        f"{count:,} call{'' if count == 1 else 's'}: {MEANINGS.get(word, word)}" for word, count in calls.items()
+    )

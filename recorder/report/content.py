@@ -27,7 +27,7 @@ _COPY = """
     SELECT timestamp >= :start AS is_current,
         (CAST(strftime('%s', timestamp) AS INTEGER) - :start_seconds) / :slot_seconds AS slot,
         timestamp, success, status_code, response_time_ms, model, origin, prompt_tokens, completion_tokens,
-        cached_tokens, cost_usd, time_to_first_token_ms, tokens_per_second, error_type,
+        cached_tokens, cost_usd, cost_note, billing, time_to_first_token_ms, tokens_per_second, error_type,
         iif(success, NULL, error_message) AS error_message
     FROM completion_requests WHERE timestamp >= :before AND timestamp < :end
 """
@@ -38,7 +38,7 @@ _BEFORE = f"SELECT model, {SUMS} FROM calls WHERE NOT is_current GROUP BY model"
 _ORIGINS = f"SELECT origin, {SUMS} FROM calls WHERE is_current GROUP BY origin"  # noqa: S608
 _COSTS = """
     SELECT substr(timestamp, 1, 10), model, iif(count(cost_usd), total(cost_usd), NULL)
-    FROM calls WHERE is_current GROUP BY 1, 2
+    FROM calls WHERE is_current AND billing IS NOT 'subscription' GROUP BY 1, 2
 """
 _ERRORS = """
     SELECT error_type, count(*), max(timestamp), count(DISTINCT model) FROM calls

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from llm_metrics_proxy.recorder.figures import Figures
 from llm_metrics_proxy.recorder.figures.quantities import UNKNOWN, count, dollars, many, milliseconds, rate, share
+from llm_metrics_proxy.recorder.prices import notes
 from llm_metrics_proxy.recorder.report import drawn, words
 from llm_metrics_proxy.recorder.report.content import Content
 
@@ -81,8 +82,8 @@ def tiles(content: Content) -> list[Tile]:
         ),
         Tile(
             "Cost",
-            words.partial(dollars(now.cost_usd), now.without_cost),
-            f"{many(now.without_cost, 'successful call')} without a known cost" if now.without_cost else "",
+            words.partial(dollars(now.cost_usd), now.without_cost + now.lower_bounds),
+            _of_costs(now),
             against(lambda one: one.cost_usd, dollars),
         ),
         Tile(
@@ -104,6 +105,17 @@ def _of_which(figures: Figures) -> str:
     told = f"{count(figures.prompt_tokens)} in, {count(figures.completion_tokens)} out"
     cached = share(figures.cached_tokens, figures.cached_of_tokens)
     return told if cached == UNKNOWN else f"{told}, {cached} of input cached"
+
+
+def _of_costs(figures: Figures) -> str:
+    plans = figures.plan_cost_usd
+    without = figures.without_cost - sum(figures.cost_notes.values()) + figures.lower_bounds  # not priced yet
+    told = (
+        notes.told(figures.cost_notes),
+        f"{many(without, 'successful call')} without a known cost" if without > 0 else "",
+        "" if plans is None else f"and {dollars(plans)} is what the calls of plans would have cost",
+    )
+    return "; ".join(one for one in told if one)
 
 
 def _tokens(figures: Figures) -> int | None:

@@ -24,6 +24,7 @@ from llm_metrics_proxy.recorder.figures.quantities import (
     rate,
     share,
 )
+from llm_metrics_proxy.recorder.prices import notes as lacks
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.top import Top
 
@@ -50,7 +51,7 @@ _COLUMNS: Final = (
     _Column("tokens/s", lambda line, _: rate(line.tokens_per_second_p50), 6),
     _Column("tokens in", lambda line, _: _sum(count(line.prompt_tokens), line.without_tokens), 8),
     _Column("out", lambda line, _: _sum(count(line.completion_tokens), line.without_tokens), 8),
-    _Column("cost", lambda line, _: _sum(dollars(line.cost_usd), line.without_cost), 4),
+    _Column("cost", lambda line, _: _sum(dollars(line.cost_usd), line.without_cost + line.lower_bounds), 4),
     _Column("last call", lambda line, top: _ago(line.last_at, top), 7),
 )
 
@@ -78,7 +79,11 @@ def table(top: Top, *, width: int | None = None, height: int | None = None) -> G
     if left_out := len(top.lines) - len(shown):
         notes.append(f"and {left_out:,} more that there is no room for")
     if any(cell.endswith(_PARTIAL) for cells in columns.values() for cell in cells):
-        notes.append(f"{_PARTIAL} at least: it is not known of every successful call")
+        notes.append(f"{_PARTIAL} at least: it is not known of every call")
+    if top.total.cost_notes:
+        notes.append(f"cost: {printable(lacks.told(top.total.cost_notes))}")
+    if top.total.plan_cost_usd is not None:
+        notes.append(f"cost: not counted are plans, whose calls would have cost {dollars(top.total.plan_cost_usd)}")
     return Group(_one_line(f"LLM calls of {window}"), Text(), drawn, *(_one_line(note, style="dim") for note in notes))
 
 

@@ -54,7 +54,7 @@ STEPS: Final = (
     "",
     "",
     _step("0005_billed.sql"),
-    _step("0006_costs.sql"),
+    _step("0006_costs.sql"),  # and views that keep money, plans and what is lacking apart
 )
 CURRENT: Final = len(STEPS)
 

@@ -100,13 +100,29 @@ def of_calls(totals: Totals) -> Iterator[Metric]:
 
 def of_costs(groups: Iterable[Group]) -> Iterator[Metric]:
     """The costs of the calls."""
-    cost = CounterMetricFamily("llm_cost_dollars", "US dollars, of the calls whose cost is known.", labels=_GROUP)
+    cost = CounterMetricFamily(
+        "llm_cost_dollars", "US dollars that are billed, of the calls whose cost is known; at least.", labels=_GROUP
+    )
+    plan = CounterMetricFamily(
+        "llm_plan_cost_dollars", "US dollars that calls of plans would have cost; nobody pays them.", labels=_GROUP
+    )
     priceless = CounterMetricFamily("llm_calls_without_cost", "Calls whose cost is not known.", labels=_GROUP)
+    lacking = CounterMetricFamily(
+        "llm_calls_with_partial_cost",
+        "Calls whose cost is a lower bound or unknown, by reason.",
+        labels=(*_GROUP, "reason"),
+    )
     for group in groups:
         cost.add_metric(group.key, group.cost)
         priceless.add_metric(group.key, group.priceless)
+        if group.plan_cost:
+            plan.add_metric(group.key, group.plan_cost)
+        for reason, calls in group.lacking.items():
+            lacking.add_metric((*group.key, reason), calls)
     yield cost
+    yield plan
     yield priceless
+    yield lacking
 
 
 def of_database(written: Written) -> Iterator[Metric]:

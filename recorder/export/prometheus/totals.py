@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from llm_metrics_proxy.recorder.prices.notes import WORDS
 from llm_metrics_proxy.recorder.reporting import printable
 
 OTHER: Final = "other"
@@ -64,14 +65,14 @@ MOST: Final = {"provider": 40, "model": 100, "operation": 20, "error": 50}  # va
 MOST_GROUPS: Final = 200  # of provider, model and operation
 MOST_KINDS: Final = 600  # of group, outcome and streaming
 _KIND_SERIES: Final = 1 + len(TIME_BOUNDS) + 3  # each histogram has a bucket for all, a sum and a count
-_GROUP_SERIES: Final = (len(TIME_BOUNDS) + 3) + (len(RATE_BOUNDS) + 3) + len(TOKENS) + 2
+_GROUP_SERIES: Final = (len(TIME_BOUNDS) + 3) + (len(RATE_BOUNDS) + 3) + len(TOKENS) + 3 + len(WORDS) + 1
 MOST_SERIES: Final = (MOST_KINDS + 4) * _KIND_SERIES + (MOST_GROUPS + 1) * _GROUP_SERIES
 
 # What `add_calls` and `add_costs` take. No text that is longer than a label can be.
 _GROUP = ", ".join(f"substr(CAST({name} AS TEXT), 1, 101)" for name in ("provider", "model", "operation"))
 CALL: Final = f"""{_GROUP}, success, substr(CAST(error_type AS TEXT), 1, 101), is_streaming,
     response_time_ms, time_to_first_token_ms, tokens_per_second, {", ".join(TOKENS.values())}"""
-COST: Final = f"{_GROUP}, cost_usd"
+COST: Final = f"{_GROUP}, cost_usd, billing IS 'subscription', cost_note"
 
 _TOO_MUCH = 2**53  # from here on floats do not count
 _MOST_REMEMBERED = 5_000  # of the kinds that rows had, as they stand there
@@ -89,7 +90,10 @@ class Histogram(msgspec.Struct):
 
 
 class Group(msgspec.Struct):
-    """Calls of one operation of a model. `cost` is dollars; `priceless` calls have none that is known."""
+    """Calls of one operation of a model. `cost` is dollars; `priceless` calls have none that is known.
+
+    `lacking` are calls whose cost is a lower bound or unknown, by the word that says why.
+    """
 
     key: GroupKey
     first_token: Histogram
@@ -97,6 +101,8 @@ class Group(msgspec.Struct):
     tokens: list[float]
     cost: float = 0.0
     priceless: int = 0
+    plan_cost: float = 0.0  # what calls of plans would have cost
+    lacking: dict[str, int] = {}
 
 
 class Kind(msgspec.Struct):
@@ -150,16 +156,22 @@ class Totals:
     def add_costs(self, rows: Iterable[Row]) -> None:
         """Add rows of `COST`, which `add_calls` had before."""
         remembered = self._group_of_row
-        for provider, model, operation, cost in rows:
+        for provider, model, operation, cost, of_plan, note in rows:
             as_it_stands = provider, model, operation
             group = remembered.get(as_it_stands)
             if group is None:
                 group = self._group(as_it_stands)
                 _remember(remembered, as_it_stands, group)
             if cost.__class__ in _NUMBERS and 0 <= cost < _TOO_MUCH:
-                group.cost += cost
+                if of_plan:
+                    group.plan_cost += cost
+                else:
+                    group.cost += cost
             else:
                 group.priceless += 1
+            if note is not None:
+                word = note if note in WORDS else OTHER
+                group.lacking[word] = group.lacking.get(word, 0) + 1
 
     def _group(self, as_it_stands: Row) -> Group:
         """The group that a row belongs to, or that of all others if there are too many."""

@@ -40,11 +40,11 @@ pytestmark = [
 NAMES = [statement.split()[2] for statement in schema.view_statements()]
 SQLITE_NAMES = [statement.split()[2] for statement in sqlite_views.statements()]
 ONLY_HERE = ["active_days", "host_summary_last_24h", "host_summary_last_7d"]
-ONLY_IN_SQLITE = ["calls_by_span", "times_by_span"]  # the roll-up's own
+ONLY_IN_SQLITE = ["calls_by_span", "costs_by_span", "times_by_span"]  # the roll-up's own
 EXACT = {"model_summary_last_hour", "model_summary_last_24h", "model_summary_last_7d"}  # percentiles, by nearest rank
 APART = RELATIVE_ERROR  # of others: what SQLite's are off by
 AMBIGUOUS = {"sessions": {"origin"}}  # SQLite's is that of any of the session's calls
-KEYS = ("id", "hour", "day", "model", "origin", "provider", "error_type", "session_id", "calls")
+KEYS = ("id", "hour", "day", "cost_note", "model", "origin", "provider", "error_type", "session_id", "calls")
 NOW = datetime.now(UTC)
 AGES = (0.3, 0.6, 3, 12, 22, 40, 100, 160, 300)  # hours: none is within minutes of a window's beginning
 TIMINGS = [None, '{"openai-processing-ms":10}', '{"latencyMs":20.5,"x":1}', '{"total_time":0.5}', "{", '{"a":1}']
@@ -63,6 +63,11 @@ def _ago(numbers: random.Random) -> timedelta:
     ago = timedelta(hours=numbers.choice(AGES))
     then = NOW - ago
     return ago + timedelta(minutes=numbers.random() * min(then.minute, 10))
+
+
+def _cost(which: int, usd: float) -> dict[str, Any]:
+    whole: dict[str, Any] = {"cost_usd": usd, "cost_complete": 1}
+    return [{}, {"cost_note": "no_price"}, whole, whole | {"cost_complete": 0, "cost_note": "output_unknown"}][which]
 
 
 def _calls(numbers: random.Random) -> list[CompletionRequest]:
@@ -89,7 +94,8 @@ def _calls(numbers: random.Random) -> list[CompletionRequest]:
                 prompt_tokens=numbers.choice([None, 1_000]),
                 completion_tokens=numbers.choice([None, 50]),
                 cached_tokens=numbers.choice([None, 0, 400]),
-                cost_usd=numbers.choice([None, number / 1_024]),
+                **_cost(numbers.randrange(4), number / 1_024),
+                billing=numbers.choice([None, "api_key", "subscription"]),
                 session_id=numbers.choice([None, "s1", "s2"]),
                 upload_ms=numbers.choice([None, 3.5]),
                 connect_ms=numbers.choice([None, 20.25]),
@@ -220,6 +226,7 @@ def hostile(postgres: Server) -> str:
         dict.fromkeys(whole, number)
         | {"id": place, "event_id": str(place), "timestamp": now, "success": place % 2, "is_streaming": 1}
         | {"cost_usd": float(number) if model else None, "server_timing": timing, "session_id": "s", "model": model}
+        | {"cost_note": "no_price", "billing": "subscription" if place % 3 else "x"}
         for place, (number, model) in enumerate(
             [(most, "a"), (-most, "a"), (most, "a"), (0, "b"), (0, None), (most, None)]
         )
@@ -276,7 +283,7 @@ def test_a_server_of_an_older_release_gets_the_present_views_and_its_readers_kee
     postgres.execute(f"CREATE OR REPLACE VIEW latency_by_hour AS {older}", database=empty)
     postgres.execute("GRANT SELECT ON latency_by_hour TO pg_monitor", database=empty)
     for later in ("billed", "service_tier", "region", "billing", "cost_complete", "cost_note"):
-        postgres.execute(f"ALTER TABLE completion_requests DROP COLUMN {later}", database=empty)
+        postgres.execute(f"ALTER TABLE completion_requests DROP COLUMN {later} CASCADE", database=empty)
     postgres.execute("DELETE FROM llm_metrics_schema WHERE version > 3", database=empty)
     with closing(Postgres(postgres.dsn(empty), "host-1")) as destination:
         destination.connect("source-1")

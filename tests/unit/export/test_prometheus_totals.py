@@ -22,6 +22,7 @@ from llm_metrics_proxy.recorder.export.prometheus.totals import (
     Labels,
     Totals,
 )
+from llm_metrics_proxy.recorder.prices.notes import WORDS
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.restore import restore
 from llm_metrics_proxy.recorder.store import exporters, presence
@@ -318,11 +319,11 @@ def test_there_are_never_more_series_than_it_says() -> None:
     found = Totals({}, (), ())
     for n in range(30_000):
         found.add_calls([(f"p{n % 97}", f"m{n}", f"o{n % 31}", n % 3 == 0, f"e{n % 211}", n % 2, 1, 1, 1.0, *[1] * 5)])
-        found.add_costs([(f"p{n % 97}", f"m{n}", f"o{n % 31}", 1.0)])
+        found.add_costs([(f"p{n % 97}", f"m{n}", f"o{n % 31}", 1.0, n % 2, (*WORDS, "x")[n % 10])])
     metrics = [*families.of_calls(found), *families.of_costs(found.groups.values())]
     series = sum(len(family.samples) for family in metrics)
     assert sum(kind.calls for kind in found.kinds.values()) == 30_000
-    assert sum(group.cost for group in found.groups.values()) == 30_000
+    assert sum(group.cost + group.plan_cost for group in found.groups.values()) == 30_000
     assert len(found.kinds) <= totals.MOST_KINDS + 4
     assert len(found.groups) <= totals.MOST_GROUPS + 1
     assert totals.MOST_SERIES // 2 < series <= totals.MOST_SERIES
@@ -366,3 +367,21 @@ def test_what_the_file_system_does_not_say_is_no_zero(current_db: Path) -> None:
     assert {name for name, samples in found.items() if not samples} == unknown | {"llm_metrics_rejected_size_bytes"}
     with reader(current_db) as connection:
         assert facts.written(connection, living).in_memory is None
+
+
+def test_costs_of_plans_and_what_costs_lack_are_counted_apart() -> None:
+    found = Totals({}, [], [])
+    key = ("openai", "gpt-4o", "chat")
+    found.add_costs(
+        [
+            (*key, 1.5, 0, None),
+            (*key, 4.0, 1, None),
+            (*key, 0.25, 0, "output_unknown"),
+            (*key, None, 0, "no_price"),
+            (*key, None, 0, "a client's word"),
+            (*key, None, 0, None),
+        ]
+    )
+    (group,) = found.groups.values()
+    assert (group.cost, group.plan_cost, group.priceless) == (1.75, 4.0, 3)
+    assert group.lacking == {"output_unknown": 1, "no_price": 1, OTHER: 1}

@@ -27,6 +27,12 @@ type MakeEvent = Callable[..., CompletionRequest]
 NAMES = [statement.split()[2] for statement in views.statements()]
 WINDOWS = {"last_hour": timedelta(hours=1), "last_24h": timedelta(days=1), "last_7d": timedelta(days=7)}
 NOW = datetime.now(UTC)
+COSTS: list[dict[str, Any]] = [
+    {},
+    {"cost_note": "no_price"},
+    {"cost_usd": 0.25, "cost_complete": 1},
+    {"cost_usd": 0.25, "cost_complete": 0, "cost_note": "output_unknown"},
+]
 
 
 def nearest_rank(values: Sequence[float], share: float) -> float | None:
@@ -67,7 +73,8 @@ def events(connection: sqlite3.Connection, make_event: MakeEvent) -> list[Comple
                 prompt_tokens=numbers.choice([None, 1_000]),
                 completion_tokens=numbers.choice([None, 50]),
                 cached_tokens=numbers.choice([None, 0, 400]),
-                cost_usd=numbers.choice([None, 0.25]),
+                **numbers.choice(COSTS),
+                billing=numbers.choice([None, "api_key", "subscription"]),
                 session_id=numbers.choice([None, "s1", "s2"]),
                 retry_count=numbers.choice([None, 0, 2]),
                 server_timing=numbers.choice([None, '{"openai-processing-ms":10}', '{"latencyMs":20}']),
@@ -89,6 +96,13 @@ def within(events: list[CompletionRequest], window: str) -> list[CompletionReque
 def total(values: Sequence[float | None]) -> object:
     known = [value for value in values if value is not None]
     return pytest.approx(sum(known)) if known else None
+
+
+def assert_costs(row: dict[str, Any], of: list[CompletionRequest]) -> None:
+    """Money and what a plan's calls would have cost stand apart, and it is said of how many calls not all is known."""
+    assert row["cost_usd"] == total([event.cost_usd for event in of if event.billing != "subscription"])
+    assert row["plan_cost_usd"] == total([event.cost_usd for event in of if event.billing == "subscription"])
+    assert row["cost_incomplete"] == sum(event.cost_note is not None for event in of)
 
 
 @pytest.mark.parametrize("view", NAMES)
@@ -131,8 +145,9 @@ def test_the_summary_of_models_is_that_of_their_calls(
         assert row["requests"] == len(of)
         assert row["errors"] == sum(not event.success for event in of)
         assert row["error_percent"] == round(100 * row["errors"] / len(of), 2)
-        for column in ("prompt_tokens", "cached_tokens", "completion_tokens", "cost_usd"):
+        for column in ("prompt_tokens", "cached_tokens", "completion_tokens"):
             assert row[column] == total([getattr(event, column) for event in of])
+        assert_costs(row, of)
         for share in (50, 95, 99):
             assert row[f"first_token_p{share}_ms"] == nearest_rank(first, share / 100)
         assert row["tokens_per_second_p50"] == pytest.approx(nearest_rank(rates, 0.5), abs=0.05)
@@ -150,14 +165,24 @@ def test_the_summary_of_all_time_is_that_of_all_calls_however_far_the_roll_up_ha
         of = [event for event in events if event.model == row["model"]]
         assert row["requests"] == len(of)
         assert row["errors"] == sum(not event.success for event in of)
-        assert row["cost_usd"] == total([event.cost_usd for event in of])
+        assert_costs(row, of)
         known = [event.time_to_first_token_ms for event in events[:added] if event.model == row["model"]]
         first = [ms for ms in known if ms is not None]
         for share in (50, 95, 99):
             expected = nearest_rank(first, share / 100)
             near = pytest.approx(expected, rel=RELATIVE_ERROR, abs=0.5) if first else None
             assert row[f"first_token_p{share}_ms"] == near
+    for row in rows(connection, "cost_by_day"):
+        of_day = [event for event in events if event.timestamp.startswith(row["day"])]
+        of = [event for event in of_day if (event.model, event.origin) == (row["model"], row["origin"])]
+        assert (row["requests"], row["priced"]) == (len(of), sum(event.cost_usd is not None for event in of))
+        assert_costs(row, of)
     assert sum(row["requests"] for row in rows(connection, "cost_by_day")) == len(events)
+    lacking = Counter(event.cost_note for event in events if event.cost_note)
+    found: Counter[str] = Counter()
+    for row in rows(connection, "cost_notes_by_day"):
+        found[row["cost_note"]] += row["calls"]
+    assert found == lacking
     assert sum(row["requests"] for row in rows(connection, "latency_by_day")) == added
     failed = sum(not event.success for event in events)
     assert sum(row["calls"] for row in rows(connection, "errors_by_day")) == failed
@@ -188,6 +213,27 @@ def test_errors_are_counted_by_type_with_the_last_of_each(
     for row in found:
         last = max((event for event in of if event.error_type == row["error_type"]), key=lambda event: event.timestamp)
         assert (row["last_at"], row["last_message"]) == (last.timestamp, last.error_message)
+
+
+@pytest.mark.parametrize("window", ["last_24h", "last_7d"])
+def test_what_costs_lack_is_told_by_reason_and_failures_by_error(
+    window: str, connection: sqlite3.Connection, events: list[CompletionRequest]
+) -> None:
+    of = [event for event in within(events, window) if event.cost_note]
+    found = rows(connection, f"cost_notes_{window}")
+    assert sum(row["calls"] for row in found) == len(of)
+    assert sum(row["lower_bounds"] for row in found) == sum(event.cost_usd is not None for event in of)
+    for row in rows(connection, f"failed_cost_{window}"):
+        failed = [
+            event for event in within(events, window) if not event.success and (event.cost_usd or event.cost_note)
+        ]
+        those = [e for e in failed if (e.model, e.error_type) == (row["model"], row["error_type"])]
+        assert row["calls"] == len(those)
+        assert_costs(row, those)
+    for name in ("origin_summary", "sessions"):
+        key = "origin" if name == "origin_summary" else "session_id"
+        for row in rows(connection, f"{name}_{window}"):
+            assert_costs(row, [event for event in within(events, window) if getattr(event, key) == row[key]])
 
 
 def test_slow_and_expensive_calls_come_first(connection: sqlite3.Connection, events: list[CompletionRequest]) -> None:

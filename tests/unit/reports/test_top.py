@@ -4,6 +4,7 @@ import json
 import sqlite3
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -132,11 +133,34 @@ def test_the_json_document_has_every_figure_under_a_stable_key(small: Path) -> N
         "cost_usd": 0.75,
         "without_cost": 0,
         "last_at": gpt["last_at"],
+        "plan_cost_usd": None,
+        "lower_bounds": 0,
+        "cost_notes": {},
     }
     assert (llama["cost_usd"], llama["without_cost"]) == (None, 1)
     assert found["last_at"] == llama["last_at"] == found["total"]["last_at"]
     at, since = (datetime.fromisoformat(found[key]) for key in ("at", "since"))
     assert at - since == HOUR
+
+
+def test_what_a_plan_would_have_cost_and_what_costs_lack_stand_apart(current_db: Path) -> None:
+    lower = {"cost_usd": 0.5, "cost_complete": 0, "cost_note": "output_unknown"}
+    calls = (
+        call(MINUTE, cost_usd=1.0, cost_complete=1, billing="api_key"),
+        call(MINUTE, cost_usd=4.0, cost_complete=1, billing="subscription"),
+        call(MINUTE, success=False, status_code=200, error_type="client_disconnect", **lower),
+        call(MINUTE, cost_note="no_price"),
+        call(MINUTE, success=False, status_code=429, error_type="rate_limit_error"),  # which is not billed
+    )
+    write(current_db, calls)
+    total = document(current_db)["total"]
+    assert (total["cost_usd"], total["plan_cost_usd"]) == (1.5, 4.0)
+    assert (total["without_cost"], total["lower_bounds"]) == (1, 1)
+    assert total["cost_notes"] == {"output_unknown": 1, "no_price": 1}
+    said = shown(current_db)
+    assert "$1.50+" in said
+    assert "cost: 1 call: the output was not counted; 1 call: no price is known" in said
+    assert "cost: not counted are plans, whose calls would have cost $4.00" in said
 
 
 def figures_of(name: str | None, calls: Iterable[CompletionRequest]) -> dict[str, Any]:
@@ -154,6 +178,8 @@ def figures_of(name: str | None, calls: Iterable[CompletionRequest]) -> dict[str
         return values[-(-percent * len(values) // 100) - 1] if values else None
 
     succeeded = [one for one in calls if one.success]
+    billed = [one.cost_usd for one in calls if one.cost_usd is not None and one.billing != "subscription"]
+    of_plans = [one.cost_usd for one in calls if one.cost_usd is not None and one.billing == "subscription"]
     with_cache = [one.prompt_tokens for one in calls if one.cached_tokens is not None]
     return {
         "name": name,
@@ -168,9 +194,12 @@ def figures_of(name: str | None, calls: Iterable[CompletionRequest]) -> dict[str
         "without_tokens": sum(one.prompt_tokens is None and one.completion_tokens is None for one in succeeded),
         "cached_tokens": total("cached_tokens"),
         "cached_of_tokens": sum(tokens or 0 for tokens in with_cache) if with_cache else None,
-        "cost_usd": total("cost_usd"),
-        "without_cost": sum(one.cost_usd is None for one in succeeded),
+        "cost_usd": sum(billed) if billed else None,
+        "without_cost": sum(one.cost_usd is None and (one.success or one.cost_note is not None) for one in calls),
         "last_at": max(one.timestamp for one in calls),
+        "plan_cost_usd": sum(of_plans) if of_plans else None,
+        "lower_bounds": sum(one.cost_complete == 0 for one in calls),
+        "cost_notes": Counter(known("cost_note")),
     }
 
 
