@@ -32,7 +32,11 @@ COMMANDS: Final = {
         "migrate",
         "Bring the database to the present schema version, after a backup, as every start does.",
     ),
-    "prices": ("prices", "prices", "Bring the list of prices up to date, show what a model costs, name those without."),
+    "prices": (
+        "prices",
+        "prices",
+        "Bring the list of prices up to date, show what a model costs, name models without a price.",
+    ),
     "prune": ("prune", "prune", "Delete old calls, after a backup."),
     "recost": ("recost", "recost", "Compute anew what calls cost, and show what changed."),
     "restore": ("backup", "restore", "Put a backup back into the database, also while the proxy runs."),

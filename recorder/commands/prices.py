@@ -38,7 +38,7 @@ _prices_option = click.option(
 
 @click.group()
 def prices() -> None:
-    """Bring the list of prices up to date, show what a model costs, and name models without a price."""
+    """Bring the list of prices up to date, show what a model costs, name models without a price."""
 
 
 @prices.command(epilog=EXIT_CODES)

@@ -31,7 +31,7 @@ from llm_metrics_proxy.recorder.store import database, identity, presence, water
 from llm_metrics_proxy.recorder.store.slices import Slices, open_background, wait_for_others
 
 HOLD_MS: Final = 20.0
-ALONE_MS: Final = 200.0  # while no recorder has the database open
+ALONE_MS: Final = 50.0  # while no recorder has the database open
 
 _READ_AHEAD: Final = 1_000  # rows
 _AT_ONCE: Final = 50  # changes between two looks at the clock
@@ -97,7 +97,7 @@ def recost(  # noqa: PLR0913 - what a person may ask for
     """Compute the costs of calls anew: of those in `span`, or without it of those that were not looked at yet.
 
     A dry run only reads. `stop` ends it early, between two slices; `progress` is told how many calls were looked at,
-    and of how many. The write lock is held for less than `hold_ms` at a time: without it 20, or 200 if nobody records.
+    and of how many. The write lock is held for less than `hold_ms` at a time: without it 20, or 50 if nobody records.
 
     Raises:
         BadPrices: the list of prices beside the database is damaged.
