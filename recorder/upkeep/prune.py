@@ -35,9 +35,12 @@ _FREED_AT_ONCE = 16  # pages, between two looks at the clock
 
 # event_id is read so that the row itself is in memory before the lock is taken.
 # Only what the roll-up and the exporters have: a call that came in later with an old timestamp is for the next time.
+# Each page begins behind the one before: rows that a trigger of a user keeps from being deleted are met once.
 _OLD_CALLS = """
-    SELECT id, timestamp, event_id FROM completion_requests WHERE timestamp < ? AND id <= ? ORDER BY timestamp LIMIT ?
+    SELECT id, timestamp, event_id FROM completion_requests
+    WHERE timestamp < ? AND id <= ? AND (timestamp, id) > (?, ?) ORDER BY timestamp, id LIMIT ?
 """
+_BEFORE_ALL = ("", 0)  # a timestamp and an id
 _COUNT = "SELECT count(*), min(timestamp), max(timestamp) FROM completion_requests WHERE timestamp < ? AND id <= ?"
 _COUNT_KEPT = "SELECT count(*) FROM completion_requests WHERE timestamp < ? AND id > ?"
 _DELETE_CALL = "DELETE FROM completion_requests WHERE id = ?"
@@ -172,8 +175,10 @@ class _Pruning:
 
     def _delete_calls(self, bound: str, progress: Callable[[int], None]) -> None:
         up_to = min(watermarks.get(self._connection, watermarks.ROLLUP), self._needed)
-        while rows := self._connection.execute(_OLD_CALLS, (bound, up_to, _READ_AHEAD)).fetchall():
+        last: tuple[str, int] = _BEFORE_ALL
+        while rows := self._connection.execute(_OLD_CALLS, (bound, up_to, *last, _READ_AHEAD)).fetchall():
             waiting = deque(rows)
+            last = (rows[-1][1], rows[-1][0])
             while waiting:
                 if self._slices.stopped:
                     return

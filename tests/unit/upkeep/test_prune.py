@@ -65,6 +65,17 @@ def test_a_call_at_the_very_moment_stays(current_db: Path, make_event: MakeEvent
     assert prune.prune(current_db, START + timedelta(microseconds=1)).rows == 1
 
 
+def test_calls_that_a_trigger_of_the_users_keeps_stay_and_the_others_go(filled: Path) -> None:
+    execute(
+        filled,
+        """
+        CREATE TRIGGER pinned BEFORE DELETE ON completion_requests WHEN old.id % 2 BEGIN SELECT RAISE(IGNORE); END
+        """,
+    )
+    assert prune.prune(filled, HALF).rows == CALLS // 4
+    assert ask(filled, "SELECT count(*), sum(id % 2) FROM completion_requests") == [(CALLS * 3 // 4, CALLS // 2)]
+
+
 def test_the_file_becomes_smaller(filled: Path) -> None:
     done = prune.prune(filled, HALF)
     assert done.vacuumed
