@@ -183,7 +183,10 @@ def _lines_of_the_recorder() -> Iterator[tuple[str, str, str, set[str]]]:
     """Where, event, text and values of every log line that recorder/ has."""
     for path in sorted((ROOT / "recorder").rglob("*.py")):
         module = ast.parse(path.read_text())
-        texts = [found for node in ast.walk(module) if (found := _named_text(node))]
+        named = sorted(
+            ((line, name, value) for node in ast.walk(module) for line, name, value in _named(node)),
+            key=lambda one: one[0],
+        )
         for node in ast.walk(module):
             match node:
                 case ast.Call(func=ast.Name("say"), args=[_, ast.Constant(str(event)), text], keywords=values):
@@ -192,25 +195,28 @@ def _lines_of_the_recorder() -> Iterator[tuple[str, str, str, set[str]]]:
                     pass
                 case _:
                     continue
-            known = [
-                said for line, name, said in sorted(texts) if line < node.lineno and name == getattr(text, "id", None)
-            ]
-            said = text.value if isinstance(text, ast.Constant) else known[-1]
-            yield f"{path.name}:{node.lineno}", event, str(said), {str(value.arg) for value in values} - {"about"}
+            before = [one for one in named if one[0] < node.lineno]
+            for said in [text.value] if isinstance(text, ast.Constant) else _said(getattr(text, "id", ""), before):
+                yield f"{path.name}:{node.lineno}", event, str(said), {str(value.arg) for value in values} - {"about"}
 
 
-def _named_text(node: ast.AST) -> tuple[int, str, str] | None:
+def _named(node: ast.AST) -> Iterator[tuple[int, str, ast.expr | None]]:
     match node:
-        case ast.Assign(targets=[ast.Name(name)], value=ast.Constant(str(said))):
-            return node.lineno, name, said
-        case ast.AnnAssign(target=ast.Name(name), value=ast.Constant(str(said))):
-            return node.lineno, name, said
-    return None
+        case ast.Assign(targets=[ast.Name(name)], value=value) | ast.AnnAssign(target=ast.Name(name), value=value):
+            yield node.lineno, name, value
+
+
+def _said(name: str, named: list[tuple[int, str, ast.expr | None]]) -> list[object]:
+    """The text that a name stands for: the last one, or all of those that it may be another name of."""
+    values = [value for _, own, value in named if own == name]
+    others = [said for value in values if isinstance(value, ast.Name) for said in _said(value.id, named)]
+    constants: list[object] = [value.value for value in values if isinstance(value, ast.Constant)]
+    return others or constants[-1:]
 
 
 def test_every_line_of_the_recorder_can_be_made_of_its_values() -> None:
     lines = list(_lines_of_the_recorder())
-    assert len(lines) >= 20
+    assert len(lines) >= 30
     for where, event, text, values in lines:
         assert event.isidentifier(), where
         assert set(PLACEHOLDER.findall(text)) == values, where
