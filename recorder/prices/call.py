@@ -104,11 +104,14 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
             counts.setdefault(OUTPUT, 0)
         if OUTPUT in counts and INPUT not in counts:
             return Consumed(note=notes.NO_INPUT)
-        if INPUT in counts and OUTPUT not in counts:
-            if not self.success and not self.was_cut:
-                return Consumed(note=notes.NO_OUTPUT)
-            return Consumed(counts | {OUTPUT: 0}, others, notes.NO_OUTPUT)
-        return Consumed(counts, others)
+        if not self.was_cut and (INPUT in counts) == (OUTPUT in counts):
+            return Consumed(counts, others)
+        # What was counted until it broke off, of more. Of a bill that was still empty the fees are not known either,
+        # and what a provider says has failed it does not bill.
+        failed = not self.success and not self.was_cut
+        if failed or not said.keys().isdisjoint(_COSTS):
+            return Consumed(note=notes.NO_OUTPUT)
+        return Consumed({OUTPUT: 0} | counts if INPUT in counts else counts, others, notes.NO_OUTPUT)
 
     def _nothing_said(self) -> str | None:
         """What was refused, or never arrived, is not billed: nothing is lacking."""

@@ -49,6 +49,8 @@ _ADDRESSES: Final = (
     (re.compile(r"https://api\.z\.ai"), "zai"),
     (re.compile(r"https://open\.bigmodel\.cn"), "zhipuai"),
 )
+# An API whose calls are billed by a list of their own.
+_APIS: Final = {("openai", "/decisions"): "openai-decisions"}
 # What was asked for has the region, which has its own prices; the answer names the model alone, if at all.
 _BY_WHAT_WAS_ASKED_FOR: Final = ("aws.bedrock",)
 # What was asked for is the name of a deployment, which somebody chose: it only counts where the answer does not differ.
@@ -75,6 +77,9 @@ class Found(msgspec.Struct, frozen=True, eq=False):
 
 def provider_of(call: Call) -> Provider | None:
     """Return the list's provider that bills a call."""
+    api = f"/{(call.endpoint or '').rpartition('/')[2]}"
+    if (of_api := _APIS.get((call.provider or "", api))) in _providers():
+        return _providers()[of_api]
     if known_as := _PROVIDERS.get(call.provider or ""):
         return provider_named(known_as)
     return _provider_at(f"https://{(call.host or '').removesuffix(':443')}{call.endpoint or ''}"[:_LONGEST_NAME])

@@ -19,6 +19,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_WRITE_30M,
     GROUNDED_MAP_PROMPTS,
     GROUNDED_PROMPTS,
+    INPUT,
     WEB_SEARCHES,
 )
 from llm_metrics_proxy.recorder.prices import charging, notes, price_list, published
@@ -33,6 +34,7 @@ STATED: Final = "provider"
 
 _LARGEST: Final = 1_000_000  # dollars: a call of more has an absurd usage, and would be the sum of all others too
 _BILLED_BY_THE_PROMPT: Final = ("gemini-1", "gemini-2")  # and not by each search of it
+_BY_INPUT_ALONE: Final = ("openai-decisions",)  # output and what a cache gave cost nothing, or nothing else
 # The ordinary age of a cache write, which has no price of its own.
 _ORDINARY: Final = CACHE_WRITE_30M
 _DAY: Final = 10  # characters of a timestamp
@@ -177,6 +179,8 @@ class _Pricing:
 def _as_billed(found: Found, counts: Counts) -> Counts:
     """Leave out what is no price of its own: the ordinary age of a cache, and how searches come about."""
     counts = {name: count for name, count in counts.items() if name != _ORDINARY}
+    if found.provider.id in _BY_INPUT_ALONE:
+        counts = {INPUT: counts.get(INPUT, 0)}
     prompts = counts.pop(GROUNDED_PROMPTS, None)
     if WEB_SEARCHES in counts and found.model.id.startswith(_BILLED_BY_THE_PROMPT):
         counts[WEB_SEARCHES] = prompts if prompts is not None else min(counts[WEB_SEARCHES], 1)

@@ -71,6 +71,17 @@ MORE_THAN_USAGE = {
 }
 
 
+GPT_4O = '{"prompt_tokens": 1000, "completion_tokens": 100}'
+KNOWN: dict[str, Any] = {"provider": "openai", "model": "gpt-4o"}
+# Cases whose bill is made up, and no product of their tokens.
+MADE_UP = {
+    "openai_compatible/chat_plain_perplexity_deep_research",
+    "openai_compatible/openrouter_images",
+    "openai_compatible/openrouter_own_key",
+    "openai_compatible/openrouter_own_key_stream_of_messages",
+}
+
+
 def recorded(name: str) -> tuple[_Case, Call]:
     case = _Case(name)
     row, _ = case.run("identity", [case.request.body], _at_once(case, "identity"))
@@ -310,9 +321,39 @@ def test_an_output_that_was_not_counted_is_not_taken_for_none() -> None:
     assert price(embedded) == usd((19, 0.02))
 
 
-# --- when, which model, whose
+@pytest.mark.parametrize("name", _CASES)
+def test_a_cost_that_the_provider_states_is_what_the_list_makes_of_its_usage(name: str) -> None:
+    case = _Case(name)
+    event, _ = case.run("identity", [case.request.body], _at_once(case, "identity"))
+    row = Call(**{name: getattr(event, name) for name in Call.__struct_fields__})
+    stated = Cost(event.cost_usd, event.cost_source, event.cost_complete)
+    if stated.source != "provider":
+        return
+    assert cost_of(row, OwnPrices(), stated) == Cost(event.cost_usd, "provider", 1)
+    listed = cost_of(row, OwnPrices())
+    if listed.complete and name not in MADE_UP:
+        assert listed.usd == pytest.approx(event.cost_usd, rel=0.01)
 
-GPT_4O = '{"prompt_tokens": 1000, "completion_tokens": 100}'
+
+def test_an_answer_that_broke_off_has_what_was_counted_until_then_as_a_lower_bound() -> None:
+    cut = call(
+        **KNOWN, usage=GPT_4O, success=0, error_type="client_disconnect", usage_source="partial", status_code=200
+    )
+    assert cost_of(cut, OwnPrices()) == Cost(usd((1000, 2.5), (100, 10)), source(), 0, notes.NO_OUTPUT)
+    unbilled = json.dumps(json.loads(GPT_4O) | {"cost": {"total_cost": 0}})  # Perplexity's, until the last chunk
+    assert cost_of(replace(cut, usage=unbilled), OwnPrices()) == Cost(None, None, None, notes.NO_OUTPUT)
+
+
+def test_decisions_are_billed_by_their_input_alone() -> None:
+    row = call(provider="openai", host="api.openai.com", endpoint="/v1/decisions", model="gpt-6-luna", usage=GPT_4O)
+    found = cost_of(replace(row, timestamp="2026-11-20T00:00:00.000Z"), OwnPrices())
+    chat = replace(row, timestamp="2026-11-20T00:00:00.000Z", endpoint="/v1/responses")
+    without_output = replace(chat, usage=None, prompt_tokens=1000, completion_tokens=0)
+    assert found == cost_of(without_output, OwnPrices())
+    assert found.complete == 1
+
+
+# --- when, which model, whose
 
 
 def test_a_call_has_the_price_of_its_day() -> None:
@@ -358,9 +399,6 @@ def test_on_bedrock_the_region_is_in_the_model_that_was_asked_for() -> None:
     regional = price(replace(row, model="eu.anthropic.claude-sonnet-4-5-20250929-v1:0"))
     worldwide = price(replace(row, model="global.anthropic.claude-sonnet-4-5-20250929-v1:0"))
     assert regional == pytest.approx(1.1 * worldwide)  # type: ignore[operator] # both are known
-
-
-KNOWN = {"provider": "openai", "model": "gpt-4o"}
 
 
 @pytest.mark.parametrize(
