@@ -4,6 +4,7 @@ This is the one module outside of the addon that imports any of it: what a provi
 in the file of the wire format. Nothing there does I/O or knows mitmproxy, and no process that proxies imports this.
 """
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -33,7 +34,7 @@ _WITHOUT_OUTPUT: Final = ("embeddings", "rerank")  # operations whose answers ar
 _CUT: Final = ("client_disconnect", "stream_truncated", "upstream_disconnect", "timeout", "proxy_shutdown")
 _REFUSED: Final = 400  # status
 _COSTS: Final = ("cost", "cost_in_usd_ticks")
-_STATED: Final = "provider"
+_TERMS: Final = re.compile(r"service_?[tT]ier|trafficType|speed|inference_geo|cost").search
 
 
 class Consumed(msgspec.Struct, frozen=True):
@@ -70,6 +71,11 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     reasoning_tokens: int | None = None
     service_tier: str | None = None
     region: str | None = None
+
+    @property
+    def tells_more(self) -> bool:
+        """The usage says more than `billed` and the columns: on which terms, or the bill of what broke off."""
+        return self.billed is None or self.usage_source == "partial" or bool(_TERMS(self.usage or ""))
 
     def reported(self) -> dict[str, object]:
         """Return the usage in the provider's own words; empty if there is none, or it cannot be read."""
@@ -133,6 +139,7 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
                 return _numbers_in(self.billed), (), True
             with suppress(ValueError, RecursionError):
                 return *_apart(msgspec.json.decode(self.billed, type=dict[str, Any])), True
+            said = self.reported()
         if said:
             read = read_usage(said, self.host or "", self.endpoint or "")
             if read.counted or not read.sane:

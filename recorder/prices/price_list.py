@@ -77,21 +77,31 @@ class Found(msgspec.Struct, frozen=True, eq=False):
 
 def provider_of(call: Call) -> Provider | None:
     """Return the list's provider that bills a call."""
-    api = f"/{(call.endpoint or '').rpartition('/')[2]}"
-    if (of_api := _APIS.get((call.provider or "", api))) in _providers():
+    return _provider_of(call.provider, call.host, call.endpoint)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _provider_of(name: str | None, host: str | None, endpoint: str | None) -> Provider | None:
+    api = f"/{(endpoint or '').rpartition('/')[2]}"
+    if (of_api := _APIS.get((name or "", api))) in _providers():
         return _providers()[of_api]
-    if known_as := _PROVIDERS.get(call.provider or ""):
+    if known_as := _PROVIDERS.get(name or ""):
         return provider_named(known_as)
-    return _provider_at(f"https://{(call.host or '').removesuffix(':443')}{call.endpoint or ''}"[:_LONGEST_NAME])
+    return _provider_at(f"https://{(host or '').removesuffix(':443')}{endpoint or ''}"[:_LONGEST_NAME])
 
 
 def names_of(call: Call) -> tuple[str, ...]:
     """Return the names of a call's model, in the order in which the list is asked for them."""
-    names: tuple[str | None, ...] = (call.response_model, call.model)
-    if call.provider in _BY_WHAT_WAS_ASKED_FOR:
-        names = (call.model, call.response_model)
-    elif call.provider in _DEPLOYMENTS and not (call.response_model or "").startswith(call.model or ""):
-        names = (call.response_model or call.model,)
+    return _names_of(call.provider, call.model, call.response_model)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _names_of(provider: str | None, asked: str | None, answered: str | None) -> tuple[str, ...]:
+    names: tuple[str | None, ...] = (answered, asked)
+    if provider in _BY_WHAT_WAS_ASKED_FOR:
+        names = (asked, answered)
+    elif provider in _DEPLOYMENTS and not (answered or "").startswith(asked or ""):
+        names = (answered or asked,)
     return tuple(name for name in names if name)
 
 
@@ -107,7 +117,7 @@ def find(provider: Provider, names: tuple[str, ...]) -> Found | None:
 
 def forget() -> None:
     """Look up everything anew: the list is another one."""
-    for remembered in (_providers, _provider_at, _model):
+    for remembered in (_providers, _provider_of, _provider_at, _model):
         remembered.cache_clear()
 
 

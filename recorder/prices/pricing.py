@@ -35,8 +35,11 @@ STATED: Final = "provider"
 _LARGEST: Final = 1_000_000  # dollars: a call of more has an absurd usage, and would be the sum of all others too
 _BILLED_BY_THE_PROMPT: Final = ("gemini-1", "gemini-2")  # and not by each search of it
 _BY_INPUT_ALONE: Final = ("openai-decisions",)  # output and what a cache gave cost nothing, or nothing else
+# Whose fees depend on more than was told, as how much of the web was read: bills say them, and the list the highest.
+_FEES_BY_TERMS: Final = ("perplexity",)
 # The ordinary age of a cache write, which has no price of its own.
 _ORDINARY: Final = CACHE_WRITE_30M
+_NO_UNITS: Final = frozenset((_ORDINARY, GROUNDED_PROMPTS, WEB_SEARCHES))
 _DAY: Final = 10  # characters of a timestamp
 
 
@@ -64,7 +67,7 @@ def cost_of(call: Call, own: OwnPrices, before: Cost = UNKNOWN) -> Cost:
 
     `before` is what stands in the row: a cost that the provider itself stated stays.
     """
-    said = call.reported()
+    said = call.reported() if before.source == STATED or call.tells_more else {}
     if before.source == STATED and (stated := call.stated(said, before.usd)) is not None:
         return Cost(stated, STATED, 1)
     consumed = call.consumed(said)
@@ -133,7 +136,11 @@ class _Pricing:
             return _Part(None, notes.CONTRADICTORY)
         if charged is None:
             return _Part(None, notes.CONTRADICTORY)
-        fees = self._fees(charged.lacking, counts, found.provider.id, found.names)
+        fees = _Part(Decimal(0))
+        if charged.fees and found.provider.id in _FEES_BY_TERMS:
+            fees = _Part(-charged.fees, notes.NO_FEE)
+        elif charged.lacking:
+            fees = self._fees(charged.lacking, counts, found.provider.id, found.names)
         if fees.dollars is None:
             return fees
         return _Part(charged.tokens * multiplier + charged.fees + fees.dollars, fees.note)
@@ -178,6 +185,8 @@ class _Pricing:
 
 def _as_billed(found: Found, counts: Counts) -> Counts:
     """Leave out what is no price of its own: the ordinary age of a cache, and how searches come about."""
+    if counts.keys().isdisjoint(_NO_UNITS) and found.provider.id not in _BY_INPUT_ALONE:
+        return counts
     counts = {name: count for name, count in counts.items() if name != _ORDINARY}
     if found.provider.id in _BY_INPUT_ALONE:
         counts = {INPUT: counts.get(INPUT, 0)}

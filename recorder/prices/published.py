@@ -43,6 +43,7 @@ def find(kind: str, provider: str, models: Iterable[str], name: str, day: str) -
     return _find(kind, provider, tuple(models), name, day)
 
 
+@cache
 def has(kind: str, provider: str) -> bool:
     """Tell whether anything is known of a provider's tiers, regions or fees at all."""
     return any(line.kind == kind and line.provider == provider for line in lines())

@@ -135,6 +135,14 @@ def test_what_lacks_a_fee_or_another_models_tokens_says_so(
     assert (found.usd is None) == (expected[0] is None)
 
 
+def test_a_fee_that_depends_on_what_was_not_told_is_lacking() -> None:
+    row = of(
+        {"provider": "perplexity", "host": "api.perplexity.ai", "model": "sonar"}
+    )  # by how much of the web it read
+    found = cost_of(row, OwnPrices())
+    assert found == Cost(usd((1000, 1), (100, 1)), found.source, 0, notes.NO_FEE)
+
+
 def test_sound_without_a_price_of_its_own_is_not_charged_as_text() -> None:
     spoken = '{"input_tokens":820,"output_tokens":410,"input_audio_tokens":700}'
     for model in ("gpt-4o-audio-preview", "gpt-4o-mini-audio-preview"):
