@@ -177,6 +177,7 @@ def _may_be_secret(name: str) -> bool:
     return _SECRET_HEADER.search(name) is not None
 
 
+@lru_cache(maxsize=64)  # a program sends the same key with each call
 def _secrets_in(name: str, value: str) -> list[str]:
     """Return what is secret in a header: its whole value, and each part that is a secret by itself."""
     if name == "cookie":

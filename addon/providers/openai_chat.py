@@ -245,6 +245,8 @@ def _end(choice: _Choice, answer: Answer) -> None:
 
 def _use_tools(message: _Message | _Delta, answer: Answer) -> None:
     """Count what is billed by the call: the one search of a model that searches, and what Groq's systems did."""
+    if not message.executed_tools and not message.annotations:
+        return
     done = message.executed_tools if isinstance(message.executed_tools, list) else []
     kinds = [str(tool.get("type")) for tool in done if isinstance(tool, dict)]
     searches, python = sum("search" in kind for kind in kinds), sum("python" in kind for kind in kinds)

@@ -7,6 +7,7 @@ streams is cumulative, so the last value of each key wins that says anything, an
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
@@ -344,8 +345,14 @@ _TIER_KEYS = ("speed", "service_tier", "serviceTier", "trafficType")  # Anthropi
 
 def tier_of(*said: object) -> str | None:
     """Return the tier that served a call, in the provider's word: the first that is special, else the first."""
-    words = [word for tier in said if (word := text(tier)) and is_word(word) and word.lower() not in _NO_TIERS]
+    words = [word for tier in said if type(tier) is str and (word := _tier(tier))]
     return next((word for word in words if word.lower() not in _ORDINARY_TIERS), words[0] if words else None)
+
+
+@lru_cache(maxsize=256)  # each chunk of a stream may say it
+def _tier(said: str) -> str | None:
+    word = text(said)
+    return word if word and is_word(word) and word.lower() not in _NO_TIERS else None
 
 
 def tiers_in(usage: Usage) -> list[object]:
