@@ -50,7 +50,7 @@ def _serve(path: Path, wanted: addresses.Address, tell: Callable[[str], None], w
     listening, got = addresses.listen(wanted)
     os.nice(_NICENESS)
     keeper = Keeper(path)
-    server = Server(listening, got, App(keeper.ask))
+    server = Server(listening, got, App(keeper.ask, is_for_this_machine=got.is_for_this_machine))
     ends = threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:

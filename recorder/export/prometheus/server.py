@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from threading import Lock, Thread
 from typing import Any, Final, NamedTuple, override
+from urllib.parse import urlsplit
 from wsgiref.simple_server import WSGIRequestHandler
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
@@ -159,6 +160,8 @@ class Server(ThreadingWSGIServer):
 
 
 _OK, _NOT_FOUND, _NOT_ALLOWED = "200 OK", "404 Not Found", "405 Method Not Allowed"
+_MISDIRECTED = "421 Misdirected Request"
+_OTHER_NAME = "On this machine's own address there are answers to its own names only, such as localhost."
 _BROKEN, _UNAVAILABLE = "500 Internal Server Error", "503 Service Unavailable"
 _DOWN = "The database cannot be read: see llm-metrics status."
 
@@ -166,15 +169,19 @@ _DOWN = "The database cannot be read: see llm-metrics status."
 class App:
     """The application: `ask` says what the figures are.
 
-    A wrong method, an unknown path and a database that cannot be read get one line of text.
+    A wrong method, an unknown path and a database that cannot be read get one line of text, and so does a name of
+    others where `is_for_this_machine`: it is a page's in a browser, whose name was pointed here (DNS rebinding).
     """
 
-    def __init__(self, ask: Callable[[], Figures]) -> None:
+    def __init__(self, ask: Callable[[], Figures], *, is_for_this_machine: bool) -> None:
         """It answers each request with figures of its own."""
         self._ask = ask
+        self._is_for_this_machine = is_for_this_machine
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        if self._is_for_this_machine and not _is_of_this_machine(environ.get("HTTP_HOST", "")):
+            return _line(environ, start_response, _MISDIRECTED, _OTHER_NAME)
         path = environ["PATH_INFO"].rstrip("/")
         if path not in ("/metrics", "/healthz"):
             return _line(environ, start_response, _NOT_FOUND, "There are /metrics and /healthz.")
@@ -194,6 +201,15 @@ class App:
         if figures.database_up:
             return _line(environ, start_response, _OK, "ok")
         return _line(environ, start_response, _UNAVAILABLE, _DOWN)
+
+
+def _is_of_this_machine(named: str) -> bool:
+    """Tell whether a Host header holds a name or an address of the machine itself; a client may leave it out."""
+    try:
+        host = urlsplit(f"//{named}").hostname
+        return not host or host == "localhost" or host.endswith(".localhost") or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Collected:

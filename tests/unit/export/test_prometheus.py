@@ -197,6 +197,28 @@ def test_nothing_else_is_there(filled: Path) -> None:
         assert served.end() == ""
 
 
+def test_on_a_loopback_address_a_name_that_was_pointed_there_gets_no_figures(filled: Path) -> None:
+    with serving(filled) as served:
+        for host, status in (
+            ("evil.example", 421),
+            ("evil.example:9464", 421),
+            ("127.0.0.1.evil.example", 421),
+            ("localhost@evil.example", 421),
+            ("192.168.1.5", 421),
+            ("[::1", 421),
+            ("localhost:1", 200),
+            ("LocalHost", 200),
+            ("app.localhost", 200),
+            ("127.0.0.9", 200),
+            ("[::1]:9464", 200),
+        ):
+            with socket.create_connection(("127.0.0.1", served.port), timeout=5) as client:
+                client.sendall(f"GET /metrics HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+                answer = client.makefile("rb").read()
+            assert (int(answer.split()[1]), b"llm_" in answer) == (status, status == 200), host
+        assert served.end() == ""
+
+
 def test_a_stuck_client_blocks_nobody(filled: Path) -> None:
     with serving(filled) as served, ExitStack() as stuck:
         for n in range(MOST_CLIENTS + 20):
