@@ -119,8 +119,10 @@ def _prefer_tokens_of_images(counts: Quantities) -> None:
 class OpenAIResponses(WireFormat):
     """The Responses API over HTTP, or decisions."""
 
-    def __init__(self, operation: str = "chat") -> None:
+    def __init__(self, operation: str = "chat", *, usage_keys: UsageKeys | None = None) -> None:
         self.operation = operation
+        if usage_keys is not None:
+            self.usage_keys = usage_keys
 
     has_end = True
     usage_keys = UsageKeys(
@@ -258,4 +260,14 @@ def _container(item: _Item) -> str | None:
 
 
 RESPONSES = OpenAIResponses()
-DECISIONS = OpenAIResponses("decision")
+DECISIONS = OpenAIResponses(
+    "decision",
+    usage_keys=UsageKeys(
+        {
+            "input_tokens": INPUT,
+            "input_tokens_details": {"cached_tokens": CACHE_READ, "cache_write_tokens": CACHE_WRITE},
+        },
+        seen=RESPONSES.usage_keys,
+    ),
+)
+"""Whose input alone is billed."""
