@@ -12,7 +12,7 @@ from llm_metrics_proxy.addon.privacy.quotation import without_quotations
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Request, Route
 from llm_metrics_proxy.addon.providers.terms import billing_of, region_named, region_of
-from llm_metrics_proxy.addon.providers.usage import Usage, cost_in, tier_of, tiers_in
+from llm_metrics_proxy.addon.providers.usage import Usage, cost_in, tier_in
 from llm_metrics_proxy.addon.providers.values import is_word, text
 from llm_metrics_proxy.addon.timing import Timing
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
@@ -116,8 +116,8 @@ class Row:
             "usage": _json(answer.usage),
             "billed": None if billed is None else _bounded(_ENCODER.encode(billed)),
             "usage_source": source,
-            "service_tier": tier_of(answer.service_tier, *tiers_in(answer.usage)),
-            "region": region_named(answer.usage.get("inference_geo")) or region_of(host, opening.path),
+            "service_tier": tier_in(answer.usage, answer.service_tier),
+            "region": region_of(host, opening.path) or region_named(answer.usage.get("inference_geo")),
             "billing": billing_of(
                 provider=route.provider,
                 host=host,

@@ -198,7 +198,7 @@ class OpenAIChat(WireFormat):
         chunk = decoded(_CHUNK, body)
         for choice in chunk.choices or ():
             _end(choice, answer)
-            if choice.message is not None:
+            if choice.message is not None and (choice.message.annotations or choice.message.executed_tools):
                 _use_tools(choice.message, answer)
         _learn(chunk, answer)
 
@@ -245,8 +245,6 @@ def _end(choice: _Choice, answer: Answer) -> None:
 
 def _use_tools(message: _Message | _Delta, answer: Answer) -> None:
     """Count what is billed by the call: the one search of a model that searches, and what Groq's systems did."""
-    if not message.executed_tools and not message.annotations:
-        return
     done = message.executed_tools if isinstance(message.executed_tools, list) else []
     kinds = [str(tool.get("type")) for tool in done if isinstance(tool, dict)]
     searches, python = sum("search" in kind for kind in kinds), sum("python" in kind for kind in kinds)
@@ -266,7 +264,8 @@ def _learn(chunk: _Chunk, answer: Answer) -> None:
         usage, error = usage or groq.get("usage"), error or groq.get("error")
     if usage is not None:
         answer.learn(usage=usage, timing=timing_in(usage))
-    answer.service_tier = tier_of(chunk.service_tier) or answer.service_tier
+    if chunk.service_tier:
+        answer.service_tier = tier_of(chunk.service_tier) or answer.service_tier
     if timing := chunk.time_info or chunk.timings or chunk.metrics:
         answer.learn(timing=timing)
     if error:

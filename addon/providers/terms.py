@@ -53,7 +53,9 @@ def region_of(host: str, path: str) -> str | None:
 
 def region_named(region: object) -> str | None:
     """Return a region in the provider's word; None for one that has no price of its own."""
-    return region if isinstance(region, str) and is_word(region) and region not in _GLOBAL else None
+    if not isinstance(region, str) or region in _GLOBAL:
+        return None
+    return region if is_word(region) else None
 
 
 def billing_of(  # noqa: PLR0913 - what tells it
@@ -74,14 +76,19 @@ def billing_of(  # noqa: PLR0913 - what tells it
     endings = _FREE_MODELS.get(provider)
     if endings is not None and any(model is not None and model.endswith(endings) for model in models):
         return FREE
-    keys = [headers[name] for name in _KEY_HEADERS if name in headers]
-    if any(key.rpartition(" ")[2].startswith(_PLAN_KEYS) for key in keys):
-        return SUBSCRIPTION
+    has_key = False
+    for name in _KEY_HEADERS:
+        if name in headers:
+            has_key = True
+            if headers[name].rpartition(" ")[2].startswith(_PLAN_KEYS):
+                return SUBSCRIPTION
     if provider == _OWN_SERVER:
         return SUBSCRIPTION if (models[0] or "").endswith(_CLOUD_MODELS) else FREE
     if provider == UNKNOWN:
         return None
-    has_key = keys or _KEY_IN_QUERY.search(query) or _KEY_AS_PROTOCOL in headers.get("sec-websocket-protocol", "")
+    if not has_key:
+        in_protocol = _KEY_AS_PROTOCOL in headers.get("sec-websocket-protocol", "")
+        has_key = in_protocol or _KEY_IN_QUERY.search(query) is not None
     return API_KEY if has_key else None
 
 

@@ -340,24 +340,31 @@ def cost_in(usage: Usage) -> float | None:
 # Words for a tier that is nothing special, and for none at all.
 _ORDINARY_TIERS = frozenset({"default", "standard", "on_demand", "on-demand"})
 _NO_TIERS = frozenset({"auto", "unspecified", "service_tier_unspecified", "traffic_type_unspecified"})
+_LONGEST_TIER = 64  # characters: what is remembered is bounded
 _TIER_KEYS = ("speed", "service_tier", "serviceTier", "trafficType")  # Anthropic and others, Gemini, Vertex AI
 
 
 def tier_of(*said: object) -> str | None:
     """Return the tier that served a call, in the provider's word: the first that is special, else the first."""
-    words = [word for tier in said if type(tier) is str and (word := _tier(tier))]
-    return next((word for word in words if word.lower() not in _ORDINARY_TIERS), words[0] if words else None)
+    ordinary = None
+    for word in said:
+        if type(word) is str and len(word) <= _LONGEST_TIER and _is_tier(word):
+            if word.lower() not in _ORDINARY_TIERS:
+                return word
+            ordinary = ordinary or word
+    return ordinary
 
 
-@lru_cache(maxsize=256)  # each chunk of a stream may say it
-def _tier(said: str) -> str | None:
-    word = text(said)
-    return word if word and is_word(word) and word.lower() not in _NO_TIERS else None
+@lru_cache(maxsize=64)
+def _is_tier(word: str) -> bool:
+    return word != "" and is_word(word) and word.lower() not in _NO_TIERS
 
 
-def tiers_in(usage: Usage) -> list[object]:
-    """Return what a usage says about the tier, in each of its words."""
-    return [usage[key] for key in _TIER_KEYS if key in usage]
+def tier_in(usage: Usage, said_beside: str | None) -> str | None:
+    """Return the tier of a usage and of what was said beside it."""
+    if usage.keys().isdisjoint(_TIER_KEYS):  # nearly always
+        return said_beside
+    return tier_of(said_beside, *[usage[key] for key in _TIER_KEYS if key in usage])
 
 
 def timing_in(usage: object) -> Usage | None:
