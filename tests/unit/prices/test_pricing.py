@@ -173,26 +173,6 @@ def test_input_whose_output_was_not_counted_is_a_lower_bound() -> None:
     assert cost_of(failed, OwnPrices()) == Cost(None, None, None, notes.NO_OUTPUT)
 
 
-def test_output_that_was_counted_before_an_answer_was_cut_is_a_lower_bound() -> None:
-    cut = call(
-        provider="openai",
-        model="gpt-4o",
-        billed='{"input_tokens":1000,"output_tokens":9}',
-        success=0,
-        error_type="client_disconnect",
-        usage_source="partial",
-    )
-    assert cost_of(cut, OwnPrices()) == Cost(usd((1000, 2.5), (9, 10)), source(), 0, notes.NO_OUTPUT)
-    states_its_cost_at_the_end = replace(cut, usage='{"cost":{"total_cost":0.0}}')
-    assert cost_of(states_its_cost_at_the_end, OwnPrices()) == Cost(None, None, None, notes.NO_OUTPUT)
-
-
-def test_decisions_have_a_list_of_their_own_where_output_costs_nothing() -> None:
-    billed = '{"input_tokens":1860}'
-    row = call(provider="openai", operation="decision", model="gpt-6-luna", billed=billed)
-    assert price(row) == usd((1860, 0.1))
-
-
 def test_a_refusal_lacks_nothing_and_an_answer_that_never_said_its_usage_does() -> None:
     refused = call(provider="openai", model="gpt-4o", success=0, status_code=429, error_type="rate_limit_exceeded")
     assert cost_of(refused, OwnPrices()) == Cost(None, None)
