@@ -32,7 +32,6 @@ _WITHOUT_OUTPUT: Final = ("embeddings", "rerank")  # operations whose answers ar
 # The answer was under way when something broke: it was billed as far as it had come. Failures that the provider itself
 # says are mostly not.
 _CUT: Final = ("client_disconnect", "stream_truncated", "upstream_disconnect", "timeout", "proxy_shutdown")
-_REFUSED: Final = 400  # status
 _COSTS: Final = ("cost", "cost_in_usd_ticks")
 _TERMS: Final = re.compile(r"service_?[tT]ier|trafficType|speed|inference_geo|cost").search
 
@@ -64,7 +63,6 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
     cache_write_tokens: int | None = None
     billed: str | None = None
     success: int = 1
-    status_code: int = 200
     error_type: str | None = None
     usage_source: str | None = None
     total_tokens: int | None = None
@@ -120,9 +118,8 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
         return Consumed({OUTPUT: 0} | counts if INPUT in counts else counts, others, notes.NO_OUTPUT)
 
     def _nothing_said(self) -> str | None:
-        """What was refused, or never arrived, is not billed: nothing is lacking."""
-        refused = not self.success and (self.status_code >= _REFUSED or not self.usage) and self.error_type not in _CUT
-        return None if refused else notes.NO_USAGE
+        """What the provider refused or said has failed it does not bill: nothing is lacking."""
+        return notes.NO_USAGE if self.success or self.error_type in _CUT else None
 
     def _total_is_less(self) -> bool:
         if self.total_tokens is None or self.prompt_tokens is None or self.completion_tokens is None:

@@ -10,14 +10,18 @@ from llm_metrics_proxy.recorder.store.database import reader
 
 _LAST = "SELECT ifnull(max(id), 0) FROM completion_requests"
 _ADDED_UP = """
-    SELECT count(*), sum(NOT success), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens), sum(cost_usd),
-        sum(cost_usd IS NULL), max(time_to_first_token_ms)
+    SELECT count(*), sum(NOT success), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
+        sum(iif(billing IS 'subscription', NULL, cost_usd)), sum(cost_usd IS NULL), max(time_to_first_token_ms),
+        sum(iif(billing IS 'subscription', cost_usd, NULL)), sum(cost_complete IS 0)
     FROM completion_requests WHERE id > :after AND (:origin IS NULL OR origin = :origin)
 """
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The names are the keys of the JSON document. None: no call says so; `uncosted` calls have no cost."""
+    """The names are the keys of the JSON document. None: no call says so; `uncosted` calls have no cost.
+
+    `cost_usd` is billed; `plan_cost_usd` is what the calls of a plan would have cost; `lower_bounds` cost more.
+    """
 
     calls: int
     failures: int
@@ -27,6 +31,8 @@ class Summary(msgspec.Struct, frozen=True):
     cost_usd: float | None
     uncosted: int
     slowest_first_token_ms: float | None
+    plan_cost_usd: float | None = None
+    lower_bounds: int = 0
 
 
 def last_id(path: Path) -> int:
@@ -52,21 +58,25 @@ def summary(path: Path, after: int, origin: str | None) -> Summary:
 
 def _of(connection: sqlite3.Connection, after: int, origin: str | None) -> Summary:
     row = connection.execute(_ADDED_UP, {"after": after, "origin": origin}).fetchone()
-    calls, failures, prompt, completion, cached, cost, uncosted, slowest = row
-    return Summary(calls, failures or 0, prompt, completion, cached, cost, uncosted or 0, slowest)
+    calls, failures, prompt, completion, cached, cost, uncosted, slowest, plan, lower = row
+    return Summary(calls, failures or 0, prompt, completion, cached, cost, uncosted or 0, slowest, plan, lower or 0)
 
 
 def as_text(found: Summary) -> str:
     """Return the summary as one line for a person."""
     if not found.calls:
         return "no calls"
-    plus = "+" if found.uncosted and found.cost_usd is not None else ""
+    plus = "+" if (found.uncosted or found.lower_bounds) and found.cost_usd is not None else ""
+    dollars = f"{quantities.dollars(found.cost_usd)}{plus}"
+    if found.plan_cost_usd is not None:  # alone where nothing else is billed
+        of_plan = f"{quantities.dollars(found.plan_cost_usd)} of a plan's calls at list prices"
+        dollars = of_plan if found.cost_usd is None else f"{dollars}, {of_plan}"
     parts = [
         f"{quantities.count(found.calls)} call{'s' if found.calls != 1 else ''}",
         f"{quantities.count(found.failures)} failed",
         f"tokens {quantities.count(found.prompt_tokens)} in ({quantities.count(found.cached_tokens)} cached)",
         f"{quantities.count(found.completion_tokens)} out",
-        f"{quantities.dollars(found.cost_usd)}{plus}",
+        dollars,
     ]
     if found.slowest_first_token_ms is not None:
         parts.append(f"slowest first token {quantities.milliseconds(found.slowest_first_token_ms)}")

@@ -321,7 +321,7 @@ def test_every_figure_is_that_of_the_rows(server: Server, database: Path) -> Non
         "calls": ["60", f"{len(first)} streamed</small>"],
         "error_rate": ["15.00 %", "9 failed</small>"],
         "tokens": [f"{tokens / 1000:.1f} k", "9 calls without a count</small>"],
-        "cost": [f"${usd:.4f}", "9 calls without a cost</small>"],
+        "cost": [f"${usd:.4f}", "9 calls without a whole cost</small>"],
         "ttft_p50": [f"{p50} ms", f"of {len(first)} streams</small>"],
         "ttft_p95": [f"{p95} ms", f"of {len(first)} streams</small>"],
     }
