@@ -63,8 +63,8 @@ def recost(  # noqa: PLR0913 - the options
     """Compute anew what calls cost, and show what changed.
 
     Each call is priced as of its own moment: by the own prices, else by those of genai-prices. What a provider said
-    itself stays. Runs while the proxy records: the database is locked for less than 20 ms at a time. Ctrl-C ends it;
-    what is done stays done. The recorder prices new calls by itself.
+    itself stays. Runs while the proxy records: the database is then locked for less than 20 ms at a time. Ctrl-C ends
+    it; what is done stays done. The recorder prices new calls by itself.
     """
     from llm_metrics_proxy.recorder.prices import recost as recosting  # noqa: PLC0415 - it takes 0.3 s and 30 MB, and no other command needs it
 
