@@ -121,9 +121,9 @@ def place(chosen: Path | None, database: Path) -> Path | None:
         return chosen
     try:
         beside = database.resolve().parent / DEFAULT_NAME
-    except (OSError, ValueError):  # it can be no path, which the start says better
+        return beside if beside.is_file() else None
+    except (OSError, ValueError):  # no path, or a folder that may not be looked into: the start says that better
         return None
-    return beside if beside.is_file() else None
 
 
 def load(chosen: Path | None, database: Path) -> OwnPrices:
@@ -137,11 +137,11 @@ def load(chosen: Path | None, database: Path) -> OwnPrices:
 
 
 def _read(path: Path, database: Path) -> OwnPrices:
-    if not path.is_file():
-        raise BadPrices(what=f"There is no file of prices at {path}", cure="give the path of one, or leave it out")
-    if database.exists() and path.samefile(database):  # which only SQLite may open
-        raise BadPrices(what=f"{path} is the database", cure="give the path of a file of prices")
     try:
+        if not path.is_file():
+            raise BadPrices(what=f"There is no file of prices at {path}", cure="give the path of one, or leave it out")
+        if database.exists() and path.samefile(database):  # which only SQLite may open
+            raise BadPrices(what=f"{path} is the database", cure="give the path of a file of prices")
         text = read(path, _LARGEST_FILE + 1)
     except OSError as error:
         what = f"The file of prices {path} cannot be read ({error.strerror})"
