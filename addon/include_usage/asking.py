@@ -92,7 +92,7 @@ class Asking:
         self._calls.move(flow.id, other.id)
         try:
             handler = replay(other)
-        except Exception:
+        except Exception:  # raised again: the hook counts it, and the first answer passes
             self._calls.move(other.id, flow.id)
             raise
         task = asyncio.ensure_future(handler.replay())
