@@ -9,10 +9,12 @@ import click
 import msgspec
 
 from llm_metrics_proxy.recorder.commands.common import (
+    DAY,
     EXIT_CODES,
     SOMETHING_FOUND,
     database_option,
     json_option,
+    prices_option,
     refusing,
 )
 from llm_metrics_proxy.recorder.prices import notes, price_file
@@ -24,16 +26,8 @@ if TYPE_CHECKING:
     from llm_metrics_proxy.recorder.prices.lookup import Quote, Rate, Unpriced
 
 _MOST_SHOWN: Final = 50
-_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 _PER: Final = {1_000_000: "million", 1_000: "thousand", 3_600: "hour", 1_000_000_000: "billion"}
 # The list of prices takes 0.3 s and 30 MB, so each command imports it when it runs.
-
-_prices_option = click.option(
-    "--prices",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A file of own prices; else prices.toml beside the database, if it is there.",
-)
 
 
 @click.group()
@@ -62,9 +56,9 @@ def update(url: str | None, db: str | None) -> None:
 @prices.command(epilog=EXIT_CODES)
 @click.argument("model")
 @click.option("--provider", help="As in the column `provider`, or genai-prices' name; else all that have the model.")
-@click.option("--at", type=_DAY, help="The moment of the call, in UTC; else now.")
+@click.option("--at", type=DAY, help="The moment of the call, in UTC; else now.")
 @click.option("--tier", default="", help="The service tier: flex, priority, batch, ...; else the ordinary one.")
-@_prices_option
+@prices_option
 @database_option
 @json_option
 @refusing

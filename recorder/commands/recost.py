@@ -3,9 +3,9 @@
 import json
 import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,22 @@ import click
 import msgspec
 
 from llm_metrics_proxy.recorder import progress
-from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, json_option, refusing
+from llm_metrics_proxy.recorder.commands.common import (
+    DAY,
+    EXIT_CODES,
+    Cells,
+    bounds,
+    database_option,
+    json_option,
+    prices_option,
+    refusing,
+    table,
+)
 from llm_metrics_proxy.recorder.figures import rollup as rolling
 from llm_metrics_proxy.recorder.figures import rollup_check
 from llm_metrics_proxy.recorder.prices import notes, price_file
 from llm_metrics_proxy.recorder.reporting import printable
-from llm_metrics_proxy.recorder.store import timestamps, watermarks
+from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.database import get_db_path
 from llm_metrics_proxy.recorder.store.slices import open_background
 
@@ -26,25 +36,17 @@ if TYPE_CHECKING:
     from llm_metrics_proxy.recorder.prices.recost_report import Lacking, ModelCosts, Recosted
 
 
-type _Cells = tuple[str, ...]
-
 _MOST_SHOWN = 50  # lines of each list
 _WIDEST_NAME = 60
 _INTERRUPTED = 130  # as of a program that Ctrl-C ended
-_DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 
 @click.command(epilog=EXIT_CODES)
-@click.option("--since", type=_DAY, help="Only calls from this moment on, in UTC.")
-@click.option("--until", type=_DAY, help="Only calls before this moment, in UTC.")
+@click.option("--since", type=DAY, help="Only calls from this moment on, in UTC.")
+@click.option("--until", type=DAY, help="Only calls before this moment, in UTC.")
 @click.option("--model", metavar="GLOB", help="Only calls of models with such names: 'gpt-5*'.")
 @click.option("--pending", is_flag=True, help="Only calls that were not looked at yet, as the recorder does.")
-@click.option(
-    "--prices",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="A file of own prices; else prices.toml beside the database, if it is there.",
-)
+@prices_option
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @database_option
 @json_option
@@ -66,14 +68,16 @@ def recost(  # noqa: PLR0913 - the options
     itself stays. Runs while the proxy records: the database is then locked for less than 20 ms at a time. Ctrl-C ends
     it; what is done stays done. The recorder prices new calls by itself.
     """
-    from llm_metrics_proxy.recorder.prices import recost as recosting  # noqa: PLC0415 - it takes 0.3 s and 30 MB, and no other command needs it
+    # They take 0.3 s and 30 MB, and few commands need them.
+    from llm_metrics_proxy.recorder.prices import history  # noqa: PLC0415
+    from llm_metrics_proxy.recorder.prices import recost as recosting  # noqa: PLC0415
 
     if pending and (since or until or model):
         message = "--pending looks at all calls that were not looked at yet: leave --since, --until and --model out"
         raise click.UsageError(message)
     path = get_db_path(db)
     own = price_file.load(prices, path)
-    span = None if pending else recosting.Span(*_bounds(since, until), model)
+    span = None if pending else history.Span(*bounds(since, until), model)
     with progress.shown(f"Pricing the calls of {path}"), _stopped_by_ctrl_c() as stop:
         found = recosting.recost(path, own, span, dry_run=dry_run, stop=stop, progress=progress.at)
     if as_json:
@@ -101,21 +105,12 @@ def _stopped_by_ctrl_c() -> Iterator[threading.Event]:
         signal.signal(signal.SIGINT, before)
 
 
-def _bounds(since: datetime | None, until: datetime | None) -> tuple[str, str]:
-    """Texts for `timestamp >= since` and `timestamp < until`; of all moments where nothing was given."""
-    first, last = "", "~"
-    return (
-        timestamps.bound(since.replace(tzinfo=UTC)) if since else first,
-        timestamps.bound(until.replace(tzinfo=UTC)) if until else last,
-    )
-
-
 def _lines(found: "Recosted", *, dry_run: bool) -> list[str]:
     would = "would get" if dry_run else "got"
     lines = [f"{found.calls:,} calls were looked at, {found.changed:,} {would} another cost."]
     if changed := [one for one in found.models if one.changed]:
         head = ("model", "calls", "changed", "before, $", "now, $", "lower bounds")
-        lines += _table(head, map(_cells, changed[:_MOST_SHOWN]))
+        lines += table(head, map(_cells, changed[:_MOST_SHOWN]))
         lines += _more(len(changed))
     lines += _reasons("Without a cost:", found.without_price)
     lines += _reasons("Their cost is a lower bound:", found.lower_bounds)
@@ -148,18 +143,9 @@ def _dollars(sum_of_costs: float | None) -> str:
     return "-" if sum_of_costs is None else f"{sum_of_costs:,.6f}"
 
 
-def _cells(one: "ModelCosts") -> _Cells:
+def _cells(one: "ModelCosts") -> Cells:
     before, now = _dollars(one.usd_before), _dollars(one.usd_now)
     return _name(one.model), f"{one.calls:,}", f"{one.changed:,}", before, now, f"{one.lower_bounds:,}"
-
-
-def _table(head: _Cells, rows: Iterable[_Cells]) -> list[str]:
-    body = list(rows)
-    widths = [max(map(len, column)) for column in zip(head, *body, strict=True)]
-    return [
-        "  ".join([first.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(rest, widths[1:], strict=True))])
-        for first, *rest in (head, *body)
-    ]
 
 
 def _more(of: int) -> list[str]:

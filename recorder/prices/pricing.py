@@ -23,7 +23,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     WEB_SEARCHES,
 )
 from llm_metrics_proxy.recorder.prices import charging, notes, price_list, published
-from llm_metrics_proxy.recorder.prices.call import Call, Counts
+from llm_metrics_proxy.recorder.prices.call import Call, Consumed, Counts
 from llm_metrics_proxy.recorder.prices.newer_list import source
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrice, OwnPrices
 from llm_metrics_proxy.recorder.prices.price_list import Found
@@ -55,6 +55,13 @@ class Cost(NamedTuple):
 UNKNOWN: Final = Cost(None, None)
 
 
+class Whose(NamedTuple):
+    """A model of a list: its names, in the order in which the list is asked for them."""
+
+    names: tuple[str, ...]
+    provider: Provider | None  # None: no list is known
+
+
 class _Part(NamedTuple):
     """Dollars, with what they lack; without them, the reason."""
 
@@ -73,15 +80,25 @@ def cost_of(call: Call, own: OwnPrices, before: Cost = UNKNOWN) -> Cost:
     consumed = call.consumed(said)
     if not consumed.counts and not consumed.others:
         return Cost(None, None, None, consumed.note)
+    whose = whose_prices(call, own)
+    return cost_on(call, own, consumed, whose, terms_of(call, said, whose.provider.id if whose.provider else ""))
+
+
+def whose_prices(call: Call, own: OwnPrices) -> Whose:
+    """Return the names of the model whose prices hold for a call, and the provider in whose list they are."""
     names = price_list.names_of(call)
     alias = own.alias_of((*filter(None, (call.model, call.response_model)),), call.provider, call.timestamp)
     provider = price_list.provider_of(call)
     if alias is not None:
         names = (alias.name, *names) if alias.name else names
         provider = price_list.provider_named(alias.list) if alias.list else provider
-    terms = terms_of(call, said, provider.id if provider else "")
-    pricing = _Pricing(call, own, provider, terms)
-    part, by = pricing.whole(consumed.counts, names) if consumed.counts else (_Part(Decimal(0)), source())
+    return Whose(names, provider)
+
+
+def cost_on(call: Call, own: OwnPrices, consumed: Consumed, whose: Whose, terms: Terms) -> Cost:
+    """Price what was consumed on given terms; of `call` the moment counts, and its names where `own` has them."""
+    pricing = _Pricing(call, own, whose.provider, terms)
+    part, by = pricing.whole(consumed.counts, whose.names) if consumed.counts else (_Part(Decimal(0)), source())
     note = consumed.note or part.note
     dollars = part.dollars
     if dollars is not None:

@@ -13,42 +13,25 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, suppress
-from fnmatch import fnmatchcase
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-import msgspec
-
-from llm_metrics_proxy.recorder.prices import newer_list
-from llm_metrics_proxy.recorder.prices.call import Call
+from llm_metrics_proxy.recorder.prices import history, newer_list
+from llm_metrics_proxy.recorder.prices.history import Row, Span
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.pricing import UNKNOWN, Cost, cost_of
 from llm_metrics_proxy.recorder.prices.recost_report import Recosted, Report
-from llm_metrics_proxy.recorder.prices.rollup_costs import KEYS_OF_A_ROW, CostChange, change_costs
+from llm_metrics_proxy.recorder.prices.rollup_costs import CostChange, change_costs
 from llm_metrics_proxy.recorder.store import database, identity, presence, watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices, open_background, wait_for_others
 
 HOLD_MS: Final = 20.0
 ALONE_MS: Final = 50.0  # while no recorder has the database open
 
-_READ_AHEAD: Final = 1_000  # rows
 _AT_ONCE: Final = 50  # changes between two looks at the clock
-_FIRST, _LAST = "", "~"  # before and after every timestamp
 
-_CALLS, _KEYS = len(Call.__struct_fields__), len(KEYS_OF_A_ROW)
-_COLUMNS = ", ".join(
-    ("id", *Call.__struct_fields__, *KEYS_OF_A_ROW, "cost_usd", "cost_source", "cost_complete", "cost_note")
-)
-_PENDING = f"""
-    SELECT {_COLUMNS} FROM completion_requests WHERE id > :id AND id <= :newest ORDER BY id LIMIT :limit
-"""  # noqa: S608 - names of our own columns, here and below
-_HISTORY = f"""
-    SELECT {_COLUMNS} FROM completion_requests
-    WHERE (timestamp, id) > (:timestamp, :id) AND timestamp < :until AND id <= :newest
-    ORDER BY timestamp, id LIMIT :limit
-"""  # noqa: S608
 # Tiers of these stand beside the usage, which is all that was kept before.
 _WITHOUT_TERMS = """
     SELECT count(*) FROM completion_requests
@@ -58,24 +41,8 @@ _WITHOUT_TERMS = """
 _COUNT = "SELECT count(*) FROM completion_requests WHERE timestamp >= ? AND timestamp < ?"
 
 
-class Span(NamedTuple):
-    """A choice of calls: timestamps from `since` on and before `until`, and a model's name, as in file names."""
-
-    since: str = _FIRST
-    until: str = _LAST
-    model: str | None = None
-
-
-class _Row(NamedTuple):
-    id: int
-    timestamp: str
-    call: Call | None  # None: it holds what no recorder writes
-    key: tuple[str | int, ...]  # of its sums
-    before: Cost
-
-
 class _Priced(NamedTuple):
-    rows: Sequence[_Row]
+    rows: Sequence[Row]
     costs: Future[list[Cost]]
     looked_at: int
     last: int  # the id of the last row that was looked at
@@ -109,7 +76,7 @@ def recost(  # noqa: PLR0913 - what a person may ask for
             closing(database.open_reader(path) if dry_run else open_background(path)) as connection,
             ThreadPoolExecutor(1, "llm-metrics-prices", wait_for_others) as aside,
         ):
-            connection.text_factory = _text
+            connection.text_factory = history.text
             aside.submit(newer_list.use, path).result()
             stop = stop or threading.Event()
             slices = {
@@ -120,10 +87,6 @@ def recost(  # noqa: PLR0913 - what a person may ask for
             return run.run(span, progress or (lambda _done, _of: None))
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode(errors="replace")  # of one row: the others can be priced
 
 
 class _Recost:
@@ -151,16 +114,15 @@ class _Recost:
         newest = watermarks.newest(self._connection)
         if span is None:
             expected = max(newest - above, 0)
-            batches = self._batches(_PENDING, {"id": above, "newest": newest})
+            batches = history.pending(self._connection, above, newest)
         else:
             (expected,) = self._connection.execute(_COUNT, (span.since, span.until)).fetchone()
-            at = {"timestamp": span.since, "id": -(2**63), "until": span.until, "newest": newest}
-            batches = self._batches(_HISTORY, at)
+            batches = history.between(self._connection, span, newest)
         done = 0
         ahead: deque[_Priced] = deque()
         for rows in chain(batches, ((),)):  # the next ones are priced while those before them are written
             if rows:
-                wanted = [row for row in rows if row.call is None or span is None or _names(row.call, span.model)]
+                wanted = [row for row in rows if row.call is None or span is None or span.has_model(row.call)]
                 costs = self._aside.submit(self._prices, wanted)
                 ahead.append(_Priced(wanted, costs, len(rows), rows[-1].id))
             while ahead and (len(ahead) > 1 or not rows) and not self._slices.stopped:
@@ -180,16 +142,10 @@ class _Recost:
             longest_hold_ms=max(one.longest_ms for one in self._of_company.values()),
         )
 
-    def _batches(self, statement: str, at: dict[str, object]) -> Iterator[Sequence[_Row]]:
-        """Each is read to its end, so that no snapshot is held for long."""
-        while found := self._connection.execute(statement, at | {"limit": _READ_AHEAD}).fetchall():
-            yield [_row(row) for row in found]
-            at |= {"id": found[-1][0], "timestamp": found[-1][1]}
-
-    def _prices(self, rows: Sequence[_Row]) -> list[Cost]:
+    def _prices(self, rows: Sequence[Row]) -> list[Cost]:
         return [UNKNOWN if row.call is None else cost_of(row.call, self._own, row.before) for row in rows]
 
-    def _changes(self, rows: Sequence[_Row], costs: Sequence[Cost]) -> Iterator[CostChange]:
+    def _changes(self, rows: Sequence[Row], costs: Sequence[Cost]) -> Iterator[CostChange]:
         for row, cost in zip(rows, costs, strict=True):
             if self._report.add(row.call, row.before, cost):
                 yield CostChange(row.id, row.timestamp, row.key, row.before, cost)
@@ -211,18 +167,5 @@ class _Recost:
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
 
-def _row(row: tuple[Any, ...]) -> _Row:
-    row_id, columns, rest = row[0], row[1 : 1 + _CALLS], row[1 + _CALLS :]
-    call = None
-    with suppress(msgspec.ValidationError):
-        call = msgspec.convert(columns, Call)
-    return _Row(row_id, str(columns[0]), call, rest[:_KEYS], Cost(*rest[_KEYS:]))
-
-
-def _names(call: Call, pattern: str | None) -> bool:
-    names = (call.model or "", call.response_model or "")
-    return pattern is None or any(fnmatchcase(name, pattern) for name in names)
-
-
 def _bounds(span: Span | None) -> tuple[str, str]:
-    return (_FIRST, _FIRST) if span is None else (span.since, span.until)
+    return ("", "") if span is None else (span.since, span.until)

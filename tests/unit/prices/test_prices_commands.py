@@ -12,9 +12,10 @@ from click.testing import CliRunner, Result
 
 from llm_metrics_proxy.recorder.commands.prices import prices
 from llm_metrics_proxy.recorder.prices import newer_list, price_file
+from llm_metrics_proxy.recorder.prices.history import Span
 from llm_metrics_proxy.recorder.prices.newer_list import source
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
-from llm_metrics_proxy.recorder.prices.recost import Span, recost
+from llm_metrics_proxy.recorder.prices.recost import recost
 from tests.unit.prices.recosted import COST, Fill, costs
 
 

@@ -20,10 +20,11 @@ from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.figures import rollup, rollup_check
 from llm_metrics_proxy.recorder.prices import price_file, recost_report
+from llm_metrics_proxy.recorder.prices.history import Span
 from llm_metrics_proxy.recorder.prices.newer_list import source
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.pricing import Cost
-from llm_metrics_proxy.recorder.prices.recost import Span, recost
+from llm_metrics_proxy.recorder.prices.recost import recost
 from llm_metrics_proxy.recorder.prices.rollup_costs import change_costs
 from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.database import open_writer
