@@ -9,6 +9,7 @@ RecorderError
   ├─ ExportFailed      rows cannot be brought to a destination before somebody does something about it
   ├─ CannotServe       figures cannot be served at an address
   ├─ BadPrices         the file of own prices cannot be used
+  ├─ NoAnswer          a question about costs has none: no such model, no price, no calls
   ├─ ReportFailed      a report could not be written; what stood there stays
   ├─ NoAuthority       the certificate of the proxy's CA cannot be read
   ├─ BadProxyUrl       a text is no URL of a proxy
@@ -57,6 +58,10 @@ class CannotServe(RecorderError):  # noqa: N818
 
 class BadPrices(RecorderError):  # noqa: N818
     """The file of own prices cannot be used."""
+
+
+class NoAnswer(RecorderError):  # noqa: N818
+    """A question about costs has none."""
 
 
 class ReportFailed(RecorderError):  # noqa: N818

@@ -44,6 +44,11 @@ COMMANDS: Final = {
     "run": ("run", "run", "Start the proxy, or run a PROGRAM whose calls go through it."),
     "serve": ("export", "serve", "Serve what the calls add up to, for a Prometheus that asks."),
     "status": ("status", "status", "Show how the recording goes."),
+    "whatif": (
+        "whatif",
+        "whatif",
+        "Show what the recorded calls would have cost as calls of other models, on another tier or without a cache.",
+    ),
 }
 
 

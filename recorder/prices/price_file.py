@@ -108,6 +108,10 @@ class OwnPrices:
         of_tier = (one for one in fits if one.tier == tier)
         return next(of_tier, None) or next((one for one in fits if not one.tier), None)
 
+    def names(self, model: str) -> bool:
+        """Tell whether any entry is about a model, of whatever provider and time."""
+        return any(fnmatchcase(model.lower(), one.model) for one in (*self._entries, *self._aliases))
+
     def alias_of(self, models: tuple[str, ...], provider: str | None, timestamp: str) -> Alias | None:
         """The last alias that fits, if any does."""
         if not self._aliases:

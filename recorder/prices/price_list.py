@@ -4,6 +4,7 @@ What the list charges for a model is worked out in charging.py.
 """
 
 import re
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -108,6 +109,20 @@ def _names_of(provider: str | None, asked: str | None, answered: str | None) -> 
 def provider_named(name: str) -> Provider | None:
     """Return a provider by genai-prices' name, or by that of the column `provider`."""
     return _providers().get(_PROVIDERS.get(name, name))
+
+
+def column_name_of(provider: Provider) -> str:
+    """Return a provider's name as the column `provider` has it."""
+    return next((ours for ours, theirs in _PROVIDERS.items() if theirs == provider.id), provider.id)
+
+
+def lists_with(model: str) -> tuple[Provider, ...]:
+    """Return the providers that have a price of a model: that of its maker alone, if its name tells that."""
+    with suppress(LookupError):
+        maker = data_snapshot.get_snapshot().find_provider(model, None, None)
+        if find(maker, (model,)):
+            return (maker,)
+    return tuple(provider for provider in _providers().values() if find(provider, (model,)))
 
 
 def find(provider: Provider, names: tuple[str, ...]) -> Found | None:
