@@ -14,11 +14,14 @@ from typing import Final
 
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.sums import (
+    COST_KEYS,
+    COST_SUMS,
     DIMENSIONS,
     KEYS,
     MEASURED,
     MEASURES,
     PERCENTS,
+    PLAN,
     ROW,
     SUMS,
     Sums,
@@ -56,8 +59,11 @@ class Figures:
     cached_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
-    cost_usd: float | None
-    priced: int  # calls whose cost is known
+    cost_usd: float | None  # what is billed
+    priced: int  # calls of which that is known
+    plan_cost_usd: float | None  # what the calls of plans would have cost: nobody pays it
+    lower_bounds: int  # calls that cost more than is known
+    cost_notes: dict[str, int]  # of calls without a cost or with a lower bound: how many, by the word that says why
     mean_response_time_ms: float | None
     mean_time_to_first_token_ms: float | None
     mean_time_to_last_token_ms: float | None
@@ -86,6 +92,16 @@ class _Set:
         self.streamed = self.successes = 0
         self.sums = [0.0] * len(SUMS)
         self.times = {measure: Counter[int]() for measure in MEASURES}
+        self.plan_cost, self.of_plans, self.lower_bounds = 0.0, 0, 0
+        self.cost_notes = Counter[str]()
+
+    def add_costs(self, billing: str, note: str, calls: float, cost: float, known: float) -> None:
+        if billing == PLAN:
+            self.plan_cost += cost
+            self.of_plans += round(known)
+        if note:
+            self.lower_bounds += round(known)
+            self.cost_notes[note] += round(calls)
 
     def figures(self, times: Values | None, dimension: str, value: str) -> Figures:
         """The figures of these calls, which have that value of the dimension; `times` has the times of each call."""
@@ -122,6 +138,9 @@ class _Set:
             reasoning_tokens=tokens("reasoning_tokens"),
             cost_usd=total("cost_usd"),
             priced=round(sums["cost_usd_known"]),
+            plan_cost_usd=self.plan_cost if self.of_plans else None,
+            lower_bounds=self.lower_bounds,
+            cost_notes={note: calls for note, calls in self.cost_notes.most_common() if calls},
             mean_response_time_ms=mean("response_time_ms"),
             mean_time_to_first_token_ms=mean("time_to_first_token_ms"),
             mean_time_to_last_token_ms=mean("time_to_last_token_ms"),
@@ -145,6 +164,9 @@ def metrics_of(sums: Sums, times: Values | None = None) -> Metrics:
             one.successes += round(values[0]) if of["success"] else 0
         if not of["success"]:
             error_types[str(of["error_type"]) or None] += round(values[0])
+    for (_, model, origin, provider, billing, note), costs in sums.costs.items():
+        for one in (overall, by["model"][model], by["origin"][origin], by["provider"][provider]):
+            one.add_costs(billing, note, *costs)
     for (_, measure, dimension, value), counts in sums.times.items():
         by[dimension][value].times[measure].update(counts)
         if dimension == DIMENSIONS[0]:  # each time is counted once in each dimension
@@ -227,6 +249,10 @@ _CALLS = f"""
     SELECT {", ".join(KEYS)}, {", ".join(f"total({name})" for name in SUMS)} FROM rollup_calls
     WHERE span = ? AND period >= ? AND period < ? GROUP BY {", ".join(KEYS)}
 """  # noqa: S608 - names of our own
+_COSTS = f"""
+    SELECT {", ".join(COST_KEYS)}, {", ".join(f"total({name})" for name in COST_SUMS)} FROM rollup_costs
+    WHERE span = ? AND period >= ? AND period < ? GROUP BY {", ".join(COST_KEYS)}
+"""  # noqa: S608
 _TIMES = """
     SELECT measure, dimension, value, counts FROM rollup_times WHERE span = ? AND period >= ? AND period < ?
 """
@@ -273,6 +299,8 @@ def _sums(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sum
         for row in connection.execute(_CALLS, period):
             model, origin, provider, streaming, success, error_type, *of_key = row
             sums.add_calls(("", model, origin, provider, streaming, success, error_type), of_key)
+        for model, origin, provider, billing, note, *costs in connection.execute(_COSTS, period):
+            sums.add_costs(("", model, origin, provider, billing, note), costs)
         for measure, dimension, value, text in connection.execute(_TIMES, period):
             sums.add_times(("", measure, dimension, value), rollup.counts_of(text))
     return sums

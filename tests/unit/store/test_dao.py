@@ -12,6 +12,7 @@ import pytest
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.database import open_reader, open_writer
 
@@ -179,6 +180,35 @@ def test_metrics_of_a_period_add_up(dao: CompletionRequestsDAO, make_event: Make
     assert {model: tally.requests for model, tally in metrics.by_model.items()} == {"gpt-5": 2, "claude": 1, None: 1}
     assert metrics.by_model["gpt-5"].prompt_tokens == 30
     assert {origin: tally.requests for origin, tally in metrics.by_origin.items()} == {"billing": 3, "search": 1}
+
+
+@pytest.mark.parametrize("rolled_up", [False, True])
+def test_metrics_keep_plans_apart_and_say_what_costs_lack(
+    dao: CompletionRequestsDAO,
+    connection: sqlite3.Connection,
+    make_event: MakeEvent,
+    current_db: Path,
+    rolled_up: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    dao.insert_completion_requests(
+        [
+            make_event(cost_usd=0.5, cost_complete=1),
+            make_event(cost_usd=0.25, cost_complete=0, cost_note="output_unknown", origin="search"),
+            make_event(cost_usd=2.0, cost_complete=1, billing="subscription", origin="search"),
+            make_event(cost_note="no_price", model="made-up"),
+            make_event(cost_note="no_price", model="made-up"),
+        ]
+    )
+    if rolled_up:
+        rollup.bring_up_to_date(connection, current_db)
+    metrics = dao.get_metrics()
+    overall = metrics.overall
+    assert (overall.cost_usd, overall.priced, overall.plan_cost_usd, overall.lower_bounds) == (0.75, 2, 2.0, 1)
+    assert overall.cost_notes == {"no_price": 2, "output_unknown": 1}
+    assert metrics.by_origin["search"].plan_cost_usd == 2.0
+    assert metrics.by_model["made-up"].cost_notes == {"no_price": 2}
+    assert metrics.by_model["made-up"].plan_cost_usd is None
+    assert metrics.by_model["made-up"].lower_bounds == 0
 
 
 @pytest.mark.parametrize("moment", [datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 30, 23, tzinfo=UTC)])
