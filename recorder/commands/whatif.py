@@ -163,4 +163,4 @@ def _count(tokens: int | None) -> str:
 
 
 def _dollars(usd: float | None, mark: str = "") -> str:
-    return "-" if usd is None else f"{usd:,.6f}{mark}"
+    return "-" if usd is None else f"{round(usd, 6) or 0.0:,.6f}{mark}"

@@ -38,7 +38,7 @@ class Span(NamedTuple):
 
     def has_model(self, call: Call) -> bool:
         """Tell whether a call asked for such a model, or got an answer of one."""
-        return self.model is None or names_model(call, self.model)
+        return self.model is None or fits(self.model, call.model, call.response_model)
 
 
 class Row(NamedTuple):
@@ -51,9 +51,9 @@ class Row(NamedTuple):
     before: Cost
 
 
-def names_model(call: Call, pattern: str) -> bool:
-    """Tell whether a pattern as in file names fits the model that was asked for, or the one that answered."""
-    return any(fnmatchcase(name or "", pattern) for name in (call.model, call.response_model))
+def fits(pattern: str, *names: str | None) -> bool:
+    """Tell whether a pattern as in file names fits one of a model's names."""
+    return any(fnmatchcase(name or "", pattern) for name in names)
 
 
 def between(connection: sqlite3.Connection, span: Span, newest: int) -> Iterator[Sequence[Row]]:

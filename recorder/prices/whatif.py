@@ -9,6 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,6 +31,7 @@ OTHERS: Final = "(others)"
 
 _MOST_NAMED: Final = 10_000  # models: clients choose their names
 _MOST_LISTED: Final = 5
+_REMEMBERED: Final = 4096
 _DAY: Final = 10  # characters of a timestamp
 _READ, _WRITE = "read", "cache_write"  # in names of quantities of a cache
 
@@ -69,8 +71,32 @@ class Line(msgspec.Struct):
     spent_on_writes_usd: float | None = None
     """And what its writes cost more than plain input."""
 
+    def count(self, counts: Mapping[str, float], was: Cost, would: Cost) -> None:
+        """Count a call."""
+        self.calls += 1
+        self.input_tokens = _sum(self.input_tokens, counts.get(INPUT))
+        self.output_tokens = _sum(self.output_tokens, counts.get(OUTPUT))
+        if was.usd is None:
+            self.was_unknown += 1
+        else:
+            self.usd_was = (self.usd_was or 0.0) + was.usd
+            self.was_lower_bounds += was.complete == 0
+        if would.usd is None:
+            self.would_unknown += 1
+        else:
+            self.usd_would = (self.usd_would or 0.0) + would.usd
+            self.would_lower_bounds += would.complete == 0
+        if was.usd is not None and would.usd is not None:
+            self.compared += 1
+            self.difference_usd = (self.difference_usd or 0.0) + would.usd - was.usd
+
+    def count_cache(self, saved: float, spent: float) -> None:
+        """Add what a cache saved and cost a call, in US dollars."""
+        self.saved_by_reads_usd = (self.saved_by_reads_usd or 0.0) + saved
+        self.spent_on_writes_usd = (self.spent_on_writes_usd or 0.0) + spent
+
     def add(self, other: "Line") -> None:
-        """Add figures, of a call or of another line."""
+        """Add the figures of another line."""
         for name in _FIGURES:
             mine, its = getattr(self, name), getattr(other, name)
             if its is not None:
@@ -92,7 +118,7 @@ class WhatIf(msgspec.Struct, frozen=True):
     without_calls: tuple[str, ...]  # patterns that fit no call
 
 
-class _Rule(NamedTuple):
+class _Rule(msgspec.Struct, frozen=True, eq=False):  # the same one is the same object
     pattern: str
     model: str
     provider: Provider | None  # in whose list it is, where the call's own has it not
@@ -120,6 +146,14 @@ def whatif(path: Path, own: OwnPrices, span: Span, asked: Otherwise) -> WhatIf:
     return asking.result()
 
 
+class _Then(NamedTuple):
+    """A call as it would be: its names, whose prices hold, and on which terms."""
+
+    call: Call
+    whose: Whose
+    terms: Terms
+
+
 class _Asking:
     """Prices calls, and adds them up."""
 
@@ -133,11 +167,13 @@ class _Asking:
         self._left_out: Counter[str] = Counter()
         self._lacking: Counter[str] = Counter()
         self._lines: dict[tuple[str, str, str, bool], Line] = {}
+        self._rule_of = lru_cache(_REMEMBERED)(self._find_rule)
+        self._then = lru_cache(_REMEMBERED)(self._work_out)
 
     def add(self, row: Row) -> None:
         """Add a call, if it is asked about."""
         call = row.call
-        rule = None if call is None else self._rule_of(call)
+        rule = self._rule_of(call.model, call.response_model) if call and self._rules else None
         if self._rules and rule is None:
             return
         self._calls += 1
@@ -163,10 +199,9 @@ class _Asking:
         """
         lines = sorted(self._lines.values(), key=lambda one: (one.plan, -(one.usd_was or 0), one.model, one.as_model))
         if not self._calls:
-            like = (
-                f" has a model like {_listed(one.pattern for one in self._rules)}" if self._rules else " was recorded"
-            )
-            raise NoAnswer(what=f"No call{like} in that time", cure="give another --model, --since or --until")
+            like = f" of a model like {_listed(one.pattern for one in self._rules)}" if self._rules else ""
+            what = f"No call{like} was recorded in that time"
+            raise NoAnswer(what=what, cure="give another --model, --since or --until")
         if lines and all(one.usd_would is None for one in lines):
             what = f"None of these calls has a price then ({notes.told(dict(self._lacking))})"
             raise NoAnswer(what=what, cure="ask for another model or tier, or write prices into prices.toml")
@@ -217,35 +252,53 @@ class _Asking:
         call, whose = self._elsewhere(Call(moment), rule)
         return cost_on(call, self._own, Consumed({INPUT: 1, OUTPUT: 0}), whose, Terms(self._tier or "")).note
 
-    def _rule_of(self, call: Call) -> _Rule | None:
-        return next((rule for rule in reversed(self._rules) if history.names_model(call, rule.pattern)), None)
+    def _find_rule(self, *names: str | None) -> _Rule | None:
+        return next((rule for rule in reversed(self._rules) if history.fits(rule.pattern, *names)), None)
 
     def _price(self, row: Row, call: Call, said: dict[str, object], consumed: Consumed, rule: _Rule | None) -> None:
+        # Most calls of a day differ in their counts alone.
+        kind = Call(
+            timestamp=call.timestamp[:_DAY],
+            provider=call.provider,
+            host=call.host,
+            endpoint=call.endpoint,
+            model=call.model,
+            response_model=call.response_model,
+            service_tier=call.service_tier,
+            region=call.region,
+        )
+        words = tuple((name, word) for name, word in said.items() if isinstance(word, str)) if said else ()
+        then = self._then(kind, rule, words)
+        moment = msgspec.structs.replace(then.call, timestamp=then.call.timestamp + call.timestamp[_DAY:])
+
+        def cost(consumed: Consumed) -> Cost:
+            return cost_on(moment, self._own, consumed, then.whose, then.terms)
+
+        plain = _without(consumed, _READ, _WRITE) if self._asked.no_cache else consumed
+        would = cost(plain)
+        if would.note:
+            self._lacking[would.note] += 1
+        line = self._line(call, rule, _source(would, then.whose), plan=row.key[-1] == PLAN)
+        line.count(consumed.counts, row.before, would)
+        if self._asked.no_cache and would.usd is not None:
+            no_reads = _without(consumed, _READ)
+            as_it_is = would if consumed == plain else cost(consumed)
+            writes = would if no_reads == plain else cost(no_reads)
+            if as_it_is.usd is not None and writes.usd is not None:
+                line.count_cache(writes.usd - as_it_is.usd, writes.usd - would.usd)
+
+    def _work_out(self, call: Call, rule: _Rule | None, said: tuple[tuple[str, str], ...]) -> _Then:
+        """Work out what is otherwise of a call, whose timestamp is a day; `said` are the words of its usage."""
         was = whose_prices(call, self._own)
-        terms = terms_of(call, said, was.provider.id if was.provider else "")
-        moment = call.timestamp if self._asked.at is None else self._asked.at + call.timestamp[_DAY:]
-        then, whose = msgspec.structs.replace(call, timestamp=moment), was
-        if rule is not None:
-            then, whose = self._other(then, rule)
-        elif self._asked.at is not None:
+        terms = terms_of(call, dict(said), was.provider.id if was.provider else "")
+        then = msgspec.structs.replace(call, timestamp=self._asked.at or call.timestamp)
+        if rule is None:
             whose = whose_prices(then, self._own)
+        else:
+            then, whose = self._other(then, rule)
         if whose.provider is not was.provider:
             terms = Terms(terms.tier)
-        if self._tier is not None:
-            terms = terms._replace(tier=self._tier)
-        cost = cost_on(then, self._own, consumed, whose, terms)
-        saved = spent = None
-        if self._asked.no_cache:
-            plain = cost_on(then, self._own, _without(consumed, _READ, _WRITE), whose, terms)
-            no_reads = cost_on(then, self._own, _without(consumed, _READ), whose, terms)
-            if cost.usd is not None and no_reads.usd is not None and plain.usd is not None:
-                saved, spent = no_reads.usd - cost.usd, no_reads.usd - plain.usd
-            cost = plain
-        if cost.note:
-            self._lacking[cost.note] += 1
-        line = self._line(call, rule, _source(cost, whose), plan=row.key[-1] == PLAN)
-        line.add(_figures(consumed.counts, row.before, cost))
-        line.add(Line("", "", "", plan=False, saved_by_reads_usd=saved, spent_on_writes_usd=spent))
+        return _Then(then, whose, terms if self._tier is None else terms._replace(tier=self._tier))
 
     def _other(self, call: Call, rule: _Rule) -> tuple[Call, Whose]:
         """Return the call as one of the rule's model, and whose prices hold."""
@@ -275,28 +328,6 @@ def _source(cost: Cost, whose: Whose) -> str:
     return whose.provider.id if whose.provider else ""
 
 
-def _figures(counts: Mapping[str, float], was: Cost, would: Cost) -> Line:
-    """Return the figures of one call, under no name."""
-    both = None if was.usd is None or would.usd is None else would.usd - was.usd
-    return Line(
-        "",
-        "",
-        "",
-        plan=False,
-        calls=1,
-        input_tokens=_whole(counts.get(INPUT)),
-        output_tokens=_whole(counts.get(OUTPUT)),
-        usd_was=was.usd,
-        was_unknown=was.usd is None,
-        was_lower_bounds=was.complete == 0,
-        usd_would=would.usd,
-        would_unknown=would.usd is None,
-        would_lower_bounds=would.complete == 0,
-        difference_usd=both,
-        compared=both is not None,
-    )
-
-
 def _total(lines: list[Line], *, plan: bool) -> Line:
     total = Line("", "", "", plan)
     for line in lines:
@@ -319,8 +350,8 @@ def _without(consumed: Consumed, *words: str) -> Consumed:
     return Consumed(plain(consumed.counts), others, consumed.note)
 
 
-def _whole(count: float | None) -> int | None:
-    return None if count is None else round(count)
+def _sum(known: int | None, count: float | None) -> int | None:
+    return known if count is None else (known or 0) + round(count)
 
 
 def _listed(names: Iterable[str]) -> str:
