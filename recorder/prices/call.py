@@ -45,6 +45,24 @@ class Consumed(msgspec.Struct, frozen=True):
     note: str | None = None
     """A word of notes.py: with counts, what they lack."""
 
+    @property
+    def tokens(self) -> tuple[float | None, float | None]:
+        """Tokens of input and of output, None where they were not told."""
+        return self.counts.get(INPUT), self.counts.get(OUTPUT)
+
+    def without_cache(self, *, but_writes: bool = False) -> "Consumed":
+        """Leave the quantities of a cache out, so that they are input as any other, which includes them."""
+
+        def plain(counts: Counts) -> Counts:
+            return {
+                name: count
+                for name, count in counts.items()
+                if not name.startswith("cache_") or (but_writes and name.startswith(CACHE_WRITE.removesuffix("tokens")))
+            }
+
+        others = tuple((model, plain(counts)) for model, counts in self.others)
+        return Consumed(plain(self.counts), others, self.note)
+
 
 class Call(msgspec.Struct, frozen=True, array_like=True):
     """Columns of `completion_requests`, under their names."""

@@ -7,7 +7,7 @@ nothing.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
@@ -16,11 +16,10 @@ from typing import Final, NamedTuple
 import msgspec
 from genai_prices.types import Provider
 
-from llm_metrics_proxy.addon.providers.quantities import INPUT, OUTPUT
 from llm_metrics_proxy.recorder.errors import NoAnswer
 from llm_metrics_proxy.recorder.figures.sums import PLAN
 from llm_metrics_proxy.recorder.prices import history, newer_list, notes, price_list
-from llm_metrics_proxy.recorder.prices.call import Call, Consumed, Counts
+from llm_metrics_proxy.recorder.prices.call import Call, Consumed
 from llm_metrics_proxy.recorder.prices.history import Row, Span
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.pricing import OWN, Cost, Whose, cost_on, whose_prices
@@ -33,7 +32,6 @@ _MOST_NAMED: Final = 10_000  # models: clients choose their names
 _MOST_LISTED: Final = 5
 _REMEMBERED: Final = 4096
 _DAY: Final = 10  # characters of a timestamp
-_READ, _WRITE = "read", "cache_write"  # in names of quantities of a cache
 
 
 class Otherwise(NamedTuple):
@@ -71,11 +69,12 @@ class Line(msgspec.Struct):
     spent_on_writes_usd: float | None = None
     """And what its writes cost more than plain input."""
 
-    def count(self, counts: Mapping[str, float], was: Cost, would: Cost) -> None:
+    def count(self, consumed: Consumed, was: Cost, would: Cost) -> None:
         """Count a call."""
         self.calls += 1
-        self.input_tokens = _sum(self.input_tokens, counts.get(INPUT))
-        self.output_tokens = _sum(self.output_tokens, counts.get(OUTPUT))
+        prompt, completion = consumed.tokens
+        self.input_tokens = _sum(self.input_tokens, prompt)
+        self.output_tokens = _sum(self.output_tokens, completion)
         if was.usd is None:
             self.was_unknown += 1
         else:
@@ -249,8 +248,8 @@ class _Asking:
         moment = timestamps.now()
         if self._asked.at is not None:
             moment = self._asked.at + moment[_DAY:]
-        call, whose = self._elsewhere(Call(moment), rule)
-        return cost_on(call, self._own, Consumed({INPUT: 1, OUTPUT: 0}), whose, Terms(self._tier or "")).note
+        call, whose = self._elsewhere(Call(moment, prompt_tokens=1, completion_tokens=0), rule)
+        return cost_on(call, self._own, call.consumed({}), whose, Terms(self._tier or "")).note
 
     def _find_rule(self, *names: str | None) -> _Rule | None:
         return next((rule for rule in reversed(self._rules) if history.fits(rule.pattern, *names)), None)
@@ -274,14 +273,14 @@ class _Asking:
         def cost(consumed: Consumed) -> Cost:
             return cost_on(moment, self._own, consumed, then.whose, then.terms)
 
-        plain = _without(consumed, _READ, _WRITE) if self._asked.no_cache else consumed
+        plain = consumed.without_cache() if self._asked.no_cache else consumed
         would = cost(plain)
         if would.note:
             self._lacking[would.note] += 1
         line = self._line(call, rule, _source(would, then.whose), plan=row.key[-1] == PLAN)
-        line.count(consumed.counts, row.before, would)
+        line.count(consumed, row.before, would)
         if self._asked.no_cache and would.usd is not None:
-            no_reads = _without(consumed, _READ)
+            no_reads = consumed.without_cache(but_writes=True)
             as_it_is = would if consumed == plain else cost(consumed)
             writes = would if no_reads == plain else cost(no_reads)
             if as_it_is.usd is not None and writes.usd is not None:
@@ -334,20 +333,6 @@ def _total(lines: list[Line], *, plan: bool) -> Line:
         if line.plan == plan:
             total.add(line)
     return total
-
-
-def _without(consumed: Consumed, *words: str) -> Consumed:
-    """Leave quantities of a cache out, so that they are input as any other, which includes them."""
-
-    def plain(counts: Counts) -> Counts:
-        return {
-            name: count
-            for name, count in counts.items()
-            if not (name.startswith("cache_") and any(word in name for word in words))
-        }
-
-    others = tuple((model, plain(counts)) for model, counts in consumed.others)
-    return Consumed(plain(consumed.counts), others, consumed.note)
 
 
 def _sum(known: int | None, count: float | None) -> int | None:

@@ -129,6 +129,13 @@ def test_a_model_is_in_the_list_of_the_calls_own_provider_first_and_a_list_can_b
     assert asked(path, "--model", "*=azure:gpt-4o")["lines"][0]["prices_of"] == "azure"
 
 
+def test_a_model_that_only_the_own_prices_know_may_answer(fill: Fill) -> None:
+    path = priced(fill, SONNET)
+    (path.parent / DEFAULT_NAME).write_text('[[price]]\nmodel = "my-llama"\ninput = 1\noutput = 2\n')
+    (line,) = asked(path, "--model", "*=my-llama")["lines"]
+    assert (line["prices_of"], line["usd_would"]) == ("file", pytest.approx(usd((10_000, 1), (1_000, 2))))
+
+
 def test_the_surcharge_of_a_region_ends_with_its_provider(fill: Fill) -> None:
     path = priced(fill, SONNET | {"region": "us", "model": "claude-opus-5-5", "response_model": None})
     (line,) = asked(path, "--model", "*=gpt-5-mini")["lines"]
