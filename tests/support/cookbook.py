@@ -15,6 +15,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from llm_metrics_proxy.recorder.prices.history import Span
+from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
+from llm_metrics_proxy.recorder.prices.recost import recost
 from tests.trials.bench.calls import calls
 from tests.trials.bench.fill import fill
 from tests.trials.bench.moments import moments
@@ -35,8 +38,9 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 
 
 def make_database(path: Path) -> None:
-    """Fill a new database with made-up calls up to now."""
+    """Fill a new database with made-up calls up to now, priced as real ones, so that costs say what they lack."""
     fill(path, calls(moments(_ROWS, _DAYS, round(time.time() * 1_000))))
+    recost(path, OwnPrices(), Span())
 
 
 def run(command: str, folder: Path) -> str:
