@@ -190,6 +190,12 @@ def test_a_fee_that_the_other_list_has_not_makes_the_cost_unknown_and_says_so(fi
     assert line["difference_usd"] == pytest.approx(line["usd_would"] - SONNET_COST)
 
 
+def test_what_a_provider_stated_is_what_it_was_and_the_list_says_what_would_be(fill: Fill) -> None:
+    path = fill({"cost_usd": 0.5, "cost_source": "provider", "cost_complete": 1})
+    (line,) = asked(path, "--model", "*=gpt-4o")["lines"]
+    assert (line["usd_was"], line["usd_would"]) == (0.5, pytest.approx(COST))
+
+
 def test_only_calls_of_the_time_count_and_nothing_is_written(fill: Fill) -> None:
     path = priced(fill, SONNET, SONNET | {"timestamp": "2026-11-21T00:00:00.000Z"})
     before = ask(path, "SELECT * FROM completion_requests")
