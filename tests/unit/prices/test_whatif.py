@@ -137,11 +137,11 @@ def test_a_model_that_only_the_own_prices_know_may_answer(fill: Fill) -> None:
 
 
 def test_the_surcharge_of_a_region_ends_with_its_provider(fill: Fill) -> None:
-    path = priced(fill, SONNET | {"region": "us", "model": "claude-opus-5-5", "response_model": None})
-    (line,) = asked(path, "--model", "*=gpt-5-mini")["lines"]
-    assert line["usd_would"] == pytest.approx(AS_MINI)
-    same = asked(path, "--model", "*=claude-sonnet-4-5")["lines"][0]
-    assert same["usd_would"] == pytest.approx(1.1 * SONNET_COST)
+    path = priced(fill, SONNET | {"region": "us", "billed": '{"input_tokens":1000,"output_tokens":100}'})
+    (elsewhere,) = asked(path, "--model", "*=gpt-5.5")["lines"]  # of which OpenAI's regions cost more, too
+    assert elsewhere["usd_would"] == pytest.approx(usd((1_000, 5), (100, 30)))
+    (same,) = asked(path, "--model", "*=claude-sonnet-4-5")["lines"]
+    assert same["usd_would"] == pytest.approx(1.1 * usd((1_000, 3), (100, 15)))
 
 
 def test_sums_say_of_how_many_calls_a_cost_is_unknown_or_a_lower_bound(fill: Fill) -> None:
