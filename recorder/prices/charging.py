@@ -21,6 +21,7 @@ from llm_metrics_proxy.recorder.prices.price_list import Found
 UNITS: Final = UnitRegistry(unit_data).units
 
 _REMEMBERED: Final = 8192
+_NOTHING: Final = Decimal(0)
 _PRICED_BY: Final = {unit.price_key: unit for unit in UNITS.values()}
 _READS_BY_MODALITY: Final = tuple(f"cache_{modality}_read_tokens" for modality in ("text", "audio", "image", "video"))
 _LEAST_SECONDS: Final = 10  # Groq bills transcriptions of less as that
@@ -54,8 +55,18 @@ class Leaf(NamedTuple):
     within: tuple[int, ...]
 
 
+class _Rate(NamedTuple):
+    """A leaf, ready to be multiplied."""
+
+    name: str
+    usd: Decimal  # for one of them
+    above: tuple[tuple[float, Decimal], ...]  # from so much input on for all of them, the largest first
+    is_fee: bool
+    within: tuple[int, ...]
+
+
 class _Plan(NamedTuple):
-    leaves: tuple[Leaf, ...]
+    rates: tuple[_Rate, ...]
     lacking: tuple[str, ...]
     within: tuple[tuple[str, str], ...]  # quantities that are priced as parts of another one, which is never less
 
@@ -77,9 +88,9 @@ def charge(found: Found, counts: Mapping[str, float], timestamp: str, context: C
         counts = {
             name: max(count, _LEAST_SECONDS) if name in DURATIONS and count else count for name, count in counts.items()
         }
-    zeros = frozenset(name for name, count in counts.items() if not count)
+    zeros = tuple([name for name, count in counts.items() if not count])
     moment = _moment(found, timestamp)
-    plan = _plan(found, moment, tuple((context or {}).items()), frozenset(counts), zeros)
+    plan = _plan(found, moment, tuple(context.items()) if context else (), tuple(counts), zeros)
     return plan and _charged(plan, counts)
 
 
@@ -99,9 +110,9 @@ def forget() -> None:
 
 
 def _charged(plan: _Plan, counts: Mapping[str, float]) -> Charged | None:
-    tokens = fees = Decimal(0)
+    tokens = fees = _NOTHING
     rests: list[float | Decimal] = []
-    for name, price, per, is_fee, within in plan.leaves:
+    for name, usd, above, is_fee, within in plan.rates:
         rest: float | Decimal = 1 if name == _REQUESTS else counts.get(name, 0)
         if isinstance(rest, float):
             rest = Decimal(repr(rest))
@@ -111,9 +122,7 @@ def _charged(plan: _Plan, counts: Mapping[str, float]) -> Charged | None:
             return None
         rests.append(rest)
         if rest:
-            if isinstance(price, TieredPrices):
-                price = _at(price, counts.get(INPUT, 0))  # noqa: PLW2901 - the price that holds
-            part = price * rest / per
+            part = (_at(above, counts.get(INPUT, 0), usd) if above else usd) * rest
             if is_fee:
                 fees += part
             else:
@@ -125,8 +134,11 @@ def _charged(plan: _Plan, counts: Mapping[str, float]) -> Charged | None:
     return Charged(tokens, fees, lacking)
 
 
-def _at(price: TieredPrices, total_input: float) -> Decimal:
-    return next((tier.price for tier in reversed(price.tiers) if total_input > tier.start), price.base)
+def _at(above: tuple[tuple[float, Decimal], ...], total_input: float, usd: Decimal) -> Decimal:
+    for start, more in above:
+        if total_input > start:
+            return more
+    return usd
 
 
 def _moment(found: Found, timestamp: str) -> str:
@@ -174,7 +186,7 @@ def _leaves(found: Found, moment: str, context: tuple[tuple[str, str], ...]) -> 
 
 @lru_cache(maxsize=_REMEMBERED)
 def _plan(
-    found: Found, moment: str, context: tuple[tuple[str, str], ...], names: frozenset[str], zeros: frozenset[str]
+    found: Found, moment: str, context: tuple[tuple[str, str], ...], names: tuple[str, ...], zeros: tuple[str, ...]
 ) -> _Plan | None:
     """None if the quantities cannot be told apart as the prices want it."""
     of_model = _leaves(found, moment, context)
@@ -188,12 +200,20 @@ def _plan(
     # Of a price whose quantity was not told, nothing is charged, nor of its parts.
     told = [index for index, leaf in enumerate(of_model) if leaf.name in names or leaf.name == _REQUESTS]
     at = {index: position for position, index in enumerate(told)}
-    charged = (of_model[index] for index in told)
-    needed = tuple(leaf._replace(within=tuple(at[one] for one in leaf.within if one in at)) for leaf in charged)
-    wholes = {name: _priced_by(found, name, of_model) for name in sorted(names - zeros if of_model else names)}
+    needed = tuple(_rate(of_model[index], at) for index in told)
+    asked = set(names).difference(zeros) if of_model else names
+    wholes = {name: _priced_by(found, name, of_model) for name in sorted(asked)}
     lacking = tuple(name for name, whole in wholes.items() if whole is None)
     within = tuple((name, whole) for name, whole in wholes.items() if whole not in (None, name, _REQUESTS))
     return _Plan(needed, lacking, within)
+
+
+def _rate(leaf: Leaf, at: Mapping[int, int]) -> _Rate:
+    """`at` has the positions of the leaves that count, by their own."""
+    base, tiers = (leaf.price.base, leaf.price.tiers) if isinstance(leaf.price, TieredPrices) else (leaf.price, ())
+    above = tuple((tier.start, tier.price / leaf.per) for tier in reversed(tiers))
+    within = tuple(at[one] for one in leaf.within if one in at)
+    return _Rate(leaf.name, base / leaf.per, above, leaf.is_fee, within)
 
 
 def _priced_by(found: Found, name: str, of_model: tuple[Leaf, ...]) -> str | None:

@@ -2,7 +2,6 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
@@ -67,20 +66,24 @@ def pending(connection: sqlite3.Connection, above: int, newest: int) -> Iterator
     return _batches(connection, _PENDING, {"id": above, "newest": newest})
 
 
-def text(raw: bytes) -> str:
-    """Decode a text that may be damaged, so that other rows can be priced: `text_factory` of a connection."""
-    return raw.decode(errors="replace")
-
-
 def _batches(connection: sqlite3.Connection, statement: str, at: dict[str, Any]) -> Iterator[Sequence[Row]]:
-    while found := connection.execute(statement, at | {"limit": _READ_AHEAD}).fetchall():
+    while found := _read(connection, statement, at | {"limit": _READ_AHEAD}):
         yield [_row(row) for row in found]
         at |= {"id": found[-1][0], "timestamp": found[-1][1]}
 
 
+def _read(connection: sqlite3.Connection, statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    try:
+        return connection.execute(statement, parameters).fetchall()
+    except sqlite3.OperationalError:  # perhaps a text of one row is damaged: the others can be priced
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
+        return connection.execute(statement, parameters).fetchall()
+
+
 def _row(row: tuple[Any, ...]) -> Row:
     row_id, columns, rest = row[0], row[1 : 1 + _CALLS], row[1 + _CALLS :]
-    call = None
-    with suppress(msgspec.ValidationError):
+    try:
         call = msgspec.convert(columns, Call)
+    except msgspec.ValidationError:
+        call = None
     return Row(row_id, str(columns[0]), call, rest[:_KEYS], Cost(*rest[_KEYS:]))

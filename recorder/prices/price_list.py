@@ -127,12 +127,12 @@ def lists_with(model: str) -> tuple[Provider, ...]:
 
 def find(provider: Provider, names: tuple[str, ...]) -> Found | None:
     """Return the first of the models that the provider has a price of."""
-    return next((found for name in names if len(name) <= _LONGEST_NAME and (found := _model(provider.id, name))), None)
+    return _find(provider.id, names)
 
 
 def forget() -> None:
     """Look up everything anew: the list is another one."""
-    for remembered in (_providers, _provider_of, _provider_at, _model):
+    for remembered in (_providers, _provider_of, _provider_at, _find, _model):
         remembered.cache_clear()
 
 
@@ -147,6 +147,11 @@ def _provider_at(address: str) -> Provider | None:
     if ours in _providers():
         return _providers()[ours]
     return next((provider for provider in _providers().values() if re.match(provider.api_pattern, address)), None)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _find(provider_id: str, names: tuple[str, ...]) -> Found | None:
+    return next((found for name in names if len(name) <= _LONGEST_NAME and (found := _model(provider_id, name))), None)
 
 
 @lru_cache(maxsize=_REMEMBERED)

@@ -69,6 +69,10 @@ class _Part(NamedTuple):
     note: str | None = None
 
 
+_FREE: Final = _Part(Decimal(0))
+_ONCE: Final = Decimal(1)
+
+
 def cost_of(call: Call, own: OwnPrices, before: Cost = UNKNOWN) -> Cost:
     """Price a call as of its day; an unknown model or unknown usage has no cost, rather than 0.
 
@@ -127,7 +131,7 @@ class _Pricing:
         call, terms = self._call, self._terms
         if of_other:
             terms = Terms("", terms.region)
-        models = names if of_other else (*names, *(name for name in (call.model, call.response_model) if name))
+        models = names if of_other else (*names, *filter(None, (call.model, call.response_model)))
         found = None if self._provider is None else price_list.find(self._provider, names)
         if (entry := self._own.find(models, call.provider, call.timestamp, terms.tier)) is not None:
             return self._by_entry(entry, counts, found, terms, models), OWN
@@ -137,7 +141,7 @@ class _Pricing:
         counts = _as_billed(found, counts)
         day = self._call.timestamp[:_DAY]
         context: Mapping[str, str] = terms.context
-        multiplier = Decimal(1)
+        multiplier = _ONCE
         try:
             if context and not charging.has_variant(found, self._call.timestamp, context):
                 if (line := published.find(published.TIER, found.provider.id, found.names, terms.tier, day)) is None:
@@ -153,7 +157,7 @@ class _Pricing:
             return _Part(None, notes.CONTRADICTORY)
         if charged is None:
             return _Part(None, notes.CONTRADICTORY)
-        fees = _Part(Decimal(0))
+        fees = _FREE
         if charged.fees and found.provider.id in _FEES_BY_TERMS:
             fees = _Part(-charged.fees, notes.NO_FEE)
         elif charged.lacking:

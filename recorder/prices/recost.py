@@ -18,6 +18,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.prices import history, newer_list
 from llm_metrics_proxy.recorder.prices.history import Row, Span
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
@@ -63,8 +64,9 @@ def recost(  # noqa: PLR0913 - what a person may ask for
 ) -> Recosted:
     """Compute the costs of calls anew: of those in `span`, or without it of those that were not looked at yet.
 
-    A dry run only reads. `stop` ends it early, between two slices; `progress` is told how many calls were looked at,
-    and of how many. The write lock is held for less than `hold_ms` at a time: without it 20, or 50 if nobody records.
+    A dry run only reads. `stop` ends it early, after the thousand calls it is at; `progress` is told how many calls
+    were looked at, and of how many. The write lock is held for less than `hold_ms` at a time: without it 20, or 50 if
+    nobody records.
 
     Raises:
         BadPrices: the list of prices beside the database is damaged.
@@ -76,7 +78,6 @@ def recost(  # noqa: PLR0913 - what a person may ask for
             closing(database.open_reader(path) if dry_run else open_background(path)) as connection,
             ThreadPoolExecutor(1, "llm-metrics-prices", wait_for_others) as aside,
         ):
-            connection.text_factory = history.text
             aside.submit(newer_list.use, path).result()
             stop = stop or threading.Event()
             slices = {
@@ -127,9 +128,11 @@ class _Recost:
                 ahead.append(_Priced(wanted, costs, len(rows), rows[-1].id))
             while ahead and (len(ahead) > 1 or not rows) and not self._slices.stopped:
                 priced = ahead.popleft()
-                changes = deque(self._changes(priced.rows, priced.costs.result()))
-                if not self._dry_run:
-                    self._write(changes, priced.last if span is None else None)
+                costs_now = priced.costs.result()
+                if not self._dry_run and not self._write(priced, costs_now, moving=span is None):
+                    break
+                for row, cost in zip(priced.rows, costs_now, strict=True):
+                    self._report.add(row.call, row.before, cost)
                 done += priced.looked_at
                 progress(done, max(done, expected))
             if self._slices.stopped:
@@ -145,26 +148,39 @@ class _Recost:
     def _prices(self, rows: Sequence[Row]) -> list[Cost]:
         return [UNKNOWN if row.call is None else cost_of(row.call, self._own, row.before) for row in rows]
 
-    def _changes(self, rows: Sequence[Row], costs: Sequence[Cost]) -> Iterator[CostChange]:
-        for row, cost in zip(rows, costs, strict=True):
-            if self._report.add(row.call, row.before, cost):
-                yield CostChange(row.id, row.timestamp, row.key, row.before, cost)
+    def _write(self, priced: _Priced, costs: Sequence[Cost], *, moving: bool) -> bool:
+        """Write what has changed; where rows are in the order of ids the watermark follows, `moving` behind them.
 
-    def _write(self, changes: deque[CostChange], last: int | None) -> None:
-        """Write changes; with `last`, the row up to which they are, in the order of ids, and the watermark follows."""
-        moving = last is not None
+        All of it is written even if the work is to end, so that the report is right: False if others hold the lock
+        by then.
+        """
+        changes = deque(
+            CostChange(row.id, row.timestamp, row.key, row.before, cost)
+            for row, cost in zip(priced.rows, costs, strict=True)
+            if cost != row.before
+        )
         self._slices = self._of_company[self._is_alone()]
-        while changes or moving:
-            if self._slices.stopped:
-                return
-            with self._slices.hold() as has_time:
-                while changes and has_time():
-                    change_costs(self._connection, [changes.popleft() for _ in range(min(_AT_ONCE, len(changes)))])
-                if last is not None:
-                    upto = changes[0].id - 1 if changes else last
-                    watermarks.move(self._connection, watermarks.PRICING, upto)
-            moving = moving and bool(changes)
+        unmoved = moving
+        while changes or unmoved:
+            try:
+                with self._slices.hold() as has_time:
+                    change_costs(self._connection, _while(has_time, changes))
+                    if moving:
+                        upto = changes[0].id - 1 if changes else priced.last
+                        watermarks.move(self._connection, watermarks.PRICING, upto)
+            except DatabaseRefused:
+                if self._slices.stopped:
+                    return False
+                raise
+            unmoved = moving and bool(changes)
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        return True
+
+
+def _while(has_time: Callable[[], bool], changes: deque[CostChange]) -> Iterator[CostChange]:
+    """Take changes out as long as there is time for them; those of one slice add up to the fewest sums."""
+    while changes and has_time():
+        yield from [changes.popleft() for _ in range(min(_AT_ONCE, len(changes)))]
 
 
 def _bounds(span: Span | None) -> tuple[str, str]:

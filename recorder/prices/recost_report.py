@@ -62,24 +62,22 @@ class Report:
         self._without_price: dict[tuple[str, str, str], Lacking] = {}
         self._lower_bounds: dict[tuple[str, str, str], Lacking] = {}
 
-    def add(self, call: Call | None, before: Cost, now: Cost) -> bool:
-        """Count a call, and tell whether its cost is to be changed; `call` is None if it cannot be read."""
+    def add(self, call: Call | None, before: Cost, now: Cost) -> None:
+        """Count a call; `call` is None if it cannot be read."""
         self._calls += 1
-        differs = now != before
         self._changed += now[:2] != before[:2]
         name = (call and (call.model or call.response_model)) or ""
         if now.source == STATED:
             self._stated += 1
             if now.usd != before.usd:
                 self._count_with(name, before, now)
-            return differs
+            return
         if now.usd is None:
             self._count_without(call, name, now)
         elif now.note:
             _count(self._lower_bounds, now.note, call, name)
         if now.usd is not None or before.usd is not None:
             self._count_with(name, before, now)
-        return differs
 
     def result(self, *, stopped: bool, without_terms: int, slices: int, longest_hold_ms: float) -> Recosted:
         """All that was found."""

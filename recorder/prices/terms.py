@@ -42,6 +42,7 @@ def terms_of(call: Call, said: dict[str, object], provider: str) -> Terms:
     return Terms(_tier(call, said), _region(call, said, provider))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def tier_word(word: str) -> str:
     """Return a provider's word for a service tier as ours: lower, without prefixes, "" for the ordinary one."""
     word = word.strip().lower()
@@ -59,10 +60,10 @@ def _contexts(tier: str) -> dict[str, str]:
 
 def _tier(call: Call, said: dict[str, object]) -> str:
     told = call.service_tier
-    if told is None:
+    if told is None and said:
         words = (said.get(key) for key in ("service_tier", "serviceTier", "trafficType"))
         told = next((word for word in words if isinstance(word, str)), "")
-    tier = tier_word(told)
+    tier = tier_word(told or "")
     speed = said.get("speed")
     return tier_word(speed) if not tier and isinstance(speed, str) else tier
 

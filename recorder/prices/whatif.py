@@ -136,7 +136,6 @@ def whatif(path: Path, own: OwnPrices, span: Span, asked: Otherwise) -> WhatIf:
     asking = _Asking(own, asked)
     try:
         with closing(database.open_reader(path)) as connection:
-            connection.text_factory = history.text
             for rows in history.between(connection, span, watermarks.newest(connection)):
                 for row in rows:
                     asking.add(row)

@@ -30,7 +30,7 @@ from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.support.costs import changes
-from tests.support.database import ask
+from tests.support.database import ask, write_lock
 from tests.support.waiting import wait_until
 from tests.unit.prices.recosted import COST, GPT_4O, OWN, OWN_COST, Fill, MakeEvent, costs, watermark
 
@@ -209,6 +209,36 @@ def test_what_was_killed_goes_on_where_it_was(fill: Fill) -> None:
     assert watermark(path) == MANY
     assert_rolled_up(path)
     assert ask(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("pending", [[], ["--pending"]])
+def test_ctrl_c_ends_the_command_and_what_was_done_stays(fill: Fill, pending: list[str]) -> None:
+    path = fill(*[{}] * 2 * MANY)
+    arguments = [str(Path(sys.executable).with_name("llm-metrics")), "recost", "--db", str(path), *pending]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: ask(path, "SELECT 1 FROM completion_requests WHERE cost_usd IS NOT NULL LIMIT 1"), 30)
+        process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert said.splitlines()[-1] == "Interrupted: what was done stays done. Run the same command again for the rest."
+    assert all(line.startswith("Pricing the calls of ") for line in complaints.splitlines())
+    priced = sum(cost is not None for cost, _ in costs(path))
+    assert 0 < priced < 2 * MANY
+    again = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert f" {2 * MANY - priced:,} got another cost.\n" in again.stdout
+    assert set(costs(path)) == {(COST, source())}
+    assert_rolled_up(path)
+
+
+def test_what_is_stopped_while_others_hold_the_lock_changed_nothing_and_says_so(fill: Fill) -> None:
+    path = fill({})
+    stop = threading.Event()
+    ctrl_c = threading.Timer(0.5, stop.set)
+    with write_lock(path):
+        ctrl_c.start()
+        done = recost(path, OwnPrices(), Span(), stop=stop)
+    assert (done.stopped, done.calls, done.changed) == (True, 0, 0)
+    assert costs(path) == [(None, None)]
 
 
 def test_several_at_once_and_a_writer_beside_them_make_the_costs_of_one(
