@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Final
 
 from llm_metrics_proxy.recorder.errors import NoAuthority
-from llm_metrics_proxy.recorder.store.files import check_regular
+from llm_metrics_proxy.recorder.store.files import check_regular, read
 
 CA_NAME: Final = "mitmproxy-ca-cert.pem"
 _KEY: Final = "mitmproxy-ca.pem"
 _READ: Final = (_KEY, "mitmproxy-dhparam.pem")
 _WRITTEN: Final = (CA_NAME, "mitmproxy-ca.p12", "mitmproxy-ca-cert.cer", "mitmproxy-ca-cert.p12")  # with the key
+
+_KEY_PARTS: Final = (b"PRIVATE KEY-----", b"-----BEGIN CERTIFICATE-----")
+_LARGEST: Final = 1 << 20  # bytes
 
 
 def check(folder: Path, others: Iterable[Path] = ()) -> None:
@@ -32,13 +35,21 @@ def check(folder: Path, others: Iterable[Path] = ()) -> None:
     needed += [(file, os.R_OK) for file in others]
     for file, access in needed:
         try:
-            if file != folder:
-                check_regular(file, follow=True)
-            elif os.path.lexists(folder) and not folder.is_dir():
-                raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
-            if file.exists() and not os.access(file, access):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            _look(file, access, folder, is_made=is_made)
         except OSError as error:
             what = f"{file} cannot be used for the proxy's CA ({error.strerror})"
             cure = "move it away, or name another folder with --set confdir=FOLDER"
             raise NoAuthority(what=what, cure=cure) from error
+
+
+def _look(file: Path, access: int, folder: Path, *, is_made: bool) -> None:
+    if file != folder:
+        check_regular(file, follow=True)
+    elif os.path.lexists(folder) and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is no folder")
+    if file.exists() and not os.access(file, access):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    if is_made and file.is_symlink() and file.name in (*_READ, *_WRITTEN):
+        raise OSError(errno.ELOOP, "it is a symbolic link, through which the CA would be written")
+    if file == folder / _KEY and not is_made and not all(part in read(file, _LARGEST) for part in _KEY_PARTS):
+        raise OSError(errno.EINVAL, "it holds no key and certificate in PEM")
