@@ -36,7 +36,8 @@ def test_every_command_ends_by_itself_and_touches_nothing(tmp_path: Path, chosen
 
 
 def test_both_starts_end_by_themselves_or_serve(tmp_path: Path) -> None:
-    chosen = list(product(OF_STARTS, ["pipe"], starts.STARTS))
+    links = [(f".mitmproxy/{name}", "link to a file", "mitmdump") for name in ("mitmproxy-ca.pem", "mitmproxy-ca.p12")]
+    chosen = [*product(OF_STARTS, ["pipe"], starts.STARTS), *links]
     ended = starts.tried(cases(tmp_path, chosen))
     assert [f"{case.what}: {what}" for case, end in ended if (what := starts.fault(case, end))] == []
 
