@@ -19,7 +19,7 @@ from mitmproxy import ctx
 def done():
     ours = ctx.master.addons.get("llm_metrics")
     known, calls = ours._connections, ours.calls
-    kept = [len(known._tunnels), len(known._waited_for), len(calls._exchanges), len(calls._ended)]
+    kept = [len(known._tunnels), len(known._waited_for), len(calls._exchanges), len(calls._waiting)]
     Path(os.environ["TEST_KEPT"]).write_text(json.dumps(kept))
 """
 

@@ -24,6 +24,7 @@ _BYTES_OF_AN_EMBEDDING = 8_400
 _BYTES_OF_A_TOKEN = 4.4
 _SHORTEST_WINDOW_MS = 10
 _FEWEST = 2
+_TIERS = {Wire.CHAT: "default", Wire.RESPONSES: "default", Wire.GEMINI: "standard"}
 _COLUMNS_OF_A_REQUEST = ("origin", "client", "user_agent", "provider", "host")
 _TOO_MANY = 429
 
@@ -65,6 +66,11 @@ class Answering:
                 columns["cost_source"] = PRICES
             columns |= ask.habit.usage(counts, model.price)
             columns["billed"] = billed(columns)
+        columns["service_tier"] = _TIERS.get(service.wire)
+        if service.wire is not Wire.VLLM:
+            columns["billing"] = "api_key"
+            known = columns.get("cost_usd") is not None
+            columns["cost_complete" if known else "cost_note"] = 1 if known else "no_usage"
         return columns
 
     def failed(self, ask: Ask, moment: int) -> tuple[Columns, Failure]:
