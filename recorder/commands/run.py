@@ -95,7 +95,8 @@ def run(  # noqa: PLR0913 - the options
         cure = f"start {words[0]} without llm-metrics run" if words else f"unset {INSIDE_A_RUN} for another proxy"
         raise RunRefused(what=what, cure=cure)
     asked = CommandLine(host, port, settings, modes, _database(db) if db else None)
-    authority.check(asked.authority.parent)  # mitmproxy opens its files before it loads the addon
+    folder = asked.authority.parent  # mitmproxy opens its files before it loads the addon
+    authority.check(folder, [folder / "config.yaml", folder / "config.yml"])
     if not words:
         for option, value in (("--label", label), ("--json", document), ("--quiet", quiet)):
             if value:

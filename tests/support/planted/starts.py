@@ -82,6 +82,8 @@ def fault(case: Planted, ended: Ended) -> str | None:
     is_served = _GREETING in ended.said
     if ended.code is None:
         return "it hung" + (" at its end" if is_served else "")
+    if case.command == "mitmdump" and case.file.endswith("config.yaml") and "PermissionError" in ended.said:
+        return None  # mitmproxy reads it before any script is loaded
     if "Traceback" in ended.said or ended.code not in (0, 1):
         return f"it broke with {ended.code}: {last}"
     if is_served != (ended.code == 0):
