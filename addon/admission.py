@@ -1,4 +1,4 @@
-"""Who gets in: the names under which ports answer, and requests that a page in a browser makes.
+"""Admission: the names under which ports answer, and requests that a page in a browser makes.
 
 A page can point its own name at this machine after it was loaded (DNS rebinding). The browser then takes a port here
 for that page's server, and lets the page read its answers. The page cannot change the Host header: it holds the page's
@@ -130,8 +130,8 @@ def refused_by_proxy(asked: Asked) -> Refusal | None:
 def is_from_a_page(headers: Headers) -> bool:
     """Tell whether a page in a browser makes this request, rather than a person who typed the address, or a program.
 
-    Browsers say so themselves, but over plain HTTP, of a GET without CORS, they say nothing. What they then send only
-    when a person goes to an address is `Upgrade-Insecure-Requests`, which no page can add.
+    Browsers say so themselves, but over plain HTTP, of a GET without CORS, they say nothing. Then only a person who
+    goes to an address makes them send `Upgrade-Insecure-Requests`, which no page can add.
     """
     if "origin" in headers or "referer" in headers:
         return True

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 MASK = "[masked]"
 
 type _Forms = tuple[tuple[str, ...], tuple[str, ...]]
-"""What stands for one secret, and what any of that holds, in small letters."""
+"""The spellings of one secret, and the texts of which each spelling holds one, in small letters."""
 
 _KEYS = re.compile(
     r"""

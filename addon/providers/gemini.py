@@ -79,7 +79,7 @@ class _Content(msgspec.Struct, gc=False):
 
 
 class Grounding(msgspec.Struct, rename="camel", gc=False):
-    """What a candidate says of its sources."""
+    """The sources of a candidate."""
 
     web_search_queries: Any = None
     image_search_queries: Any = None

@@ -74,7 +74,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 
 class _Message(msgspec.Struct, gc=False):
-    """What a whole message says of tools; in a stream a delta says the same."""
+    """The tools of a whole message; a delta of a stream has the same fields."""
 
     annotations: Any = None
     executed_tools: Any = None

@@ -1,7 +1,7 @@
 """A stored call, as far as its price depends on it, and what it consumed.
 
-This is the one module outside of the addon that imports any of it: what a provider's usage means is written down once,
-in the file of the wire format. Nothing there does I/O or knows mitmproxy, and no process that proxies imports this.
+With pricing.py and charging.py this is all outside of the addon that imports any of it: the meaning of a provider's
+usage is written down once, in the file of the wire format. Nothing there does I/O or knows mitmproxy.
 """
 
 from collections.abc import Mapping
