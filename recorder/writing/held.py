@@ -86,11 +86,11 @@ class Held:
         self._pause = _FIRST_PAUSE if changed else min(self._pause * 2, _LONGEST_PAUSE)
         self._retry_at = time.monotonic() + self._pause
         self._files.let_go()
-        self.is_holding = False
         held = spill.held_files(self._folder)
         for file in held:
-            with suppress(OSError):  # another recorder's, or just released by it
+            with suppress(OSError):  # another recorder's, or just released by it; one that stays is tried again
                 _release(file)
+        self.is_holding = any(file.exists() for file in held)
         if held:
             sync_folder(self._folder)
             self._released()
