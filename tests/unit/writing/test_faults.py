@@ -226,7 +226,7 @@ def test_a_schema_that_a_user_changed_costs_nothing_and_is_named(
         with closing(Database(db_path)) as user:
             user.table("completion_requests").transform(drop=["user_agent"])
         load.more()
-    assert "was changed by another program" in caplog.text
+    wait_until(lambda: "was changed by another program" in caplog.text)
     load.__exit__()
     recorder.close()
     counters = recorder.counters()
@@ -252,7 +252,7 @@ def test_a_damaged_database_is_left_alone_and_goes_on_once_it_is_whole(
         file.write(b"not a database at all, any more " * 128)
     load.more(100)
     wait_until(lambda: "spilled" in recorder.counters(), seconds=10)
-    assert "is not a SQLite database" in caplog.text or "is damaged" in caplog.text
+    wait_until(lambda: "is not a SQLite database" in caplog.text or "is damaged" in caplog.text)
     wait_until(lambda: _opens(db_path))
     with presence.exclusively(db_path, 5):
         for suffix in ("-wal", "-shm"):

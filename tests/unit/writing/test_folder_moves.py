@@ -78,7 +78,7 @@ def test_calls_go_into_the_folder_wherever_it_is_moved(
     moved = (
         f"The folder of {tmp_path}/data/metrics.db was moved while the proxy runs: calls go on into it, as {tmp_path}"
     )
-    assert moved in caplog.text
+    wait_until(lambda: moved in caplog.text)
     recording.recorder.close()
     recording.assert_all_are_in(tmp_path / "data" / "metrics.db")
     assert [file.name for file in (tmp_path / "data").iterdir()] == ["metrics.db"]

@@ -198,6 +198,6 @@ def test_an_emptied_shm_is_noticed_before_anybody_touches_it(
         os.truncate(f"{db_path}-shm", 0)
         calls.submit()
         calls.wait()
-    assert "metrics.db-shm was cut off by another program" in caplog.text
+    wait_until(lambda: "metrics.db-shm was cut off by another program" in caplog.text)
     recorder.close()
     calls.assert_all_are_in(db_path)
