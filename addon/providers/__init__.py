@@ -1,7 +1,7 @@
 """The registry of wire formats: `match` tells which one a request speaks, `read_usage` what a stored usage means.
 
 A new provider is one file here, one line in `_FORMATS`, and one folder of fixtures; a new host of a known format is
-one line in `hosts.py`.
+one line in `hosts.csv`.
 """
 
 import re

@@ -1,123 +1,101 @@
-"""The hosts of LLM providers: a host is data, not code.
+"""The hosts of LLM providers: the lines of `hosts.csv`, looked up by name.
 
-The name is OpenTelemetry's `gen_ai.provider.name` where it has one, the provider's own otherwise. A pattern is matched
-against the whole host name, without port.
+    host      a name; `*` is a label or a part of one, `**` one label or more
+    provider  OpenTelemetry's `gen_ai.provider.name` where it has one, else genai-prices' name, else the provider's own
+    opened    no: the host carries much else, so its TLS is opened only where `metrics_hosts` names it
+    under     where the API begins on a host that carries other things too; several are separated by a space
+    path      a call's path there, which a wire format knows
+    source    whose default, list or documentation names the host
+    date      when that was looked at
+
+A whole name goes before a pattern, and no two patterns fit the same name. Names have no port.
 """
 
+import csv
 import re
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final, NamedTuple
 
-UNKNOWN = "custom"
+UNKNOWN: Final = "custom"
 
-_HOSTS = (
-    ("openai", r"(?:[a-z0-9-]+\.)?api\.openai\.com"),
-    ("openai", r"chatgpt\.com"),  # Codex with a ChatGPT plan
-    ("anthropic", r"api\.anthropic\.com"),
-    ("anthropic", r"claude\.googleapis\.com|aws-external-anthropic\.[a-z0-9-]+\.api\.aws"),  # its platform on clouds
-    ("azure.ai.openai", r"[a-z0-9-]+\.(?:openai|cognitiveservices)\.azure\.(?:com|us|cn)"),
-    ("azure.ai.inference", r"[a-z0-9.-]+\.(?:services\.ai|inference\.ai|models\.ai)\.azure\.(?:com|us|cn)"),
-    ("azure.ai.openai", r"[a-z0-9-]+\.azure-api\.net"),
-    ("gcp.gemini", r"generativelanguage\.googleapis\.com"),
-    ("gcp.gemini", r"[a-z-]*cloudcode-pa(?:\.sandbox)?\.googleapis\.com"),  # Gemini's command line
-    ("gcp.vertex_ai", r"(?:[a-z0-9-]+-)?aiplatform\.googleapis\.com|aiplatform\.[a-z0-9-]+\.rep\.googleapis\.com"),
-    ("aws.bedrock", r"bedrock-(?:runtime|mantle)(?:-fips)?\.[a-z0-9-]+\.(?:amazonaws\.com(?:\.cn)?|api\.aws)"),
-    ("cohere", r"api\.cohere\.(?:com|ai)"),
-    ("mistral_ai", r"(?:api|codestral|api\.[a-z]{2})\.mistral\.ai"),
-    ("groq", r"api\.groq\.com"),
-    ("deepseek", r"api\.deepseek\.com"),
-    ("x_ai", r"(?:[a-z0-9-]+\.)?api\.x\.ai"),
-    ("perplexity", r"api\.perplexity\.ai"),
-    ("openrouter", r"(?:api\.)?openrouter\.ai"),
-    ("together", r"(?:[a-z]{2}-)?api(?:-inference)?\.together\.(?:xyz|ai)"),
-    ("fireworks", r"api\.fireworks\.ai"),
-    ("cerebras", r"api\.cerebras\.ai"),
-    (
-        "huggingface",
-        r"router\.huggingface\.co|api-inference\.huggingface\.co|[a-z0-9.-]+\.endpoints\.huggingface\.cloud",
-    ),
-    ("github", r"(?:[a-z0-9-]+\.)*githubcopilot\.com|copilot-proxy\.githubusercontent\.com"),
-    ("github", r"models\.(?:github\.ai|inference\.ai\.azure\.com)"),
-    ("moonshot_ai", r"api\.moonshot\.(?:ai|cn)|api\.kimi\.com"),
-    ("z_ai", r"api\.z\.ai|open\.bigmodel\.cn"),
-    ("minimax", r"api\.minimax(?:i)?\.(?:io|chat|com)"),
-    ("alibaba", r"(?:coding(?:-[a-z]+)?\.)?dashscope(?:-[a-z]+)?\.aliyuncs\.com"),
-    ("novita", r"api\.novita\.ai"),
-    ("nvidia", r"integrate\.api\.nvidia\.com"),
-    ("sambanova", r"api\.sambanova\.ai"),
-    ("deepinfra", r"api\.deepinfra\.com"),
-    ("hyperbolic", r"api\.hyperbolic\.xyz"),
-    ("nebius", r"api\.(?:studio|tokenfactory)\.nebius\.(?:ai|com)"),
-    ("baseten", r"inference\.baseten\.co"),
-    ("crusoe", r"[a-z0-9.-]*inference\.crusoecloud\.com"),
-    ("ovhcloud", r"[a-z0-9.-]+\.endpoints\.kepler\.ai\.cloud\.ovh\.net"),
-    ("scaleway", r"api\.scaleway\.ai"),
-    ("ibm.watsonx.ai", r"[a-z0-9-]+\.ml\.cloud\.ibm\.com"),
-    ("writer", r"api\.writer\.com"),
-    ("ai21", r"api\.ai21\.com"),
-    ("voyage", r"api\.voyageai\.com|ai\.mongodb\.com"),
-    ("jina", r"api\.jina\.ai"),
-    ("replicate", r"(?:api|openai-proxy)\.replicate\.com"),
-    ("vercel", r"ai-gateway\.vercel\.sh"),
-    ("cloudflare", r"gateway\.ai\.cloudflare\.com"),
-    ("portkey", r"api\.portkey\.ai"),
-    ("helicone", r"(?:oai|anthropic|gateway|ai-gateway)\.(?:[a-z0-9-]+\.)?(?:helicone\.ai|hconeai\.com)"),
-    ("pydantic", r"gateway\.pydantic\.dev|gateway(?:-[a-z0-9]+)?\.pydantic\.(?:dev|info)"),
-    ("opencode", r"opencode\.ai"),
-    ("ollama", r"ollama\.com"),
-    ("meta", r"api\.meta\.ai"),
-    ("arcee", r"api\.arcee\.ai"),
-    ("avian", r"api\.avian\.io"),
-    ("doubleword", r"api\.doubleword\.ai"),
-    ("quicksilverpro", r"api\.quicksilverpro\.io"),
-    ("typesafe", r"api\.typesafe\.ai"),
-    ("aleph_alpha", r"api\.aleph-alpha\.com"),
-    ("chutes", r"llm\.chutes\.ai"),
-    ("featherless", r"api\.featherless\.ai"),
-    ("friendli", r"api\.friendli\.ai"),
-    ("hunyuan", r"api\.hunyuan\.cloud\.tencent\.com"),
-    ("inception", r"api\.inceptionlabs\.ai"),
-    ("lambda", r"api\.lambda(?:labs\.com|\.ai)"),
-    ("nscale", r"inference\.api\.nscale\.com"),
-    ("parasail", r"api\.parasail\.io"),
-    ("qianfan", r"qianfan\.baidubce\.com"),
-    ("reka", r"api\.reka\.ai"),
-    ("siliconflow", r"api\.siliconflow\.(?:cn|com)"),
-    ("stepfun", r"api\.stepfun\.(?:com|ai)"),
-    ("upstage", r"api\.upstage\.ai"),
-    ("venice", r"api\.venice\.ai"),
-    ("volcengine", r"ark\.[a-z0-9-]+\.volces\.com"),
-    ("heroku", r"[a-z0-9-]+\.inference\.heroku\.com"),
-)
-
-# Hosts whose other traffic is none of ours, such as SQL: they have a name, but are opened only where somebody says so.
-_SHARED_HOSTS = (
-    ("snowflake", r"[a-z0-9_.-]+\.snowflakecomputing\.com"),
-    ("databricks", r"[a-z0-9.-]+\.(?:cloud|gcp)\.databricks\.com|adb-[0-9.]+\.azuredatabricks\.net"),
-    ("cloudflare", r"api\.cloudflare\.com"),
-)
-
-_LOCAL_PORTS = {11434: "ollama"}
-
-type _Hosts = tuple[tuple[str, str], ...]
+_LOCAL_PORTS: Final = {11434: "ollama"}
+_REMEMBERED: Final = 4096  # names: clients ask the same few all day
+_WILD: Final = {"*": "[a-z0-9_-]+", "**": "[a-z0-9_.-]+"}
+_ONE_SEGMENT: Final = "[^/]+"
 
 
-def _compiled(hosts: _Hosts) -> re.Pattern[str]:
-    return re.compile("|".join(f"({pattern})" for _, pattern in hosts), re.IGNORECASE)
+class Host(NamedTuple):
+    """A line of the table."""
+
+    name: str
+    provider: str
+    is_opened: bool
+    under: tuple[str, ...]
+    path: str
+    source: str
+    date: str
 
 
-_PATTERN, _SHARED_PATTERN = _compiled(_HOSTS), _compiled(_SHARED_HOSTS)
+def _read() -> tuple[Host, ...]:
+    text = files("llm_metrics_proxy.addon.providers").joinpath("hosts.csv").read_text(encoding="utf-8")
+    return tuple(
+        Host(
+            row["host"],
+            row["provider"],
+            row["opened"] == "yes",
+            tuple(row["under"].split()),
+            row["path"],
+            row["source"],
+            row["date"],
+        )
+        for row in csv.DictReader(text.splitlines())
+    )
 
 
+def _end(name: str) -> str:
+    """Return the last two labels of a name: patterns are kept by theirs, so that few are tried."""
+    return ".".join(name.rsplit(".", 2)[-2:])
+
+
+def _expression(text: str, wild: dict[str, str]) -> str:
+    return "".join(wild.get(part) or re.escape(part) for part in re.split(r"(\*+)", text))
+
+
+HOSTS: Final = _read()
+_BY_NAME: Final = {host.name: host for host in HOSTS if "*" not in host.name}
+_PATTERNS: Final = {
+    end: tuple((re.compile(_expression(host.name, _WILD)), host) for host in HOSTS if _end(host.name) == end)
+    for end in {_end(host.name) for host in HOSTS if "*" in host.name}
+}
+_UNDER: Final = {
+    host: re.compile("|".join(_expression(begin, {"*": _ONE_SEGMENT}) for begin in host.under)) for host in HOSTS
+}
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def find(host: str) -> Host | None:
+    """Return the line of a host name; None for a name that has none."""
+    name = host.lower().rstrip(".")
+    if (named := _BY_NAME.get(name)) is not None:
+        return named
+    return next((line for pattern, line in _PATTERNS.get(_end(name), ()) if pattern.fullmatch(name)), None)
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def provider_of(host: str) -> str | None:
-    """Return the provider's name for a host name without port; None for a host that is no provider's alone."""
-    return _named(host, _HOSTS, _PATTERN)
+    """Return the provider's name for a host name whose TLS is opened; None for all others."""
+    line = find(host)
+    return line.provider if line is not None and line.is_opened else None
 
 
 def name_of(host: str, port: int) -> str:
     """Return what to call the provider behind an address that answers like an LLM's API."""
-    shared = _named(host, _SHARED_HOSTS, _SHARED_PATTERN)
-    return provider_of(host) or shared or _LOCAL_PORTS.get(port, UNKNOWN)
+    line = find(host)
+    return line.provider if line is not None else _LOCAL_PORTS.get(port, UNKNOWN)
 
 
-def _named(host: str, hosts: _Hosts, pattern: re.Pattern[str]) -> str | None:
-    found = pattern.fullmatch(host.rstrip("."))
-    return hosts[found.lastindex - 1][0] if found and found.lastindex else None
+def is_of_api(host: str, path: str) -> bool:
+    """Tell whether a path can be one of the API on a host; True where nothing else is known to be on it."""
+    line = find(host)
+    return line is None or _UNDER[line].match(path) is not None

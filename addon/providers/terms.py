@@ -13,7 +13,7 @@ from llm_metrics_proxy.addon.providers.values import is_word
 API_KEY, SUBSCRIPTION, FREE = "api_key", "subscription", "free"
 
 _REGIONS = (
-    r"([a-z]{2})\.api\.openai\.com",
+    r"(?:mtls-)?([a-z]{2})\.api\.openai\.com",
     r"([a-z]{2})-api\.together\.(?:xyz|ai)",
     r"api\.([a-z]{2})\.mistral\.ai",
     r"([a-z0-9-]+)-aiplatform\.googleapis\.com",
@@ -25,13 +25,21 @@ _GLOBAL = ("global", "not_available")
 
 # Addresses (host and path) at which a plan pays, whatever the key.
 _PLANS = (
-    r"chatgpt\.com/backend-api/",
+    r"(?:gov\.)?chatgpt\.com/backend-api/",
     r"[a-z-]*cloudcode-pa(?:\.sandbox)?\.googleapis\.com/",  # a login with Gemini's command line
     r"(?:[a-z0-9-]+\.)*githubcopilot\.com/",
     r"copilot-proxy\.githubusercontent\.com/",
+    r"copilot-api\.[a-z0-9-]+\.ghe\.com/",
     r"[a-z0-9.-]+/api/coding/",  # Z.ai, Volcengine
-    r"api\.kimi\.com/coding/",
+    r"api\.kimi\.(?:com|ai)/coding/",
     r"coding(?:-[a-z]+)?\.dashscope\.aliyuncs\.com/",
+    r"token-plan\.[a-z0-9-]+\.maas\.aliyuncs\.com/",
+    r"token-plan-[a-z]+\.xiaomimimo\.com/",
+    r"api\.lkeap\.cloud\.tencent\.com/(?:coding|plan)/",
+    r"api\.stepfun\.(?:ai|com)/step_plan/",
+    r"coding-plan-endpoint\.kuaecloud\.net/",
+    r"portal\.qwen\.ai/",
+    r"cli-chat-proxy\.grok\.com/",
     r"opencode\.ai/zen/go/",
     r"ollama\.com/",
 )
@@ -64,7 +72,7 @@ def billing_of(  # noqa: PLR0913 - what tells it
     """Tell who pays; None if that is not known. The key is only looked at.
 
     Args:
-        provider: the name of hosts.py.
+        provider: the name of hosts.csv.
         host: without port.
         path: without query.
         query: may have a key in it.
