@@ -81,6 +81,16 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     billing: str | None = None
     cost_complete: int | None = None
     cost_note: str | None = None
+    # version 7
+    error_class: str | None = None
+    finish_class: str | None = None
+    agent: str | None = None
+    agent_version: str | None = None
+    agent_id: str | None = None
+    parent_agent_id: str | None = None
+    request_kind: str | None = None
+    project: str | None = None
+    response_id: str | None = None
 
 
 class Unrecognised(msgspec.Struct, frozen=True, tag="unrecognised"):

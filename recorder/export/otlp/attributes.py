@@ -130,6 +130,15 @@ _OURS: Final[tuple[tuple[str, Callable[[object], AttributeValue | None]], ...]] 
     ("rate_limit_remaining_tokens", whole),
     ("server_timing", document),
     ("error_code", text),
+    ("error_class", text),
+    ("finish_class", text),
+    ("agent", text),
+    ("agent_version", text),
+    ("agent_id", text),
+    ("parent_agent_id", text),
+    ("request_kind", text),
+    ("project", text),
+    ("response_id", text),
 )
 _TABLE: Final = (
     *((outbox.COLUMN[column], name, convert) for column, name, convert in _CONVENTIONAL),

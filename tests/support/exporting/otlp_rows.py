@@ -73,6 +73,15 @@ FULL = {
     "billing": "api_key",
     "cost_complete": 0,
     "cost_note": "tool_fee_unknown",
+    "error_class": "other",
+    "finish_class": "length",
+    "agent": "Codex",
+    "agent_version": "1.2.3",
+    "agent_id": "agent-2",
+    "parent_agent_id": "agent-1",
+    "request_kind": "subagent",
+    "project": "shop",
+    "response_id": "resp_123",
 }
 
 

@@ -85,6 +85,15 @@ ATTRIBUTES = {
     "llm_metrics.billing": "api_key",
     "llm_metrics.cost_complete": False,
     "llm_metrics.cost_note": "tool_fee_unknown",
+    "llm_metrics.error_class": "other",
+    "llm_metrics.finish_class": "length",
+    "llm_metrics.agent": "Codex",
+    "llm_metrics.agent_version": "1.2.3",
+    "llm_metrics.agent_id": "agent-2",
+    "llm_metrics.parent_agent_id": "agent-1",
+    "llm_metrics.request_kind": "subagent",
+    "llm_metrics.project": "shop",
+    "llm_metrics.response_id": "resp_123",
 }
 # Columns that are no attributes: they are the span's times, ids, status, or come with it in another form.
 ELSEWHERE = {"id", "timestamp", "success", "response_time_ms", "trace_id", "parent_span_id", "error_message"}

@@ -22,6 +22,7 @@ from llm_metrics_proxy.recorder.export.postgres import Postgres, schema
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import identity
 from llm_metrics_proxy.recorder.store.account import Account, Gap
 from llm_metrics_proxy.recorder.store.exporters import Position
 from llm_metrics_proxy.recorder.store.slices import open_background
@@ -282,7 +283,8 @@ def test_a_server_of_an_older_release_gets_the_present_views_and_its_readers_kee
     older = present.replace("percentile_disc", "percentile_cont")
     postgres.execute(f"CREATE OR REPLACE VIEW latency_by_hour AS {older}", database=empty)
     postgres.execute("GRANT SELECT ON latency_by_hour TO pg_monitor", database=empty)
-    for later in ("billed", "service_tier", "region", "billing", "cost_complete", "cost_note"):
+    of_version_4 = identity.columns_of(4)
+    for later in (column for column in outbox.COLUMNS if column not in of_version_4):
         postgres.execute(f"ALTER TABLE completion_requests DROP COLUMN {later} CASCADE", database=empty)
     postgres.execute("DELETE FROM llm_metrics_schema WHERE version > 3", database=empty)
     with closing(Postgres(postgres.dsn(empty), "host-1")) as destination:

@@ -35,6 +35,15 @@ OURS = {
     "parent_span_id": "16 hexadecimal digits, or nothing",
     "cost_source": "one of three words of ours",
     "cost_note": "words of ours, of the upkeep process",
+    "error_class": "a word of a list of ours",
+    "finish_class": "a word of a list of ours",
+    "agent": "nothing writes it yet",
+    "agent_version": "nothing writes it yet",
+    "agent_id": "nothing writes it yet",
+    "parent_agent_id": "nothing writes it yet",
+    "request_kind": "nothing writes it yet",
+    "project": "nothing writes it yet",
+    "response_id": "nothing writes it yet",
 }
 """Columns in which no text of others can be, and why."""
 ANOTHERS = f"sk-proj-{MARK}0123456789abcdef"  # no credential of the request, but surely a key

@@ -106,7 +106,7 @@ def test_what_users_added_stays_as_far_as_it_works(filled: Path, tmp_path: Path)
         CREATE TRIGGER good AFTER INSERT ON completion_requests BEGIN INSERT INTO notes VALUES (new.id, 'new'); END;
         CREATE VIEW slow AS SELECT id FROM completion_requests WHERE response_time_ms > 5;
         ALTER TABLE completion_requests DROP COLUMN billed;
-        ALTER TABLE completion_requests RENAME COLUMN user_agent TO agent;
+        ALTER TABLE completion_requests RENAME COLUMN user_agent TO caller;
         CREATE TRIGGER bad AFTER UPDATE ON completion_requests BEGIN INSERT INTO gone VALUES (new.mine); END;
         """,
     )
@@ -116,7 +116,7 @@ def test_what_users_added_stays_as_far_as_it_works(filled: Path, tmp_path: Path)
     assert done.tables == ("completion_requests",)
     assert ask(filled, "SELECT * FROM notes") == [(1, "precious")]
     assert ask(filled, "SELECT count(*) FROM slow") == [(40,)]
-    found = ask(filled, 'SELECT mine, "long, (one", mine = upper(mine), agent FROM completion_requests WHERE id = 3')
+    found = ask(filled, 'SELECT mine, "long, (one", mine = upper(mine), caller FROM completion_requests WHERE id = 3')
     assert found == [("my 3", 4, 1, None)]
     names = {name for (name,) in ask(filled, "SELECT name FROM sqlite_master")}
     assert {"by_model", "by_mine", "only_once", "elsewhere", "good", "slow"} < names

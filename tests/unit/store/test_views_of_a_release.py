@@ -34,7 +34,7 @@ from tests.support.database import ask
 from tests.support.waiting import wait_until
 from tests.unit.store.migrated import assert_version, finish, released
 
-RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4", "v5", "v6"]
+RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4", "v5", "v6", "v7"]
 NEWEST = RELEASED[-1]
 FORKSERVER = multiprocessing.get_context("forkserver")
 STARTERS = 4
