@@ -239,7 +239,7 @@ class LLMMetrics:
         else:
             route = match(host, tunnel.port, path, named=self._names(host))
         if route is None:
-            if (provider_of(host) or self._names(host)) and is_gap(path):
+            if (provider_of(host) or self._names(host)) and is_gap(host, path):
                 self.calls.submit(unrecognised(host, path, query, headers, timestamp_of(arrived.wall)))
             return
         client = _client(flow)
