@@ -60,7 +60,6 @@ _TRACE, _SPAN = 2, 3
 
 _REQUEST = _table(
     ("user_agent", ("user-agent",), text),
-    ("session_id", ("x-claude-code-session-id", "session_id", "session-id"), text),
     ("retry_count", ("x-stainless-retry-count",), count),
     ("trace_id", ("traceparent",), lambda value: _traceparent(value, _TRACE)),
     ("parent_span_id", ("traceparent",), lambda value: _traceparent(value, _SPAN)),

@@ -88,7 +88,7 @@ class InFlight:
     def not_opened(self, flow: str, status: int, error_type: str, at: int) -> None:
         """Record a WebSocket that never was one: its upgrade was refused, or its connection lost before."""
         if session := self._sessions.pop(flow, None):
-            self._record(session.not_opened(status, error_type, at))
+            self._record(session.not_opened(status, error_type, at), session.faults)
 
     def end(self, flow: str, cause: Cause, at: int, reason: str = "") -> None:
         """Record a call that has ended; `reason` is what mitmproxy says about a connection that failed."""

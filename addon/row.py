@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from llm_metrics_proxy.addon.callers.agents import IDENTIFIERS, caller_of
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
 from llm_metrics_proxy.addon.privacy import mask_columns, masked
 from llm_metrics_proxy.addon.privacy.quotation import without_quotations
@@ -72,6 +73,7 @@ class Row:
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
         self._header_columns = request_columns(opening.headers)
+        self._caller = caller_of(opening.headers, opening.path)
         self._secrets = credentials(opening.headers, opening.query)
 
     def make(self, call: Ending, at: int) -> CompletionRequest:
@@ -87,6 +89,7 @@ class Row:
         wall = opening.wall + call.timing.start - opening.at
         columns: Columns = {
             **self._header_columns,
+            **self._caller.columns(asked.said),
             "is_streaming": asked.is_streaming,  # one by one, here and below: a dict of them would take longer
             "max_tokens": asked.max_tokens,
             "temperature": asked.temperature,
@@ -141,7 +144,7 @@ class Row:
                 "error_code": self._clean(error.code, call),
                 "error_message": self._clean(error.message, call),
             }
-        mask_columns(columns, self._secrets)
+        mask_columns(columns, self._secrets, whole=IDENTIFIERS)
         return CompletionRequest(**columns)
 
     def _clean(self, said: str | None, call: Ending) -> str | None:

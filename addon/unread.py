@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
+from llm_metrics_proxy.addon.callers.agents import caller_of
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.privacy import mask_columns, masked
@@ -140,6 +141,7 @@ def unreachable(  # noqa: PLR0913 - one argument a fact
         "origin": origin,
         "client": client,
         "user_agent": text(headers.get("user-agent")),
+        **caller_of(headers, "").columns(),
     }
     mask_columns(columns, credentials(headers, ""))
     return CompletionRequest(**columns)

@@ -64,8 +64,10 @@ def masked(text: str, secrets: Iterable[str] = ()) -> str:
     return _masked(text, _longest_first(map(_forms, secrets)), _KEYS)
 
 
-def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str]) -> None:
+def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str], whole: Sequence[str] = ()) -> None:
     """Mask long `secrets`, and what is surely a key, in every text of a row; JSON that holds one becomes None.
+
+    So do the columns named in `whole`: what is left of an identifier would identify others as well.
 
     All texts are looked at, whatever their columns: also those that nobody has thought of yet.
     """
@@ -78,7 +80,7 @@ def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str]) -> N
         forms = _longest_first(known)
         for name, value in said.items():
             if (clean := _masked(value, forms, _SURELY_KEYS, may_be_cut=len(value) >= _CUT)) != value:
-                columns[name] = None if value[0] in "{[" else clean
+                columns[name] = None if value[0] in "{[" or name in whole else clean
 
 
 def _masked(text: str, known: Sequence[str], keys: re.Pattern[str], *, may_be_cut: bool = True) -> str:

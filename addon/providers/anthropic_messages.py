@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from llm_metrics_proxy.addon.providers.quantities import (
@@ -27,7 +28,7 @@ from llm_metrics_proxy.addon.providers.usage import Apart, Keys, Listed, OtherMo
 from llm_metrics_proxy.addon.providers.values import text
 
 
-class _Request(msgspec.Struct, gc=False):
+class _Request(CallerFields, gc=False, kw_only=True):
     model: Any = None
     stream: Any = None
     max_tokens: Any = None
@@ -109,6 +110,7 @@ class AnthropicMessages(WireFormat):
             temperature=asked.temperature,
             top_p=asked.top_p,
             messages=asked.messages,
+            said=said_in(asked),
             recognised=isinstance(asked.messages, list),
         )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from llm_metrics_proxy.addon.callers.fields import NOTHING, Said
 from llm_metrics_proxy.addon.framing import Framing
 from llm_metrics_proxy.addon.providers.errors import ProviderError, error_from
 from llm_metrics_proxy.addon.providers.usage import Usage, UsageReader, merge
@@ -37,6 +38,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     temperature: float | None = None
     top_p: float | None = None
     message_count: int | None = None
+    said: Said = NOTHING
+    """What it says of the program that sends it."""
     recognised: bool = False
     """The body has the shape of this API: on a host that nobody named, a path alone proves nothing."""
 
@@ -116,6 +119,7 @@ def request_of(  # noqa: PLR0913 - one argument a column
     temperature: object = None,
     top_p: object = None,
     messages: object = None,
+    said: Said = NOTHING,
     recognised: bool,
 ) -> Request:
     """Make a `Request` of decoded leaves; `messages` is the list of messages, or a string that stands for one."""
@@ -127,6 +131,7 @@ def request_of(  # noqa: PLR0913 - one argument a column
         temperature=number(temperature),
         top_p=number(top_p),
         message_count=count,
+        said=said,
         recognised=recognised,
     )
 

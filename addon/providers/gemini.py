@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
 from llm_metrics_proxy.addon.framing.json_framing import ArrayItems
 from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
@@ -57,7 +58,7 @@ class GenerationConfig(msgspec.Struct, gc=False):
     top_p: Any = None
 
 
-class _Request(msgspec.Struct, gc=False):
+class _Request(CallerFields, gc=False, kw_only=True):
     model: Any = None
     request: "_Request | None" = None
     contents: Items = None
@@ -197,6 +198,7 @@ class Gemini(WireFormat):
             temperature=config.temperature,
             top_p=config.top_p if config.topP is None else config.topP,
             messages=asked.contents,
+            said=said_in(wrapper) | said_in(asked) if asked is not wrapper else said_in(asked),
             recognised=asked.contents is not None,
         )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import failure_in
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
@@ -38,7 +39,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
 from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Keys, Quantities, UsageKeys, tier_of, timing_in
 
 
-class _Request(msgspec.Struct, gc=False):
+class _Request(CallerFields, gc=False, kw_only=True):
     model: Any = None
     stream: Any = None
     max_completion_tokens: Any = None
@@ -190,6 +191,7 @@ class OpenAIChat(WireFormat):
             temperature=asked.temperature,
             top_p=asked.top_p,
             messages=asked.messages if chat else None,
+            said=said_in(asked),
             recognised=isinstance(asked.messages, list) if chat else asked.prompt is not None,
         )
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
 from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
@@ -49,7 +50,7 @@ from llm_metrics_proxy.addon.providers.usage import Instead, Keys, OtherModel, Q
 from llm_metrics_proxy.addon.providers.values import text
 
 
-class _Request(msgspec.Struct, gc=False):
+class _Request(CallerFields, gc=False, kw_only=True):
     model: Any = None
     stream: Any = None
     max_output_tokens: Any = None
@@ -185,6 +186,7 @@ class OpenAIResponses(WireFormat):
             temperature=asked.temperature,
             top_p=asked.top_p,
             messages=asked.input,
+            said=said_in(asked),
             recognised=isinstance(asked.input, list | str),
         )
 

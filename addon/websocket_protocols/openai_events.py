@@ -11,10 +11,13 @@ https://platform.openai.com/docs/api-reference/realtime-server-events
 
 import itertools
 from collections import deque
-from typing import Any, NamedTuple
+from http import HTTPStatus
+from typing import Any, NamedTuple, override
 
 import msgspec
 
+from llm_metrics_proxy.addon.callers.agents import caller_of
+from llm_metrics_proxy.addon.callers.fields import whole_field
 from llm_metrics_proxy.addon.privacy.quotation import quotable
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError, read_error
@@ -28,6 +31,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 
 USAGE = RESPONSES.usage_keys
 _MOST_OPEN = 256
+_CALLER = "client_metadata"
 _ABANDONED = "abandoned"  # the counter of responses that were given up, to bound what is kept
 
 
@@ -80,6 +84,9 @@ class Realtime(Session):
         if said.type == "response.create":
             turn = Turn(message.at, self._request(message.readable, said), len(message.whole))
             turn.call.quotable = quotable(message.whole)
+            if message.readable is not message.whole and (told := whole_field(message.whole, _CALLER)) is not None:
+                asked = turn.call.request
+                turn.call.request = msgspec.structs.replace(asked, said={**asked.said, _CALLER: told})
             self._asked.append(_Asked(turn, text(said.event_id), text(said.stream_id)))
             if len(self._asked) > _MOST_OPEN:
                 self._asked.popleft()
@@ -174,6 +181,16 @@ class Realtime(Session):
 
 class Responses(Realtime):
     """The Responses API: requests hold all that they hold over HTTP, and an error ends the response."""
+
+    def __init__(self, opening: Opening) -> None:
+        super().__init__(opening)
+        self._goes_on_by_http = caller_of(opening.headers, opening.path).goes_on_by_http
+
+    @override
+    def _is_no_call(self, status: int) -> bool:
+        return status == HTTPStatus.UPGRADE_REQUIRED or (
+            self._goes_on_by_http and status != HTTPStatus.TOO_MANY_REQUESTS
+        )
 
     def _request(self, data: bytes, said: _Message) -> Request:  # noqa: ARG002 - what Realtime needs
         return RESPONSES.request(data)

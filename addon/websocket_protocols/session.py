@@ -6,8 +6,11 @@ a session does no I/O and reads no clock; and as with an exchange, messages are 
 (inflight.py).
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
+from llm_metrics_proxy.addon.callers.agents import PREWARM
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.providers.decode import Unparsed
 from llm_metrics_proxy.addon.providers.errors import ProviderError
@@ -58,14 +61,20 @@ class Session:
     def message(self, message: Message) -> list[CompletionRequest]:
         """Take a message that can be read; return the rows of the responses that it ended."""
         try:
-            return self._from_client(message) if message.from_client else self._from_server(message)
+            return self._calls(self._from_client(message) if message.from_client else self._from_server(message))
         except Unparsed:
             self.faults.add("unparsed")
             return []
 
     def not_opened(self, status: int, error_type: str, at: int) -> list[CompletionRequest]:
-        """The upgrade failed, and the client got `status`: one row, where the host is an LLM's for certain."""
+        """The upgrade failed, and the client got `status`: one row, where the host is an LLM's for certain.
+
+        None where the client goes on by HTTP: nothing was asked yet, and the call that follows has a row of its own.
+        """
         if not self._known_host:
+            return []
+        if self._is_no_call(status):
+            self.faults.add("upgrades_refused")
             return []
         turn = Turn(self._began, Request(), 0)
         turn.call.status = status
@@ -73,7 +82,24 @@ class Session:
 
     def finish(self, cause: Cause, at: int) -> list[CompletionRequest]:
         """The connection has ended: return the rows of the responses that had not."""
-        return [self._end(turn, at, ProviderError(type=cause.value), cut=True) for turn in self._unfinished()]
+        return self._calls(
+            self._end(turn, at, ProviderError(type=cause.value), cut=True) for turn in self._unfinished()
+        )
+
+    def _calls(self, rows: Iterable[CompletionRequest]) -> list[CompletionRequest]:
+        """Leave out prewarms that failed: they asked for nothing, and the call that follows has a row of its own."""
+        calls = []
+        for row in rows:
+            if row.request_kind == PREWARM and not row.success:
+                self.faults.add("prewarms_failed")
+            else:
+                calls.append(row)
+        return calls
+
+    def _is_no_call(self, status: int) -> bool:
+        """Tell whether a client whose upgrade failed makes its call by other means."""
+        del status
+        return False
 
     def _from_client(self, message: Message) -> list[CompletionRequest]:
         raise NotImplementedError

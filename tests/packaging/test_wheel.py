@@ -24,6 +24,7 @@ DATA = {
     "llm_metrics_proxy/migrations/views/model_summary.sql",
     "llm_metrics_proxy/recorder/report/page.html",
     "llm_metrics_proxy/addon/main.py",
+    "llm_metrics_proxy/addon/callers/agents.toml",
     "llm_metrics_proxy/addon/providers/hosts.csv",
     "llm_metrics_proxy/deploy/dashboard/page.yaml",
     "llm_metrics_proxy/deploy/dashboard/start.py",

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon import headers, providers
+from llm_metrics_proxy.addon.callers.agents import HEADERS
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.row import Opening
@@ -37,12 +38,6 @@ OURS = {
     "cost_note": "words of ours, of the upkeep process",
     "error_class": "a word of a list of ours",
     "finish_class": "a word of a list of ours",
-    "agent": "nothing writes it yet",
-    "agent_version": "nothing writes it yet",
-    "agent_id": "nothing writes it yet",
-    "parent_agent_id": "nothing writes it yet",
-    "request_kind": "nothing writes it yet",
-    "project": "nothing writes it yet",
     "response_id": "nothing writes it yet",
 }
 """Columns in which no text of others can be, and why."""
@@ -95,7 +90,7 @@ def plants(case: Case) -> Iterator[tuple[str, Plant]]:
         if message is None:
             continue
         known = headers._REQUEST if part == "request" else headers._RESPONSE  # noqa: SLF001 - what columns read
-        more = ["origin", headers.LABEL_HEADER] if part == "request" else ["x-amzn-errortype"]
+        more = ["origin", headers.LABEL_HEADER, *HEADERS] if part == "request" else ["x-amzn-errortype"]
         for name in sorted({*message.headers, *known, *more} - {"host", "content-type", "content-encoding"}):
             yield (
                 f"{part} header {name}",

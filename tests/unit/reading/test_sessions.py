@@ -41,8 +41,8 @@ def _at(message: int) -> int:
     return (message + 1) * _STEP * MS
 
 
-def begun(url: str) -> Session:
-    """Begin a session at the moment 0."""
+def begun(url: str, headers: dict[str, str] | None = None) -> Session:
+    """Begin a session at the moment 0; `headers` are those of its upgrade."""
     asked = urlsplit(url)
     host = asked.hostname or ""
     route = match_session(host, 443, asked.path, asked.query)
@@ -55,7 +55,7 @@ def begun(url: str) -> Session:
             host=f"{host}:443",
             path=asked.path,
             query=asked.query,
-            headers={},
+            headers=headers or {},
             origin="tests",
             client="127.0.0.1",
             http_version="1.1",
@@ -77,7 +77,7 @@ def _turned_round(message: object) -> bytes:
 
 def _run(case: dict[str, Any], write: _Writer) -> list[tuple[int, CompletionRequest]]:
     """Return each row with the number of the message that made it."""
-    session, made = begun(case["url"]), []
+    session, made = begun(case["url"], case.get("headers")), []
     for count, entry in enumerate(case["messages"]):
         ((sender, message),) = entry.items()
         said = Message(write(message), _at(count), from_client=sender == "client")
@@ -88,7 +88,7 @@ def _run(case: dict[str, Any], write: _Writer) -> list[tuple[int, CompletionRequ
     count = len(case["messages"])
     made += [(count, row) for row in session.finish(Cause(case.get("end", "client_disconnect")), _at(count))]
     assert session.finish(Cause.CLIENT_DISCONNECT, _at(count + 1)) == [], "rows that had been made already"
-    assert session.faults == set()
+    assert session.faults == set(case.get("faults", ()))
     return made
 
 
