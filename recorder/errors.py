@@ -18,6 +18,10 @@ RecorderError
   └─ BadDuration       a text is no length of time
 """
 
+from collections.abc import Callable
+from functools import partial
+from typing import Self
+
 
 class RecorderError(Exception):
     """Something cannot be done. `str(error)` is one sentence for the person who asked for it."""
@@ -26,6 +30,10 @@ class RecorderError(Exception):
         """`what` is the matter, `cure` the imperative that helps; neither ends with a full stop."""
         self.what, self.cure = what, cure
         super().__init__(f"{what}: {cure}.")
+
+    def __reduce__(self) -> tuple[Callable[[], Self], tuple[()]]:
+        """Errors pass between processes, which exceptions with keyword arguments do not by themselves."""
+        return partial(type(self), **vars(self)), ()
 
 
 class DatabaseRefused(RecorderError):  # noqa: N818 - read as a sentence, as in the tree above

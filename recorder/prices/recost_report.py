@@ -50,45 +50,65 @@ class Recosted(msgspec.Struct, frozen=True):
 
 
 class Report:
-    """Adds up calls, one by one."""
+    """Adds up calls, one by one, or what others have added up."""
 
     def __init__(self) -> None:
         """Nothing has been looked at yet."""
-        self._calls = 0
-        self._changed = 0
-        self._stated = 0
-        self._without_usage = 0
-        self._models: dict[str, ModelCosts] = {}
-        self._without_price: dict[tuple[str, str, str], Lacking] = {}
-        self._lower_bounds: dict[tuple[str, str, str], Lacking] = {}
+        self.calls = 0
+        self.changed = 0
+        self.stated = 0
+        self.without_usage = 0
+        self.models: dict[str, ModelCosts] = {}
+        self.without_price: dict[tuple[str, str, str], Lacking] = {}
+        self.lower_bounds: dict[tuple[str, str, str], Lacking] = {}
 
     def add(self, call: Call | None, before: Cost, now: Cost) -> None:
         """Count a call; `call` is None if it cannot be read."""
-        self._calls += 1
-        self._changed += now[:2] != before[:2]
+        self.calls += 1
+        self.changed += now[:2] != before[:2]
         name = (call and (call.model or call.response_model)) or ""
         if now.source == STATED:
-            self._stated += 1
+            self.stated += 1
             if now.usd != before.usd:
                 self._count_with(name, before, now)
             return
         if now.usd is None:
             self._count_without(call, name, now)
         elif now.note:
-            _count(self._lower_bounds, now.note, call, name)
+            _count(self.lower_bounds, _key(now.note, call, name))
         if now.usd is not None or before.usd is not None:
             self._count_with(name, before, now)
+
+    def add_all(self, other: "Report") -> None:
+        """Count the calls that another report has counted."""
+        self.calls += other.calls
+        self.changed += other.changed
+        self.stated += other.stated
+        self.without_usage += other.without_usage
+        for added in other.models.values():
+            costs = self._costs_of(added.model)
+            costs.calls += added.calls
+            costs.changed += added.changed
+            costs.lower_bounds += added.lower_bounds
+            costs.usd_before = _sum(costs.usd_before, added.usd_before)
+            costs.usd_now = _sum(costs.usd_now, added.usd_now)
+        for kept, lacking in (
+            (self.without_price, other.without_price),
+            (self.lower_bounds, other.lower_bounds),
+        ):
+            for key, one in lacking.items():
+                _count(kept, key, one.calls)
 
     def result(self, *, stopped: bool, without_terms: int, slices: int, longest_hold_ms: float) -> Recosted:
         """All that was found."""
         return Recosted(
-            calls=self._calls,
-            changed=self._changed,
-            stated=self._stated,
-            without_usage=self._without_usage,
-            models=tuple(sorted(self._models.values(), key=lambda one: (-(one.usd_now or 0), one.model))),
-            without_price=_sorted(self._without_price.values()),
-            lower_bounds=_sorted(self._lower_bounds.values()),
+            calls=self.calls,
+            changed=self.changed,
+            stated=self.stated,
+            without_usage=self.without_usage,
+            models=tuple(sorted(self.models.values(), key=lambda one: (-(one.usd_now or 0), one.model))),
+            without_price=_sorted(self.without_price.values()),
+            lower_bounds=_sorted(self.lower_bounds.values()),
             without_terms=without_terms,
             stopped=stopped,
             slices=slices,
@@ -96,27 +116,33 @@ class Report:
         )
 
     def _count_with(self, name: str, before: Cost, now: Cost) -> None:
-        if name not in self._models and len(self._models) >= _MOST_NAMED:
-            name = OTHERS
-        costs = self._models.setdefault(name, ModelCosts(name))
+        costs = self._costs_of(name)
         costs.calls += 1
         costs.changed += now.usd != before.usd
         costs.lower_bounds += now.complete == 0
         costs.usd_before = _sum(costs.usd_before, before.usd)
         costs.usd_now = _sum(costs.usd_now, now.usd)
 
+    def _costs_of(self, name: str) -> ModelCosts:
+        if name not in self.models and len(self.models) >= _MOST_NAMED:
+            name = OTHERS
+        return self.models.setdefault(name, ModelCosts(name))
+
     def _count_without(self, call: Call | None, name: str, now: Cost) -> None:
         if call is None or (call.usage is None and call.prompt_tokens is None and call.completion_tokens is None):
-            self._without_usage += 1
+            self.without_usage += 1
         else:
-            _count(self._without_price, now.note or "", call, name)
+            _count(self.without_price, _key(now.note or "", call, name))
 
 
-def _count(kept: dict[tuple[str, str, str], Lacking], reason: str, call: Call | None, name: str) -> None:
-    key = (reason, (call and call.provider) or "", name)
+def _key(reason: str, call: Call | None, name: str) -> tuple[str, str, str]:
+    return reason, (call and call.provider) or "", name
+
+
+def _count(kept: dict[tuple[str, str, str], Lacking], key: tuple[str, str, str], calls: int = 1) -> None:
     if key not in kept and len(kept) >= _MOST_NAMED:
         key = ("", "", OTHERS)
-    kept.setdefault(key, Lacking(*key)).calls += 1
+    kept.setdefault(key, Lacking(*key)).calls += calls
 
 
 def _sorted(found: Iterable[Lacking]) -> tuple[Lacking, ...]:

@@ -2,7 +2,7 @@
 
 A slice is one BEGIN IMMEDIATE ... COMMIT. It ends when its time is up, not after a number of rows, since nobody knows
 how long a row takes on this disk today; how much of the time its commit needs is learnt from the slices before it.
-Between two slices the lock is free for at least as long as it was held.
+Between two slices the lock is free for at least as long as it was held, if a recorder is there.
 """
 
 import itertools
@@ -29,6 +29,7 @@ _FIRST_SHARE = 0.25  # of the aim: no commit has been seen yet
 _LEAST_SHARE = 0.1
 _GROWTH = 1.5
 _SHORTEST_PAUSE = 0.02  # seconds, in which a writer that waits in SQLite's own steps gets its turn
+_PAUSE_ALONE = 0.004  # seconds
 
 _LOWEST: Final = 19
 
@@ -42,11 +43,13 @@ class Slices:
         path: Path,
         *,
         hold_ms: float = HOLD_MS,
+        alone: bool = False,
         stop: threading.Event | None = None,
     ) -> None:
         """`connection` is to the file at `path`, outside of a transaction, and checkpoints nothing by itself.
 
-        SQLite's own checkpoint would be part of a commit's time, though the lock is free again by then.
+        SQLite's own checkpoint would be part of a commit's time, though the lock is free again by then. With `alone`
+        no recorder is there: pauses between slices are only long enough for other tools to get a turn now and then.
         """
         self.count = 0
         self.longest_ms = 0.0
@@ -54,6 +57,7 @@ class Slices:
         self._path = path
         self._aim = hold_ms / 1_000 * _AIM
         self._working_seconds = self._aim * _FIRST_SHARE
+        self._alone = alone
         self._stop = stop or threading.Event()
 
     @property
@@ -85,7 +89,7 @@ class Slices:
         self.longest_ms = max(self.longest_ms, held * 1_000)
         longer = self._working_seconds * min(self._aim / held, _GROWTH)
         self._working_seconds = min(max(longer, self._aim * _LEAST_SHARE), self._aim)
-        self._stop.wait(max(held, _SHORTEST_PAUSE))
+        self._stop.wait(_PAUSE_ALONE if self._alone else max(held, _SHORTEST_PAUSE))
 
     def _begin(self) -> None:
         ends = time.monotonic() + PATIENCE_SECONDS
