@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 from urllib.parse import unquote
 
-from llm_metrics_proxy.addon.providers.values import integer, text
+from llm_metrics_proxy.addon.providers.values import count, integer, text
 
 type Headers = Mapping[str, str]
 """Names in lower case."""
@@ -32,11 +32,6 @@ def _table(*columns: tuple[str, tuple[str, ...], _Reader]) -> _Table:
     for place, (column, name, read) in enumerate(in_order):
         table.setdefault(name, []).append((place, column, name, read))
     return table
-
-
-def count(value: str) -> int | None:
-    """Read a header that is a number of things, without sign; None if it is none."""
-    return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None  # noqa: PLR2004 - 64 bits
 
 
 def _milliseconds(value: str) -> int | None:

@@ -11,12 +11,12 @@ from llm_metrics_proxy.addon.framing import Event
 from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.body import Body, framing_of
 from llm_metrics_proxy.addon.framing.json_framing import Ignored, Whole, WholeOrEvents
-from llm_metrics_proxy.addon.headers import Headers, count, error_type, response_columns, server_timing
+from llm_metrics_proxy.addon.headers import Headers, error_type, response_columns, server_timing
 from llm_metrics_proxy.addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
 from llm_metrics_proxy.addon.providers.decode import Unparsed
 from llm_metrics_proxy.addon.providers.errors import ProviderError, failure_in, read_error, value_of
 from llm_metrics_proxy.addon.providers.format import Answer, Output, Request, WireFormat
-from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.addon.providers.values import count, text
 from llm_metrics_proxy.addon.row import Ending, Opening, Row
 from llm_metrics_proxy.recorder.events import CompletionRequest
 

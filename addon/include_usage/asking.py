@@ -11,11 +11,11 @@ from typing import Any
 
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.framing.decoding import LIMIT
-from llm_metrics_proxy.addon.headers import count
 from llm_metrics_proxy.addon.include_usage.request import Upload, splice_for
 from llm_metrics_proxy.addon.include_usage.stream import filter_for
 from llm_metrics_proxy.addon.inflight import Clock, InFlight
 from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.providers.values import count
 from llm_metrics_proxy.addon.taps import altering, observing
 
 _REFUSALS = (400, 422)

@@ -2,9 +2,9 @@
 
 POST /model/MODEL/invoke and /invoke-with-response-stream, which is an AWS event stream of `chunk` events, each with an
 event of the family in base64. Anthropic's are those of its Messages API, OpenAI's and many others' those of chat
-completions, Cohere's those of its own API; Nova's have Converse's words; Llama, Titan, Mistral and TwelveLabs write a
-text and, at the end, a reason. The last chunk of every family has Bedrock's own counts, and the headers of an answer
-that is no stream have them too.
+completions, Cohere's those of its own API; Nova's have Converse's words; Llama, Titan, Mistral, AI21, TwelveLabs and
+Claude before its messages write a text and, at the end, a reason. The last chunk of every family has Bedrock's own
+counts, and the headers of an answer that is no stream have them too.
 https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters.html
 """
 
@@ -22,7 +22,8 @@ from llm_metrics_proxy.addon.providers.bedrock_converse import CONVERSE, TIER, e
 from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from llm_metrics_proxy.addon.providers.quantities import CACHE_READ, CACHE_WRITE, INPUT, OUTPUT
-from llm_metrics_proxy.addon.providers.usage import Apart, FirstOf, UsageKeys, tier_of
+from llm_metrics_proxy.addon.providers.usage import Apart, FirstOf, Instead, UsageKeys, tier_of
+from llm_metrics_proxy.addon.providers.values import count, integer
 
 
 class _Config(msgspec.Struct, gc=False):
@@ -36,16 +37,31 @@ class _Config(msgspec.Struct, gc=False):
 
 class _Request(msgspec.Struct, gc=False):
     max_tokens: Any = None
-    max_gen_len: Any = None
+    max_completion_tokens: Any = None  # OpenAI
+    max_gen_len: Any = None  # Llama
+    max_tokens_to_sample: Any = None  # Claude before its messages
+    maxTokens: Any = None  # noqa: N815 - AI21
+    maxOutputTokens: Any = None  # noqa: N815 - TwelveLabs
     temperature: Any = None
     top_p: Any = None
+    topP: Any = None  # noqa: N815 - AI21
+    p: Any = None  # Cohere
     messages: Items = None
+    message: Items = None  # Cohere, here and below
+    chat_history: Items = None
     inferenceConfig: _Config | None = None  # noqa: N815 - Nova
     textGenerationConfig: _Config | None = None  # noqa: N815 - Titan
 
 
 class _Chunk(msgspec.Struct, gc=False):
     bytes: Any = None
+
+
+class _Message(msgspec.Struct, gc=False):
+    """What Mistral Large streams in the place of a delta."""
+
+    content: Any = None
+    tool_calls: Any = None
 
 
 class _Choice(msgspec.Struct, gc=False):
@@ -72,7 +88,7 @@ class _Said(msgspec.Struct, gc=False):
     # Cohere
     event_type: Any = None
     is_finished: Any = None
-    # Llama, Titan, Mistral, TwelveLabs and others
+    # Llama, Titan, Mistral, AI21, TwelveLabs and others
     message: Any = None
     finishReason: Any = None  # noqa: N815
     generation: Any = None
@@ -83,17 +99,24 @@ class _Said(msgspec.Struct, gc=False):
     results: Any = None
     outputs: Any = None
     completions: Any = None
+    generations: Any = None
+    completion: Any = None
     choices: list[_Choice] | None = None
     prompt_token_count: Any = None
     generation_token_count: Any = None
     inputTextTokenCount: Any = None  # noqa: N815
     totalOutputTextTokenCount: Any = None  # noqa: N815
+    # Stability
+    finish_reasons: Any = None
+    # Bedrock itself
     metrics: Any = msgspec.field(name="amazon-bedrock-invocationMetrics", default=None)
+    guardrail: Any = msgspec.field(name="amazon-bedrock-guardrailAction", default=None)
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
 _CHUNK = msgspec.json.Decoder(_Chunk)
 _SAID = msgspec.json.Decoder(_Said)
+_MESSAGE = msgspec.json.Decoder(_Message | None)
 
 _COUNTS = ("prompt_token_count", "generation_token_count", "inputTextTokenCount", "totalOutputTextTokenCount")
 _METRIC_COUNTS = ("inputTokenCount", "outputTokenCount", "cacheReadInputTokenCount", "cacheWriteInputTokenCount")
@@ -103,8 +126,9 @@ _HEADER_COUNTS = {
     "x-amzn-bedrock-cache-read-input-token-count": "cacheReadInputTokenCount",
     "x-amzn-bedrock-cache-write-input-token-count": "cacheWriteInputTokenCount",
 }
+_INTERVENED = "INTERVENED"
+_GUARDRAIL = "guardrail_intervened"  # Converse's word for it
 _REASONS = ("completionReason", "stop_reason", "finish_reason", "finishReason")
-_LONGEST_COUNT = 18  # digits
 
 
 class BedrockInvoke(WireFormat):
@@ -124,7 +148,9 @@ class BedrockInvoke(WireFormat):
                 "outputTokenCount": OUTPUT,
             }
         ),
-        UsageKeys({"inputTextTokenCount": INPUT, "totalOutputTextTokenCount": OUTPUT}),  # Titan
+        UsageKeys(  # Titan
+            {"inputTextTokenCount": INPUT, "totalOutputTextTokenCount": OUTPUT, "tokenCount": Instead(OUTPUT)}
+        ),
     )
 
     def __init__(self, operation: str = "chat", *, stream: bool) -> None:
@@ -134,25 +160,33 @@ class BedrockInvoke(WireFormat):
     def head(self, headers: Mapping[str, str], answer: Answer) -> None:
         """Read the tier and, as far as they are there, the counts."""
         answer.service_tier = tier_of(headers.get(TIER))
-        said = {name: headers[header] for header, name in _HEADER_COUNTS.items() if header in headers}
-        answer.learn(usage={name: int(n) for name, n in said.items() if _is_count(n)})
+        said = {name: count(headers[header]) for header, name in _HEADER_COUNTS.items() if header in headers}
+        answer.learn(usage={name: number for name, number in said.items() if number is not None})
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
         asked = decoded(_REQUEST, body)
         config = asked.inferenceConfig or asked.textGenerationConfig or _Config()
+        messages = asked.messages
+        if isinstance(asked.message, str):
+            messages = [*(asked.chat_history if isinstance(asked.chat_history, list) else ()), msgspec.Raw()]
+        top_p = (asked.top_p, asked.topP, asked.p, config.topP, config.top_p)
         return request_of(
             stream=self._stream,
             max_tokens=(
+                asked.max_completion_tokens,
                 asked.max_tokens,
                 asked.max_gen_len,
+                asked.max_tokens_to_sample,
+                asked.maxTokens,
+                asked.maxOutputTokens,
                 config.max_new_tokens,
                 config.maxTokens,
                 config.maxTokenCount,
             ),
             temperature=asked.temperature if asked.temperature is not None else config.temperature,
-            top_p=next((p for p in (asked.top_p, config.topP, config.top_p) if p is not None), None),
-            messages=asked.messages,
+            top_p=next((p for p in top_p if p is not None), None),
+            messages=messages,
             recognised=True,
         )
 
@@ -172,7 +206,10 @@ class BedrockInvoke(WireFormat):
         said = decoded(_SAID, inner)
         self._metrics(said, answer)
         if family := _family(said):
-            return family.event(b"", inner, answer)
+            output = family.event(b"", inner, answer)
+            if said.choices or said.guardrail is not None:
+                self._learn(said, answer)
+            return output or max(map(_output, said.choices or ()), default=Output.NONE)
         self._learn(said, answer)
         if said.contentBlockDelta is not None or said.contentBlockStart is not None:
             delta, start = said.contentBlockDelta, said.contentBlockStart
@@ -180,7 +217,7 @@ class BedrockInvoke(WireFormat):
                 delta.get("delta") if isinstance(delta, dict) else None,
                 start.get("start") if isinstance(start, dict) else None,
             )
-        told = said.generation or said.outputText or (said.message and isinstance(said.message, str))
+        told = said.generation or said.outputText or said.completion or (said.message and isinstance(said.message, str))
         return Output.ANSWER if told or _texts(said) else Output.NONE
 
     def _learn(self, said: _Said, answer: Answer) -> None:
@@ -190,7 +227,15 @@ class BedrockInvoke(WireFormat):
             reason = reason or stop.get("stopReason")
         for part in _parts(said):
             reason = next((part[name] for name in _REASONS if part.get(name)), reason)
+        if isinstance(said.finish_reasons, list):
+            reason = next(filter(None, said.finish_reasons), reason)
+        if isinstance(reason, dict):  # AI21
+            reason = reason.get("reason")
+        if said.guardrail == _INTERVENED:
+            reason = reason or answer.finish_reason or _GUARDRAIL
         counts = {name: value for name in _COUNTS if (value := getattr(said, name)) is not None}
+        if tokens := [integer(part.get("tokenCount")) for part in _parts(said) if "tokenCount" in part]:  # Titan
+            counts["tokenCount"] = sum(filter(None, tokens))
         answer.learn(finish_reason=reason, usage=said.usage)
         answer.learn(usage=counts or None)
         if isinstance(metadata, dict):
@@ -214,7 +259,7 @@ def _inner(data: bytes) -> bytes:
 
 def _family(said: _Said) -> WireFormat | None:
     """Return the format of an API that the model's family has outside of Bedrock, if the body is of its shape."""
-    if isinstance(said.type, str):
+    if isinstance(said.type, str) and said.completion is None:
         return MESSAGES
     if said.event_type is not None or said.is_finished is not None:
         return cohere.CHAT
@@ -226,7 +271,7 @@ def _family(said: _Said) -> WireFormat | None:
 def _parts(said: _Said) -> list[dict[str, Any]]:
     if said.choices:
         return [msgspec.structs.asdict(choice) for choice in said.choices]
-    parts = said.results or said.outputs or said.completions
+    parts = said.results or said.outputs or said.completions or said.generations
     return [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
 
 
@@ -234,8 +279,11 @@ def _texts(said: _Said) -> bool:
     return any(part.get("text") or part.get("outputText") for part in _parts(said))
 
 
-def _is_count(digits: str) -> bool:
-    return digits.isascii() and digits.isdigit() and len(digits) <= _LONGEST_COUNT
+def _output(choice: _Choice) -> Output:
+    if not bytes(choice.message):
+        return Output.NONE
+    message = decoded(_MESSAGE, bytes(choice.message))
+    return Output.ANSWER if message and (message.content or message.tool_calls) else Output.NONE
 
 
 INVOKE = BedrockInvoke(stream=False)

@@ -13,6 +13,7 @@ _UNPRINTABLE = re.compile(
     r"\U000e0000-\U000e007f]"
 )
 _LARGEST = 10**12  # no call counts more of anything, and a million such counts can still be added up in 64 bits
+_MOST_DIGITS = 18  # 64 bits
 _WORD = re.compile(r"[\w.:/ -]{0,64}", re.ASCII)
 _NOTHING = (b"", b'""', b"null")
 _LONGEST_NOTHING = 4
@@ -36,6 +37,11 @@ def integer(value: object) -> int | None:
     if type(value) is float and value.is_integer():
         value = int(value)
     return value if type(value) is int and 0 <= value <= _LARGEST else None  # a bool is none: its type is another
+
+
+def count(digits: str) -> int | None:
+    """Read a header that is a number of things, without sign; None if it is none."""
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else None
 
 
 def number(value: object) -> float | None:
