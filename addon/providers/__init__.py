@@ -17,6 +17,7 @@ from llm_metrics_proxy.addon.providers import (
     gemini,
     gemini_interactions,
     mistral_conversations,
+    mistral_ocr,
     ollama,
     openai_chat,
     openai_embeddings,
@@ -67,6 +68,8 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
         None,
     ),
     (r"/publishers/mistralai/models/(?P<model>[^/:]+):(?:rawPredict|streamRawPredict)$", openai_chat.CHAT, None),
+    (_GOOGLE + r":generateContent$", gemini.VERTEX_GENERATE, "gcp.vertex_ai"),
+    (_GOOGLE + r":streamGenerateContent$", gemini.VERTEX_STREAM_GENERATE, "gcp.vertex_ai"),
     (_GOOGLE + r":generateContent$", gemini.GENERATE, None),
     (_GOOGLE + r":streamGenerateContent$", gemini.STREAM_GENERATE, None),
     (_GOOGLE + r":(?:embedContent|batchEmbedContents)$", gemini.EMBED, None),
@@ -83,6 +86,7 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/model/(?P<model>[^/]+)/invoke$", bedrock_invoke.INVOKE, None),
     (r"/model/(?P<model>[^/]+)/invoke-with-response-stream$", bedrock_invoke.INVOKE_STREAM, None),
     (r"/rerank$", rerank.RERANK, None),
+    (r"/ocr$", mistral_ocr.OCR, None),
     (r"/multimodalembeddings$", voyage.MULTIMODAL, None),
 )
 

@@ -4,13 +4,14 @@ POST .../models/MODEL:generateContent, and :streamGenerateContent, which is an S
 array otherwise. Usage is in every item and cumulative. Thoughts count apart from the candidates' tokens. Searches are
 counted nowhere: their queries stand in a candidate's `groundingMetadata`, and in the usage here as their number.
 https://ai.google.dev/api/generate-content
+With `?$alt=json;enum-encoding=int`, as Google's older clients ask, words such as reasons and modalities are numbers.
 Gemini's command line calls /v1internal:generateContent and wraps both sides: {"model", "request"}, {"response"}.
 POST .../models/MODEL:embedContent and :batchEmbedContents. https://ai.google.dev/api/embeddings
 """
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -118,9 +119,57 @@ CACHED_MODALITIES = {
 OUTPUT_MODALITIES = {"TEXT": OUTPUT_TEXT, "AUDIO": OUTPUT_AUDIO, "IMAGE": OUTPUT_IMAGE, "VIDEO": OUTPUT_VIDEO}
 
 
-def by_modality(counts: Mapping[str, Entry]) -> Listed:
-    """Return what a list of counts by modality counts; pages of documents are images."""
-    return Listed("modality", "tokenCount", {**counts, "DOCUMENT": counts["IMAGE"]})
+# Words that may come as their numbers; on the two hosts a number of a reason means different ones.
+_MODALITIES = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
+_TRAFFIC = {1: "ON_DEMAND", 2: "PROVISIONED_THROUGHPUT"}
+
+
+def with_documents(counts: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return what is counted by modality; pages of documents are images."""
+    return {**counts, "DOCUMENT": counts["IMAGE"]}
+
+
+def _by_modality(counts: Mapping[str, Entry]) -> Listed:
+    counts = with_documents(counts)
+    return Listed("modality", "tokenCount", counts | {str(n): counts[word] for n, word in _MODALITIES.items()})
+
+
+class Reasons(NamedTuple):
+    """Why a model stopped, and why a prompt was blocked, in the order of their numbers, which begin with 1."""
+
+    finish: tuple[str, ...]
+    block: tuple[str, ...]
+
+    def finished(self, said: object) -> object:
+        """Return the word for a reason why a model stopped."""
+        return _word(said, self.finish)
+
+    def blocked(self, said: object) -> object:
+        """Return the word for a reason why a prompt was blocked."""
+        return _word(said, self.block)
+
+
+_STOPPED = ("STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
+_BLOCKED = ("SAFETY", "OTHER", "BLOCKLIST", "PROHIBITED_CONTENT")
+_CONTENTS = ("BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "MALFORMED_FUNCTION_CALL")
+_GEMINI = Reasons(
+    (*_STOPPED, "LANGUAGE", *_CONTENTS, "IMAGE_SAFETY", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS"),
+    (*_BLOCKED, "IMAGE_SAFETY"),
+)
+_VERTEX = Reasons(
+    (
+        *_STOPPED,
+        *_CONTENTS,
+        "MODEL_ARMOR",
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "IMAGE_RECITATION",
+        "IMAGE_OTHER",
+        "UNEXPECTED_TOOL_CALL",
+        "NO_IMAGE",
+    ),
+    (*_BLOCKED, "MODEL_ARMOR", "IMAGE_SAFETY", "JAILBREAK"),
+)
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
@@ -161,15 +210,15 @@ class Gemini(WireFormat):
     usage_keys = UsageKeys(
         {
             "promptTokenCount": INPUT,
-            "promptTokensDetails": by_modality(INPUT_MODALITIES),
+            "promptTokensDetails": _by_modality(INPUT_MODALITIES),
             "toolUsePromptTokenCount": Apart(INPUT_TOOL, INPUT),
-            "toolUsePromptTokensDetails": by_modality(TOOL_MODALITIES),
+            "toolUsePromptTokensDetails": _by_modality(TOOL_MODALITIES),
             "cachedContentTokenCount": CACHE_READ,
-            "cacheTokensDetails": by_modality(CACHED_MODALITIES),
+            "cacheTokensDetails": _by_modality(CACHED_MODALITIES),
             "candidatesTokenCount": OUTPUT,
-            "candidatesTokensDetails": by_modality(OUTPUT_MODALITIES),
+            "candidatesTokensDetails": _by_modality(OUTPUT_MODALITIES),
             "responseTokenCount": OUTPUT,  # the Live API's words, here and below
-            "responseTokensDetails": by_modality(OUTPUT_MODALITIES),
+            "responseTokensDetails": Listed("modality", "tokenCount", with_documents(OUTPUT_MODALITIES)),
             "thoughtsTokenCount": (REASONING, OUTPUT),
             "totalTokenCount": TOTAL,
             "groundingMetadata": {"webSearchQueries": WEB_SEARCHES, "maps": GROUNDED_MAP_PROMPTS},
@@ -183,8 +232,9 @@ class Gemini(WireFormat):
         """Read the tier."""
         answer.service_tier = tier_of(headers.get("x-gemini-service-tier"))
 
-    def __init__(self, *, stream: bool) -> None:
+    def __init__(self, *, stream: bool, reasons: Reasons = _GEMINI) -> None:
         self._stream = stream
+        self._reasons = reasons
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
@@ -219,16 +269,19 @@ class Gemini(WireFormat):
                 output = max(output, _output(part))
         return output
 
-    @staticmethod
-    def _learn(item: _Item, answer: Answer) -> None:
-        answer.learn(model=item.model_version, usage=item.usage_metadata)
+    def _learn(self, item: _Item, answer: Answer) -> None:
+        usage = item.usage_metadata
+        answer.learn(model=item.model_version, usage=usage)
+        if isinstance(usage, dict) and type(traffic := usage.get("trafficType")) is int and traffic:
+            answer.service_tier = tier_of(_TRAFFIC.get(traffic, f"traffic type {traffic}"))
         for candidate in item.candidates or ():
             answer.learn(
-                finish_reason=candidate.finish_reason, usage=searches_of(candidate.grounding_metadata, answer.usage)
+                finish_reason=self._reasons.finished(candidate.finish_reason),
+                usage=searches_of(candidate.grounding_metadata, answer.usage),
             )
             answer.ended = answer.ended or bool(candidate.finish_reason)
         if isinstance(item.prompt_feedback, dict) and (reason := item.prompt_feedback.get("blockReason")):
-            answer.learn(finish_reason=reason)
+            answer.learn(finish_reason=self._reasons.blocked(reason))
             answer.ended = True
         if item.error:
             answer.fail({"error": item.error})
@@ -250,6 +303,12 @@ class GeminiEmbeddings(WireFormat):
         answer.learn(usage=decoded(_EMBEDDING, body).usage_metadata)
 
 
+def _word(said: object, words: tuple[str, ...]) -> object:
+    if type(said) is not int:
+        return said
+    return words[said - 1] if 0 < said <= len(words) else str(said) if said else None
+
+
 def _output(part: _Part) -> Output:
     if part.text:
         return Output.REASONING if part.thought else Output.ANSWER
@@ -260,4 +319,6 @@ def _output(part: _Part) -> Output:
 
 GENERATE = Gemini(stream=False)
 STREAM_GENERATE = Gemini(stream=True)
+VERTEX_GENERATE = Gemini(stream=False, reasons=_VERTEX)
+VERTEX_STREAM_GENERATE = Gemini(stream=True, reasons=_VERTEX)
 EMBED = GeminiEmbeddings()

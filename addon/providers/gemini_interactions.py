@@ -17,8 +17,8 @@ from llm_metrics_proxy.addon.providers.gemini import (
     INPUT_MODALITIES,
     OUTPUT_MODALITIES,
     TOOL_MODALITIES,
-    by_modality,
     count_grounded_prompts,
+    with_documents,
 )
 from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_READ,
@@ -68,11 +68,13 @@ class _Event(msgspec.Struct, gc=False):
     event_type: Any = None
     interaction: _Interaction | None = None
     delta: _Delta | None = None
+    step: _Delta | None = None  # begins, with the name of a function if it is a call of one
+    content: _Delta | None = None  # what a step was called before
     error: Any = None
 
 
 def _by_modality(counts: Mapping[str, Entry]) -> Listed:
-    named = by_modality(counts).counts
+    named = with_documents(counts)
     return Listed("modality", "tokens", {modality.lower(): entry for modality, entry in named.items()})
 
 
@@ -146,6 +148,8 @@ class GeminiInteractions(WireFormat):
         if event.error:
             answer.fail({"error": event.error})
         delta = event.delta
+        if delta is None and (begun := event.step or event.content) is not None:
+            return Output.ANSWER if begun.name and begun.type == "function_call" else Output.NONE
         if delta is None or not (delta.text or delta.content or delta.arguments or delta.data or delta.name):
             return Output.NONE
         return Output.REASONING if isinstance(delta.type, str) and "thought" in delta.type else Output.ANSWER

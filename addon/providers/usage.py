@@ -90,7 +90,7 @@ class Instead:
 class Listed:
     """A key whose value is a list of objects, each with its kind and its count; without `count` the object is counted.
 
-    Kinds that are not in `counts` are counted nowhere.
+    Kinds that are not in `counts` are counted nowhere. A kind that is a number stands there as its digits.
     """
 
     kind: str
@@ -200,9 +200,9 @@ def _count_other(value: object, entry: Entry, counts: Quantities, later: _Later)
     if isinstance(entry, Listed) and isinstance(value, list):
         sane = True
         for part in value[:_MOST_LISTED]:
-            if isinstance(part, dict) and isinstance(kind := part.get(entry.kind), str):
+            if isinstance(part, dict) and isinstance(kind := part.get(entry.kind), str | int):
                 count = part if entry.count is None else part.get(entry.count)
-                sane = _count({kind: count}, entry.counts, counts, later) and sane
+                sane = _count({str(kind): count}, entry.counts, counts, later) and sane
         return sane
     if isinstance(entry, OtherModel) and isinstance(value, dict):
         return _count_apart(value, entry, counts)
