@@ -79,7 +79,7 @@ class Row:
     def make(self, call: Ending, at: int) -> CompletionRequest:
         """Make the row of a call that ended `at`."""
         opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
-        consumed = route.usage_reader.read(answer.usage)
+        consumed = (asked.usage_reader or route.usage_reader).read(answer.usage)
         tokens, billed = consumed.tokens, consumed.billed
         source = _source(call)
         cost = cost_in(answer.usage)

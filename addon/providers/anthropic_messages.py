@@ -19,6 +19,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_WRITE,
     CACHE_WRITE_1H,
     CACHE_WRITE_5M,
+    CODE_EXECUTIONS,
     INPUT,
     OUTPUT,
     REASONING,
@@ -42,6 +43,7 @@ class _Message(msgspec.Struct, gc=False):
     stop_reason: Any = None
     usage: Any = None
     error: Any = None
+    container: Any = None
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -49,6 +51,7 @@ class _Delta(msgspec.Struct, gc=False):
     thinking: Any = None
     partial_json: Any = None
     stop_reason: Any = None
+    container: Any = None
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -56,6 +59,7 @@ class _Block(msgspec.Struct, gc=False):
     name: Any = None
     text: Any = None
     thinking: Any = None
+    data: Any = None  # of thoughts that are redacted
     to: Any = None  # of a fallback
 
 
@@ -94,6 +98,7 @@ class AnthropicMessages(WireFormat):
         {
             **_TOKENS,
             "server_tool_use": {"web_search_requests": WEB_SEARCHES},
+            "container": CODE_EXECUTIONS,
             "iterations": Listed(
                 "type", None, {"compaction": _TOKENS, "advisor_message": OtherModel(UsageKeys(_TOKENS))}
             ),
@@ -118,6 +123,7 @@ class AnthropicMessages(WireFormat):
         """Read a message that is not a stream."""
         message = decoded(_MESSAGE, body)
         answer.learn(model=message.model, finish_reason=message.stop_reason, usage=message.usage)
+        _note_container(message, answer)
         if message.error:
             answer.fail({"error": message.error})
 
@@ -136,6 +142,7 @@ class AnthropicMessages(WireFormat):
         if kind == "message_delta":
             _forget_input(answer.usage, event.usage)
             answer.learn(finish_reason=event.delta and event.delta.stop_reason, usage=event.usage)
+            _note_container(event.delta, answer)
         elif kind == "message_start" and isinstance(event.message, dict):
             usage = event.message.get("usage")
             if isinstance(usage, dict):
@@ -147,6 +154,12 @@ class AnthropicMessages(WireFormat):
         elif event.error or kind == "error":
             answer.fail({"error": event.error})
         return Output.NONE
+
+
+def _note_container(said: _Message | _Delta | None, answer: Answer) -> None:
+    """Count the container in which code was run; how long it was, which costs something, is not said."""
+    if said is not None and said.container:
+        answer.learn(usage={"container": 1})
 
 
 def _forget_input(known: Usage, reported: object) -> None:
@@ -162,7 +175,7 @@ def _output(part: _Delta | _Block | None) -> Output:
         return Output.NONE
     if part.text or (part.partial_json if isinstance(part, _Delta) else part.name):
         return Output.ANSWER
-    return Output.REASONING if part.thinking else Output.NONE
+    return Output.REASONING if part.thinking or (isinstance(part, _Block) and part.data) else Output.NONE
 
 
 MESSAGES = AnthropicMessages()

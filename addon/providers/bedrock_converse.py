@@ -144,7 +144,7 @@ def output_of(delta: object, start: object) -> Output:
         if delta.get("text") or (isinstance(tool, dict) and tool.get("input")):
             return Output.ANSWER
         reasoning = delta.get("reasoningContent")
-        if isinstance(reasoning, dict) and reasoning.get("text"):
+        if isinstance(reasoning, dict) and (reasoning.get("text") or reasoning.get("redactedContent")):
             return Output.REASONING
     if isinstance(start, dict) and isinstance(start.get("toolUse"), dict) and start["toolUse"].get("name"):
         return Output.ANSWER

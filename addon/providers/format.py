@@ -42,6 +42,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What it says of the program that sends it."""
     recognised: bool = False
     """The body has the shape of this API: on a host that nobody named, a path alone proves nothing."""
+    usage_reader: UsageReader | None = None
+    """Reads this call's usage, where what was asked for decides what the usage means."""
 
 
 class Answer:

@@ -6,18 +6,21 @@ POST .../completions: `prompt`; the same chunks with `text` instead of `delta`.
 https://platform.openai.com/docs/api-reference/chat, .../completions
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import failure_in
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.openai_responses import SERVER_SIDE_TOOLS
+from llm_metrics_proxy.addon.providers.openai_responses import SERVER_SIDE_TOOLS, add_reasoning_apart, tokens_beside
 from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_READ,
     CACHE_WRITE,
+    CACHE_WRITE_1H,
     CACHE_WRITE_5M,
     CACHE_WRITE_12H,
     CACHE_WRITE_30M,
@@ -37,6 +40,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     WEB_SEARCHES,
 )
 from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Keys, Quantities, UsageKeys, tier_of, timing_in
+from llm_metrics_proxy.addon.providers.values import count
 
 
 class _Request(CallerFields, gc=False, kw_only=True):
@@ -48,6 +52,7 @@ class _Request(CallerFields, gc=False, kw_only=True):
     top_p: Any = None
     messages: Items = None
     prompt: Items = None
+    tools: Items = None
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -93,11 +98,15 @@ class _Chunk(msgspec.Struct, gc=False):
     time_info: Any = None  # Cerebras
     timings: Any = None  # llama.cpp
     metrics: Any = None  # vLLM
+    perf_metrics: Any = None  # Fireworks
     service_tier: Any = None
 
 
 _REQUEST = msgspec.json.Decoder(_Request)
 _CHUNK = msgspec.json.Decoder(_Chunk)
+_NO_ANSWER = ("thinking", "reference", "tool_reference")
+# Fireworks' headers, and the same in its streams.
+_FIREWORKS = {"fireworks-prompt-tokens": "prompt-tokens", "fireworks-cached-prompt-tokens": "cached-prompt-tokens"}
 _NONE, _ANSWER = Output.NONE, Output.ANSWER  # looking up a member of an enum takes longer than all else about it
 
 
@@ -106,9 +115,13 @@ _USAGE: Keys = {
     "prompt_tokens_details": {
         "cached_tokens": CACHE_READ,
         "cache_write_tokens": CACHE_WRITE,
-        "cache_creation_tokens": Instead(CACHE_WRITE),  # LiteLLM
+        "cache_creation_tokens": Instead(CACHE_WRITE),  # LiteLLM, also below
         "cache_creation_input_tokens": Instead(CACHE_WRITE),  # Qwen, here and below
         "cache_creation": {"ephemeral_5m_input_tokens": CACHE_WRITE_5M},
+        "cache_creation_token_details": {  # LiteLLM
+            "ephemeral_5m_input_tokens": CACHE_WRITE_5M,
+            "ephemeral_1h_input_tokens": CACHE_WRITE_1H,
+        },
         "cache_write_tokens_details": {"ttl_30m_tokens": CACHE_WRITE_30M, "ttl_12h_tokens": CACHE_WRITE_12H},
         "audio_tokens": INPUT_AUDIO,
     },
@@ -119,6 +132,9 @@ _USAGE: Keys = {
     "prompt_token_details": {"cached_tokens": Instead(CACHE_READ)},  # Writer
     "prompt_cache_hit_tokens": Instead(CACHE_READ),  # DeepSeek
     "cached_tokens": Instead(CACHE_READ),  # Moonshot
+    "num_cached_tokens": Instead(CACHE_READ),  # Mistral
+    "prompt-tokens": Instead(INPUT),  # Fireworks, in its headers or metrics, here and below
+    "cached-prompt-tokens": Instead(CACHE_READ),
     "cached_prompt_text_tokens": Instead(CACHE_READ),  # xAI
     "cache_read_input_tokens": Instead(CACHE_READ),  # LiteLLM, Databricks
     "cache_creation_input_tokens": Instead(CACHE_WRITE),  # LiteLLM
@@ -142,31 +158,19 @@ _USAGE: Keys = {
 
 
 def _count_reasoning(counts: Quantities) -> None:
-    """Add reasoning to the output where a server counts it apart: xAI and Perplexity, with nothing that says so.
-
-    Then the total is more than its parts, or reasoning more than the output that it would be a part of. Perplexity
-    bills citations beside its output, too.
-    """
-    reasoning, citations = counts.get(REASONING), counts.get(CITATION)
-    if not (reasoning or citations) or OUTPUT not in counts:
-        return
-    output = counts[OUTPUT]
-    if reasoning and (citations is not None or reasoning > output or reasoning == _beside(counts)):
-        counts[OUTPUT] += reasoning
-    counts[OUTPUT] += citations or 0
-
-
-def _beside(counts: Quantities) -> int:
-    """Return how many tokens the total has beside input and output."""
-    beside: int = counts.get(TOTAL, 0) - counts.get(INPUT, 0) - counts.get(OUTPUT, 0)
-    return beside
+    """Add reasoning to the output where it counts apart. Perplexity, which bills citations, too, always does that."""
+    citations = counts.get(CITATION)
+    if citations is None:
+        add_reasoning_apart(counts)
+    elif OUTPUT in counts:
+        counts[OUTPUT] += counts.get(REASONING, 0) + citations
 
 
 def _count_hidden_reasoning(counts: Quantities) -> None:
     """Take for reasoning what only the total has: Google counts no thoughts when it speaks OpenAI's format."""
     _count_reasoning(counts)
-    if INPUT in counts and OUTPUT in counts and (hidden := _beside(counts)) > 0:
-        counts[OUTPUT] += hidden
+    if INPUT in counts and TOTAL in counts and (hidden := tokens_beside(counts)) > 0:
+        counts[OUTPUT] = counts.get(OUTPUT, 0) + hidden
         counts[REASONING] = counts.get(REASONING, 0) + hidden
 
 
@@ -180,9 +184,17 @@ class OpenAIChat(WireFormat):
         if usage_keys is not None:
             self.usage_keys = usage_keys
 
+    def head(self, headers: Mapping[str, str], answer: Answer) -> None:
+        """Read Fireworks' counts; its bodies do not always have those of the cache."""
+        said = {name: count(headers[header]) for header, name in _FIREWORKS.items() if header in headers}
+        if said:
+            answer.learn(usage={name: number for name, number in said.items() if number is not None})
+
     def request(self, body: bytes) -> Request:
         """Read a request body."""
-        asked = decoded(_REQUEST, body)
+        return self._request(decoded(_REQUEST, body))
+
+    def _request(self, asked: _Request) -> Request:
         chat = self.operation == "chat"
         return request_of(
             model=asked.model,
@@ -232,6 +244,7 @@ class OpenAIChat(WireFormat):
             or chunk.time_info
             or chunk.timings
             or chunk.metrics
+            or chunk.perf_metrics
         ):
             _learn(chunk, answer)
         if chunk.choices is None and (failure := failure_in(data)):
@@ -270,6 +283,9 @@ def _learn(chunk: _Chunk, answer: Answer) -> None:
         answer.service_tier = tier_of(chunk.service_tier) or answer.service_tier
     if timing := chunk.time_info or chunk.timings or chunk.metrics:
         answer.learn(timing=timing)
+    if isinstance(metrics := chunk.perf_metrics, dict):
+        counts = {name: metrics[name] for name in _FIREWORKS.values() if name in metrics}
+        answer.learn(usage=counts, timing={name: value for name, value in metrics.items() if name not in counts})
     if error:
         answer.fail({"error": error, "code": chunk.code, "message": chunk.message})
 
@@ -280,8 +296,10 @@ def _output(choice: _Choice) -> Output:
         return Output.ANSWER
     if delta is None:
         return Output.NONE
-    if delta.content or delta.refusal:
-        return Output.REASONING if _is_thinking(delta.content) else Output.ANSWER
+    if delta.refusal:
+        return Output.ANSWER
+    if delta.content and (output := _of_content(delta.content)):
+        return output
     if any(map(_says, (delta.tool_calls, delta.function_call, delta.audio, delta.images))):
         return Output.ANSWER
     reasons = delta.reasoning_content or delta.reasoning or delta.reasoning_text or _details(delta.reasoning_details)
@@ -293,11 +311,15 @@ def _details(said: object) -> bool:
     return isinstance(said, list) and any(isinstance(d, dict) and (d.get("text") or d.get("summary")) for d in said)
 
 
-def _is_thinking(content: object) -> bool:
-    """Tell whether all parts of a content are thoughts: Mistral streams them as a list."""
-    return isinstance(content, list) and all(
-        isinstance(part, dict) and part.get("type") == "thinking" for part in content
-    )
+def _of_content(content: object) -> Output:
+    """Look into a content, which Mistral writes as a list where it has thoughts or references to sources in it."""
+    if not isinstance(content, list):
+        return Output.ANSWER
+    parts = [part for part in content if isinstance(part, dict)]
+    thoughts = [part.get("thinking") for part in parts if part.get("type") == "thinking"]
+    if any(part.get("type") not in _NO_ANSWER and _says(part) for part in parts):
+        return Output.ANSWER
+    return Output.REASONING if _says(thoughts) else Output.NONE
 
 
 def _says(part: object) -> bool:
@@ -307,9 +329,20 @@ def _says(part: object) -> bool:
     return any(map(_says, part)) if isinstance(part, list) else isinstance(part, str) and part != ""
 
 
+class GoogleChat(OpenAIChat):
+    """Google's chat completions, where the total alone has the thoughts, and what tools put into the prompt.
+
+    Of a request without tools it can only be thoughts. With tools it is billed as thoughts, and in no column.
+    """
+
+    usage_keys = UsageKeys(_USAGE, settle=_count_hidden_reasoning, seen=OpenAIChat.usage_keys)
+    _without_tools = UsageKeys(_USAGE, settle=_count_hidden_reasoning)
+
+    def _request(self, asked: _Request) -> Request:
+        request = super()._request(asked)
+        return request if asked.tools else replace(request, usage_reader=self._without_tools)
+
+
 CHAT = OpenAIChat("chat")
-GOOGLE_CHAT = OpenAIChat(
-    "chat", usage_keys=UsageKeys(_USAGE, settle=_count_hidden_reasoning, seen=OpenAIChat.usage_keys)
-)
-"""Thoughts that only the total has are billed, and in no column."""
+GOOGLE_CHAT = GoogleChat("chat")
 COMPLETIONS = OpenAIChat("text_completion")

@@ -111,8 +111,25 @@ SERVER_SIDE_TOOLS: Keys = {
 """xAI's tools, each call of which has a price."""
 
 
-def _prefer_tokens_of_images(counts: Quantities) -> None:
-    """Count images by their tokens where these are known."""
+def tokens_beside(counts: Quantities) -> int:
+    """Return how many tokens the total has beside input and output."""
+    beside: int = counts.get(TOTAL, 0) - counts.get(INPUT, 0) - counts.get(OUTPUT, 0)
+    return beside
+
+
+def add_reasoning_apart(counts: Quantities) -> None:
+    """Add reasoning to the output where a server counts it apart, as xAI does with some models.
+
+    Nothing says so, but the total is more than its parts, or reasoning more than the output that it would be a part of.
+    """
+    reasoning = counts.get(REASONING)
+    if reasoning and OUTPUT in counts and (reasoning > counts[OUTPUT] or reasoning == tokens_beside(counts)):
+        counts[OUTPUT] += reasoning
+
+
+def _settle(counts: Quantities) -> None:
+    """Count reasoning in the output, and images by their tokens where these are known."""
+    add_reasoning_apart(counts)
     if OTHER_MODELS in counts:
         counts.pop(IMAGE_GENERATIONS, None)
 
@@ -173,7 +190,7 @@ class OpenAIResponses(WireFormat):
             "input_text_messages": INPUT_MESSAGES,
             "seconds": AUDIO_SECONDS,  # of Realtime's transcripts
         },
-        settle=_prefer_tokens_of_images,
+        settle=_settle,
     )
 
     def request(self, body: bytes) -> Request:

@@ -156,8 +156,8 @@ def _find(provider_id: str, names: tuple[str, ...]) -> Found | None:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _model(provider_id: str, name: str) -> Found | None:
-    if provider_id == "google":  # whose own APIs write "models/" and more before the name
-        name = name.rpartition("models/")[2]
+    if provider_id == "google":  # whose own APIs write "models/", the maker's name and more before the name
+        name = name.rpartition("/")[2]
     provider = _providers()[provider_id]
     model = provider.find_model(name, all_providers=list(_providers().values()))
     return None if model is None else Found(provider, model, name)

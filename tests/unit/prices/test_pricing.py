@@ -47,12 +47,14 @@ LACKING = {
     "anthropic/messages_stream_client_left": notes.NO_OUTPUT,
     "anthropic/messages_stream_error_event": notes.NO_OUTPUT,
     "anthropic/messages_stream_truncated": notes.NO_OUTPUT,
+    "bedrock/invoke_claude_before_messages_stream": notes.NO_PRICE,
     "cohere/embed_plain": notes.NO_PRICE,
 }
 LOWER_BOUNDS = {"anthropic/messages_stream_client_left", "anthropic/messages_stream_truncated"}
 # Cases whose usage alone does not say what they cost: tiers, regions, ages of a cache, other models, calls of tools, a
 # stream that says the input once.
 MORE_THAN_USAGE = {
+    "anthropic/messages_plain_code_execution",
     "anthropic/messages_plain_compaction",
     "anthropic/messages_plain_fast_us",
     "anthropic/messages_stream_advisor",
