@@ -52,7 +52,6 @@ class _Request(CallerFields, gc=False, kw_only=True):
     top_p: Any = None
     messages: Items = None
     prompt: Items = None
-    tools: Items = None
 
 
 class _Delta(msgspec.Struct, gc=False):
@@ -340,7 +339,8 @@ class GoogleChat(OpenAIChat):
 
     def _request(self, asked: _Request) -> Request:
         request = super()._request(asked)
-        return request if asked.tools else replace(request, usage_reader=self._without_tools)
+        has_tools = request.said.get("tools") == b"true"
+        return request if has_tools else replace(request, usage_reader=self._without_tools)
 
 
 CHAT = OpenAIChat("chat")

@@ -27,6 +27,7 @@ from tests.unit.reading.test_conformance import _at_once, _Case
 
 type Path = tuple[str, ...]
 
+ONLY_THE_ADDRESS_TELLS = ("thoughts_in_the_total_alone", "thoughts_beside_tools", "decisions_plain")
 SESSIONS = {
     "gemini_live": "/v1beta/models/m:generateContent",
     "openai_realtime": "/v1/responses",
@@ -106,7 +107,7 @@ def test_a_stored_usage_is_read_as_it_was_when_it_was_recorded() -> None:
         if row.usage:
             again = read_usage(json.loads(row.usage), row.host or "", row.endpoint or "")
             assert again.billed == json.loads(row.billed or "null"), name
-            if not name.endswith(("thoughts_in_the_total_alone", "thoughts_beside_tools", "decisions_plain")):  # of which only the address tells
+            if not name.endswith(ONLY_THE_ADDRESS_TELLS):
                 anywhere = read_usage(json.loads(row.usage), "", "")
                 assert positive(anywhere.billed) == positive(again.billed), name
 
