@@ -35,12 +35,13 @@ from llm_metrics_proxy.addon.starting import start
 from llm_metrics_proxy.addon.starting.log_lines import Complaints, log_what_is_read
 from llm_metrics_proxy.addon.starting.settings import OPTIONS, Settings
 from llm_metrics_proxy.addon.taps import observing
-from llm_metrics_proxy.addon.unread import is_gap, unreachable, unrecognised
+from llm_metrics_proxy.addon.unread import PassedUnread, is_gap, unreachable, unrecognised
 from llm_metrics_proxy.addon.websocket_protocols import match_session, session_of
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, answer
 from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
 
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
+_TOGETHER_SECONDS = 5  # connections that pass unread within this time become one event for each host
 _CREDENTIALS = "proxy-authorization"
 _SWITCHING_PROTOCOLS = 101
 _REFUSED_NAMES = 10  # that are logged: who calls chooses them
@@ -84,6 +85,7 @@ class LLMMetrics:
         self._admission = Admission()
         self._database = Path()
         self._connections = Connections()
+        self._passed = PassedUnread()
         self._closed = False
 
     # --- life cycle
@@ -112,6 +114,7 @@ class LLMMetrics:
     def done(self) -> None:
         """Write what is open, and end: hooks of open flows come after this, and find nothing."""
         self._closed = True
+        self._hand_over(self._passed)
         self.calls.end_all(Cause.PROXY_SHUTDOWN, time.monotonic_ns())
         if self.calls.recorder is not None:
             self.calls.recorder.close()
@@ -172,6 +175,8 @@ class LLMMetrics:
         host = data.client_hello.sni or (address[0] if address else "")
         if not (self._settings.intercept_all or provider_of(host) or self._names(host)):
             data.ignore_connection = True
+            if self._settings.tunnelled_hosts and self._passed.note(host, time.time_ns()):
+                _later(_TOGETHER_SECONDS, functools.partial(self._hand_over, self._passed))
 
     @_guarded
     def next_layer(self, data: layer.NextLayer) -> None:
@@ -379,6 +384,11 @@ class LLMMetrics:
             MISDIRECTED, f"{refusal.sentence}\n", {"content-type": "text/plain; charset=utf-8"}
         )
         _answer_first(flow)
+
+    @_guarded
+    def _hand_over(self, passed: PassedUnread) -> None:
+        for event in passed.take():
+            self.calls.submit(event)
 
     @_guarded
     def _greet(self, attempts: int) -> None:

@@ -1,8 +1,8 @@
-"""Events of traffic that was never read as a call: providers out of reach, and requests that no format understood.
+"""Events of traffic that was never read as a call: hosts that passed, requests not understood, providers out of reach.
 
 A call whose provider could not be reached never became a request, but makes a row. Requests to a provider that no
 format understood are counted by host and path, so that coverage is visible. What is known to be no call of a model,
-such as the telemetry of agents, is not counted.
+such as the telemetry of agents, is not counted. Of connections whose TLS is not opened the host is counted, no more.
 """
 
 import re
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
+from llm_metrics_proxy.addon.admission import host_in
 from llm_metrics_proxy.addon.callers.agents import caller_of
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials
 from llm_metrics_proxy.addon.outcomes import Cause
@@ -17,7 +18,14 @@ from llm_metrics_proxy.addon.privacy import mask_columns, masked
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE
 from llm_metrics_proxy.addon.providers.hosts import UNKNOWN, is_of_api
 from llm_metrics_proxy.addon.providers.values import text
-from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
+from llm_metrics_proxy.recorder.events import (
+    MOST_TUNNELLED,
+    OTHER_HOSTS,
+    CompletionRequest,
+    Tunnelled,
+    Unrecognised,
+    timestamp_of,
+)
 
 # Segments that are in no call's path, by what they are for; `$` marks those that are so only as the last one: the list
 # of models is no call, /models/NAME/generate is one. docs/coverage.md has a line for each kind.
@@ -89,6 +97,9 @@ _ID = re.compile(
 
 
 _LONGEST = 2048  # characters of a path that are looked at
+_LONGEST_NAME = 253  # of a host: RFC 1035
+
+NO_NAME: Final = "(no host name)"
 
 
 def is_gap(host: str, path: str) -> bool:
@@ -112,6 +123,42 @@ def unrecognised(host: str, path: str, query: str, headers: Headers, timestamp: 
     )
     clean = masked(folded, credentials(headers, query))
     return Unrecognised(host=text(host) or "?", path=text(clean) or "/", at=timestamp)
+
+
+class PassedUnread:
+    """Connections whose TLS is not opened, by host, until they become events: a thousand are not a thousand events.
+
+    Clients choose the names. So there are at most `MOST_TUNNELLED` at a time, and all further ones have one name.
+    """
+
+    def __init__(self) -> None:
+        """None has passed."""
+        self._hosts: dict[str, tuple[int, int, int]] = {}  # connections, and when the first and the last began
+
+    def note(self, host: str, wall: int) -> bool:
+        """Count a connection to a host that began at `wall`; True if it is the first since the last `take`."""
+        is_first = not self._hosts
+        if host not in self._hosts and len(self._hosts) >= MOST_TUNNELLED:
+            host = OTHER_HOSTS
+        connections, first, _ = self._hosts.get(host, (0, wall, wall))
+        self._hosts[host] = (connections + 1, first, wall)
+        return is_first
+
+    def take(self) -> list[Tunnelled]:
+        """Make the events of what was counted since the last time."""
+        hosts, self._hosts = self._hosts, {}
+        return [
+            Tunnelled(_shown(host), connections, timestamp_of(first), timestamp_of(last))
+            for host, (connections, first, last) in hosts.items()
+        ]
+
+
+def _shown(host: str) -> str:
+    """Return a host's name, or its address, as it is kept; what is neither has one name together."""
+    if host == OTHER_HOSTS:
+        return OTHER_HOSTS
+    known = host_in(host[:_LONGEST_NAME])
+    return NO_NAME if known is None or len(host) > _LONGEST_NAME else masked(str(known))
 
 
 def unreachable(  # noqa: PLR0913 - one argument a fact

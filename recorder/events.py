@@ -8,6 +8,7 @@ arrived at the proxy. docs/columns.md explains each column.
 import random
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
 import msgspec
 
@@ -101,7 +102,20 @@ class Unrecognised(msgspec.Struct, frozen=True, tag="unrecognised"):
     at: str  # as CompletionRequest.timestamp
 
 
-type Event = CompletionRequest | Unrecognised
+MOST_TUNNELLED: Final = 200  # hosts: clients choose their names
+OTHER_HOSTS: Final = "(others)"  # the name under which connections to all further hosts are counted
+
+
+class Tunnelled(msgspec.Struct, frozen=True, tag="tunnelled"):
+    """Connections to a host whose TLS was not opened, of a few seconds together, so that coverage is visible."""
+
+    host: str
+    connections: int
+    first_at: str  # as CompletionRequest.timestamp
+    at: str  # of the last
+
+
+type Event = CompletionRequest | Unrecognised | Tunnelled
 
 
 _RANDOM = random.Random()  # noqa: S311 - ids are unique, not secret, and asking the system each time takes 6 us

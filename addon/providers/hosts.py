@@ -68,6 +68,10 @@ _PATTERNS: Final = {
     end: tuple((re.compile(_expression(host.name, _WILD)), host) for host in HOSTS if _end(host.name) == end)
     for end in {_end(host.name) for host in HOSTS if "*" in host.name}
 }
+# Of names such as api.example.com and example.com: other names may be of a company that does much else.
+_DOMAINS: Final = {
+    _end(host.name) for host in HOSTS if host.is_opened and host.name.removeprefix("api.") == _end(host.name)
+}
 _UNDER: Final = {
     host: re.compile("|".join(_expression(begin, {"*": _ONE_SEGMENT}) for begin in host.under)) for host in HOSTS
 }
@@ -93,6 +97,11 @@ def name_of(host: str, port: int) -> str:
     """Return what to call the provider behind an address that answers like an LLM's API."""
     line = find(host)
     return line.provider if line is not None else _LOCAL_PORTS.get(port, UNKNOWN)
+
+
+def is_near_a_provider(host: str) -> bool:
+    """Tell whether a host has a domain that is a provider's alone."""
+    return _end(host.lower().rstrip(".")) in _DOMAINS
 
 
 def is_of_api(host: str, path: str) -> bool:

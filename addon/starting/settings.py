@@ -27,6 +27,7 @@ OPTIONS: Mapping[str, str] = {
     "metrics_log_format": "Log lines as text or json. Default: text.",
     "metrics_published": "HOST:PORT where clients reach the proxy, if that is not where it listens. For containers.",
     "metrics_allowed_hosts": "More names under which reverse ports answer, separated by commas; .NAME is all below it.",
+    "metrics_tunnelled_hosts": "Keep the names of hosts that passed unread (true or false). Default: true.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
 """Name and help of every option."""
@@ -56,6 +57,7 @@ class Settings:
     spills: bool
     published: tuple[str, int] | None
     allowed_hosts: tuple[str, ...]
+    tunnelled_hosts: bool
     queue_size: int
 
     def names(self, host: str) -> bool:
@@ -110,6 +112,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         spills=_choice("metrics_on_database_error", values["metrics_on_database_error"], ("exit", "spill")) == "spill",
         published=_address("metrics_published", values["metrics_published"]),
         allowed_hosts=_host_names("metrics_allowed_hosts", values["metrics_allowed_hosts"]),
+        tunnelled_hosts=_boolean("metrics_tunnelled_hosts", values["metrics_tunnelled_hosts"], default=True),
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
 
@@ -122,9 +125,9 @@ def _pattern(name: str, value: str | None) -> re.Pattern[str] | None:
         raise BadOption(message) from error
 
 
-def _boolean(name: str, value: str | None) -> bool:
+def _boolean(name: str, value: str | None, *, default: bool = False) -> bool:
     if value is None:
-        return False
+        return default
     try:
         return _BOOLEANS[value.strip().lower()]
     except KeyError:

@@ -18,6 +18,7 @@ import msgspec
 from llm_metrics_proxy import __version__
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.backup import backups
+from llm_metrics_proxy.recorder.care import passed
 from llm_metrics_proxy.recorder.errors import BackupFailed, DatabaseRefused
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.schema import table_backup
@@ -86,6 +87,7 @@ _ENDS = """
 _EXPORT_HEADER = ("to", "waiting", "the first since", "sent", "refused", "last reached", "error")
 _EVENT_HEADER = ("at", "kind", "count", "from", "to", "detail", "process")
 _ADDRESS_HEADER = ("count", "host", "path", "first", "last")
+_PASSED_HEADER = ("connections", "host", "an LLM's?", "first", "last")
 
 type Lines = Sequence[tuple[str | None, ...]]
 
@@ -126,6 +128,7 @@ class Status(msgspec.Struct, frozen=True):
     recent_processes: tuple[account.ProcessCounters, ...]
     events: tuple[account.RecorderEvent, ...]
     unrecognised: account.UnrecognisedTraffic
+    passed_unread: passed.PassedUnread
 
 
 def collect(path: Path) -> Status:
@@ -163,6 +166,7 @@ def collect(path: Path) -> Status:
                 recent_processes=account.counters_since(connection, since),
                 events=account.last_events(connection, _EVENTS_SHOWN),
                 unrecognised=account.unrecognised_traffic(connection, _ADDRESSES_SHOWN),
+                passed_unread=passed.collect(connection, now),
             )
     except DatabaseRefused as error:
         for found in spill_folder.damage(spill_folder.folder_of(path)):  # a recorder knows how it came to that
@@ -216,6 +220,7 @@ def as_text(status: Status) -> str:
         _section(f"Processes that wrote in the last {RECENT.seconds // 60} minutes", recent),
         _section(f"Events of the recorder, at most {_EVENTS_SHOWN}, newest first", events, _EVENT_HEADER),
         _section(gaps, addresses, _ADDRESS_HEADER),
+        _passed_unread(status.passed_unread),
     ]
     return "\n\n".join(sections)
 
@@ -275,6 +280,26 @@ def _section(title: str, lines: Lines, header: tuple[str, ...] = ()) -> str:
     if not lines:
         return f"{title}: none"
     return "\n  ".join([title, *_aligned([header, *lines] if header else lines)])
+
+
+def _passed_unread(found: passed.PassedUnread) -> str:
+    title = f"Hosts that passed unread in the last {found.days} days"
+    if found.hosts:
+        title += f" ({found.connections:,} connections, {found.hosts:,} hosts"
+        title += ")" if len(found.top) == found.hosts else f", of which these {len(found.top)} look most like an LLM's)"
+    lines = [
+        (
+            _number(one.connections),
+            _short(one.host),
+            "perhaps" if one.looks_like_llm else None,
+            one.first_at,
+            one.last_at,
+        )
+        for one in found.top
+    ]
+    section = _section(title, lines, _PASSED_HEADER)
+    cure = passed.advice(found)
+    return section if cure is None else f"{section}\n  {printable(cure)}"
 
 
 def _aligned(lines: Lines) -> list[str]:

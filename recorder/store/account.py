@@ -1,10 +1,10 @@
 """A recorder's account of itself: the fate of every event, losses, and traffic that nobody understood.
 
-received = written + duplicates + unrecognised + the dropped_* counters + those that still wait. Events that were
-dropped also make a gap: how many, and from when to when, by cause. `Counters` has both in memory until they are
-written with a batch; `Account` writes them, in the caller's transaction, into tables that stand in the same file, so
-that another process can ask how the recording goes. Texts in those tables come from clients; whoever prints them makes
-them harmless.
+received = written + duplicates + unrecognised + tunnelled + the dropped_* counters + those that still wait. Events
+that were dropped also make a gap: how many, and from when to when, by cause. `Counters` has both in memory until they
+are written with a batch; `Account` writes them, in the caller's transaction, into tables that stand in the same file,
+so that another process can ask how the recording goes. Texts in those tables come from clients; whoever prints them
+makes them harmless.
 """
 
 import os
@@ -19,7 +19,7 @@ from typing import Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.events import Unrecognised
+from llm_metrics_proxy.recorder.events import MOST_TUNNELLED, OTHER_HOSTS, Tunnelled, Unrecognised
 from llm_metrics_proxy.recorder.store import database, sqlite, timestamps
 
 SALVAGE: Final = "salvage"
@@ -46,6 +46,20 @@ _IS_LEFT_OUT = """
     SELECT (SELECT count(*) FROM unrecognised) >= :most
         AND NOT EXISTS (SELECT 1 FROM unrecognised WHERE host = :host AND path = :path)
 """
+_TUNNELLED = """
+    INSERT INTO tunnelled_hosts (day, host, connections, first_at, last_at)
+    SELECT :day,
+        CASE
+            WHEN (SELECT count(*) FROM tunnelled_hosts WHERE day = :day) < :most THEN :host
+            WHEN EXISTS (SELECT 1 FROM tunnelled_hosts WHERE day = :day AND host = :host) THEN :host
+            ELSE :others
+        END,
+        :connections, :first_at, :at
+    WHERE true
+    ON CONFLICT(day, host) DO UPDATE
+    SET connections = connections + excluded.connections,
+        first_at = min(first_at, excluded.first_at), last_at = max(last_at, excluded.last_at)
+"""
 _COUNTERS = (
     "SELECT process, name, value, updated_at FROM recorder_counters WHERE updated_at >= ? ORDER BY process, name"
 )
@@ -56,6 +70,10 @@ _EVENTS = """
 """
 _MOST_SEEN = """
     SELECT host, path, count, first_at, last_at FROM unrecognised ORDER BY count DESC, host, path LIMIT ?
+"""
+_PASSED = """
+    SELECT host, sum(connections), min(first_at), max(last_at) FROM tunnelled_hosts
+    WHERE day >= ? GROUP BY host ORDER BY sum(connections) DESC, host
 """
 _SEEN = "SELECT count(*), coalesce(sum(count), 0) FROM unrecognised"
 
@@ -178,6 +196,15 @@ class UnrecognisedTraffic(msgspec.Struct, frozen=True):
     top: tuple[UnrecognisedAddress, ...]
 
 
+class TunnelledHost(msgspec.Struct, frozen=True):
+    """Connections to a host that passed unread, of all the days that were asked for."""
+
+    host: str
+    connections: int
+    first_at: str
+    last_at: str
+
+
 class Account:
     """Writes the recorder's own tables for one process."""
 
@@ -237,6 +264,22 @@ class Account:
             return True
         return bool(self._connection.execute(_IS_LEFT_OUT, parameters).fetchone()[0])
 
+    def note_tunnelled(self, event: Tunnelled) -> bool:
+        """Count the event's host; a new one is one of the others once there are `MOST_TUNNELLED` of the day.
+
+        Returns False if a trigger keeps it out.
+        """
+        parameters = {
+            "day": event.first_at[:10],
+            "host": event.host,
+            "others": OTHER_HOSTS,
+            "most": MOST_TUNNELLED,
+            "connections": event.connections,
+            "first_at": event.first_at,
+            "at": event.at,
+        }
+        return self._connection.execute(_TUNNELLED, parameters).rowcount == 1
+
 
 def total_counters(connection: sqlite3.Connection) -> dict[str, int]:
     """Each counter, summed over all recorders that ever wrote into the file."""
@@ -261,6 +304,11 @@ def unrecognised_traffic(connection: sqlite3.Connection, limit: int) -> Unrecogn
     addresses, requests = connection.execute(_SEEN).fetchone()
     top = tuple(UnrecognisedAddress(*row) for row in connection.execute(_MOST_SEEN, (limit,)))
     return UnrecognisedTraffic(addresses, requests, top)
+
+
+def tunnelled_hosts(connection: sqlite3.Connection, since: str) -> tuple[TunnelledHost, ...]:
+    """Hosts whose TLS was not opened since a day, those with most connections first."""
+    return tuple(TunnelledHost(*row) for row in connection.execute(_PASSED, (since[:10],)))
 
 
 class GrowingEvent:

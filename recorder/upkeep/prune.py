@@ -52,6 +52,9 @@ _OTHER_ROWS = {
         "DELETE FROM recorder_events WHERE id = ?"
     ),
     "SELECT rowid FROM unrecognised WHERE last_at < :bound": "DELETE FROM unrecognised WHERE rowid = ?",
+    "SELECT day, host FROM tunnelled_hosts WHERE last_at < :bound": (
+        "DELETE FROM tunnelled_hosts WHERE day = ? AND host = ?"
+    ),
 }
 _PROCESSES = "SELECT process FROM recorder_counters GROUP BY process HAVING max(updated_at) < ?"
 _ADD_UP = """

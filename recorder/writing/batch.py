@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from llm_metrics_proxy.recorder import writing
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Unrecognised
+from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Tunnelled, Unrecognised
 from llm_metrics_proxy.recorder.store import sqlite
 from llm_metrics_proxy.recorder.store.account import Account, Gap, Tally
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
@@ -80,10 +80,10 @@ def insert(
         (kept_out if _is_kept_out(missing.reason) else rejected).append(missing)
     counts = Counter(written=written, duplicates=len(requests) - written - len(rejected) - len(kept_out))
     for event in events:
-        if isinstance(event, Unrecognised):
+        if not isinstance(event, CompletionRequest):
             try:
                 _note(connection, account, event)
-                counts["unrecognised"] += 1
+                counts["tunnelled" if isinstance(event, Tunnelled) else "unrecognised"] += 1
             except (*_ABOUT_A_ROW, KeptOutError) as error:
                 (kept_out if _is_kept_out(error) else rejected).append(Rejected(event, error))
     counts["spilled"] = len(kept_out)
@@ -96,7 +96,7 @@ def insert_piece(
     """Insert the lines of a spill file that the database does not have, and note that it has them; like `insert`."""
     had = account.replayed_lines(piece.file)
     records: list[Record] = [record for record in piece.records[max(0, had - piece.first) :] if record]
-    events = [record for record in records if isinstance(record, CompletionRequest | Unrecognised)]
+    events = [record for record in records if isinstance(record, CompletionRequest | Unrecognised | Tunnelled)]
     outcome = insert(connection, account, events, enders, watched=watched)
     outcome.counts.update({"replayed": len(events)} if events else {})
     of_file = Account(connection, piece.process)
@@ -208,17 +208,18 @@ def _present(connection: sqlite3.Connection, requests: Iterable[CompletionReques
     return {event_id for (event_id,) in connection.execute(_PRESENT, (ids,))}
 
 
-def _note(connection: sqlite3.Connection, account: Account, event: Unrecognised) -> None:
-    """Count unrecognised traffic.
+def _note(connection: sqlite3.Connection, account: Account, event: Unrecognised | Tunnelled) -> None:
+    """Count traffic that was not read.
 
     Raises:
         KeptOutError, sqlite3.Error: that is not done.
     """
     try:
-        noted = account.note_unrecognised(event)
+        noted = account.note_tunnelled(event) if isinstance(event, Tunnelled) else account.note_unrecognised(event)
     except sqlite3.IntegrityError as error:
         if not connection.in_transaction:  # so it is about all of the batch
-            raise DatabaseRefused(what=f"A trigger of unrecognised undoes all ({error})", cure="drop it") from error
+            table = "tunnelled_hosts" if isinstance(event, Tunnelled) else "unrecognised"
+            raise DatabaseRefused(what=f"A trigger of {table} undoes all ({error})", cure="drop it") from error
         raise
     if not noted:
         raise KeptOutError

@@ -7,7 +7,7 @@ events were dropped, which becomes a gap in `recorder_events`.
 import queue
 from typing import Literal
 
-from llm_metrics_proxy.recorder.events import Event, Unrecognised
+from llm_metrics_proxy.recorder.events import CompletionRequest, Event
 from llm_metrics_proxy.recorder.store.account import Counters
 
 
@@ -34,7 +34,7 @@ class EventQueue(queue.Queue[Event]):
 
     def drop(self, event: Event, cause: Literal["queue_full", "shutdown"]) -> None:
         """Count an event that nobody will write."""
-        self._counters.dropped(cause, event.at if isinstance(event, Unrecognised) else event.timestamp)
+        self._counters.dropped(cause, event.timestamp if isinstance(event, CompletionRequest) else event.at)
 
     def drop_rest(self) -> None:
         """Count all that is still here, of a recorder whose thread never ran."""

@@ -35,7 +35,7 @@ OURS = {
     "recorder_counters": ("process", "name", "updated_at"),
     "recorder_events": ("at", "process", "kind", "from_at", "to_at", "detail"),
     "exporters": ("name", "source_id", "reached_at", "error"),
-    "tunnelled_hosts": ("day", "host", "first_at", "last_at"),  # nothing writes it yet
+    "tunnelled_hosts": ("day", "host", "first_at", "last_at"),
     "unrecognised": ("first_at", "last_at"),
     "rollup_calls": ("span", "period", "provider"),
     "rollup_costs": ("span", "period", "provider", "billing", "cost_note"),

@@ -32,6 +32,7 @@ _COUNTERS: Final = {
     "written": ("events_written", "Calls that were written as rows."),
     "duplicates": ("events_duplicate", "Calls that had been written before."),
     "unrecognised": ("events_unrecognised", "Requests that look like LLM calls and that no parser understood."),
+    "tunnelled": ("events_tunnelled", "Hosts whose TLS was not opened, each once in a few seconds."),
     "spilled": ("events_spilled", "Events kept aside in files since the database refused them."),
     "replayed": ("events_replayed", "Events that went from these files to the database."),
     "rejected": ("events_rejected", "Events that no row could be made of, kept in a file."),

@@ -94,6 +94,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
             "events",
         ),
         "unrecognised",
+        "passed_unread",
     ]
     assert found["database"] == {
         "path": str(filled),
@@ -127,6 +128,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(filled: Path) -> 
             {"host": "api.x.ai", "path": "/v1/other", "count": 1, **address},
         ],
     }
+    assert found["passed_unread"] == {"days": 7, "hosts": 0, "connections": 0, "top": []}
     (gap,) = found["events"]
     lost = {"kind": "gap", "count": 2, "from_at": AT, "to_at": LATER, "detail": "queue_full"}
     assert gap == {"id": 1, "at": gap["at"], "process": gap["process"], **lost}
@@ -213,8 +215,9 @@ def test_the_defects_of_a_version_of_sqlite_are_known(version: tuple[int, int, i
 
 def test_an_empty_database_shows_none_in_every_section(current_db: Path) -> None:
     text = shown(current_db)
-    assert text.count(": none\n") == 5
-    assert text.endswith("\nLLM-like traffic that no parser understood: none\n")
+    assert text.count(": none\n") == 6
+    assert "\nLLM-like traffic that no parser understood: none\n" in text
+    assert text.endswith("\nHosts that passed unread in the last 7 days: none\n")
     assert "rows            0\nfirst row       none\n" in text
     assert document(current_db)["rows"] == {"count": 0, "exact": True, "first_at": None, "last_at": None}
 

@@ -97,9 +97,11 @@ def test_the_recorders_own_rows_of_that_time_go_too(current_db: Path) -> None:
         text = timestamps.bound(at)
         execute(current_db, "INSERT INTO recorder_events (at, process, kind) VALUES (?, 'p', 'gap')", text)
         execute(current_db, "INSERT INTO unrecognised VALUES ('h', ?, 1, ?, ?)", text, text, text)
+        execute(current_db, "INSERT INTO tunnelled_hosts VALUES (?, ?, 1, ?, ?)", text[:10], text, text, text)
     prune.prune(current_db, HALF)
     assert ask(current_db, "SELECT at FROM recorder_events") == [(timestamps.bound(HALF),)]
     assert ask(current_db, "SELECT last_at FROM unrecognised") == [(timestamps.bound(HALF),)]
+    assert ask(current_db, "SELECT last_at FROM tunnelled_hosts") == [(timestamps.bound(HALF),)]
 
 
 def test_what_was_replayed_is_known_for_as_long_as_the_file_may_be_there(current_db: Path) -> None:

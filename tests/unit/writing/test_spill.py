@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised, new_event_id
+from llm_metrics_proxy.recorder.events import CompletionRequest, Tunnelled, Unrecognised, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import spill_folder
@@ -101,7 +101,13 @@ def test_a_line_holds_a_call_exactly(event: CompletionRequest) -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [Unrecognised("host", "/path", AT), Gap("queue_full", 3, AT, AT), Tally(PROCESS, {"written": 7})]
+    "record",
+    [
+        Unrecognised("host", "/path", AT),
+        Tunnelled("host", 2, AT, AT),
+        Gap("queue_full", 3, AT, AT),
+        Tally(PROCESS, {"written": 7}),
+    ],
 )
 def test_a_line_holds_the_other_records_exactly(record: Record) -> None:
     assert spill.record_of(spill.line_of(record)) == record

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised, new_event_id
+from llm_metrics_proxy.recorder.events import CompletionRequest, Tunnelled, Unrecognised, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import spill_folder
 from llm_metrics_proxy.recorder.writing import spill
@@ -215,6 +215,15 @@ def test_traffic_that_nobody_understood_waits_as_well(current_db: Path, recorder
     until(lambda: recorder.counters().get("spilled") == 1)
     execute(current_db, "DROP TRIGGER guard")
     until(lambda: ask(current_db, "SELECT host, count FROM unrecognised") == [("example.com", 1)])
+
+
+@pytest.mark.parametrize("answer", ["IGNORE", "ABORT, 'not here'"])
+def test_hosts_that_passed_unread_wait_as_well(current_db: Path, recorder: Recorder, answer: str) -> None:
+    execute(current_db, f"CREATE TRIGGER guard BEFORE INSERT ON tunnelled_hosts BEGIN SELECT RAISE({answer}); END")
+    recorder.submit(Tunnelled("a.example", 2, "2026-03-01T00:00:00.000Z", "2026-03-01T00:00:01.000Z"))
+    until(lambda: recorder.counters().get("spilled") == 1)
+    execute(current_db, "DROP TRIGGER guard")
+    until(lambda: ask(current_db, "SELECT host, connections FROM tunnelled_hosts") == [("a.example", 2)])
 
 
 def test_a_trigger_that_cannot_run_keeps_all_calls_out_until_it_can(

@@ -14,7 +14,7 @@ import pytest
 
 from llm_metrics_proxy import __version__
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
-from llm_metrics_proxy.recorder.events import CompletionRequest, Unrecognised
+from llm_metrics_proxy.recorder.events import CompletionRequest, Tunnelled, Unrecognised
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of
@@ -220,6 +220,31 @@ def test_unrecognised_traffic_fills_at_most_1000_rows(recorder: Recorder, db_pat
     recorder.submit(Unrecognised("api.example.com", "/7", "2026-03-01T12:00:00.000Z"))
     recorder.close()
     assert ask(db_path, "SELECT count(*), sum(count) FROM unrecognised") == [(1_000, 1_001)]
+
+
+def test_hosts_that_passed_unread_are_counted_by_day(recorder: Recorder, db_path: Path) -> None:
+    recorder.submit(Tunnelled("a.example", 3, "2026-03-01T12:00:05.000Z", "2026-03-01T12:00:09.000Z"))
+    recorder.submit(Tunnelled("a.example", 2, "2026-03-01T12:00:01.000Z", "2026-03-01T12:00:02.000Z"))
+    recorder.submit(Tunnelled("a.example", 1, "2026-03-02T00:00:00.000Z", "2026-03-02T00:00:00.000Z"))
+    recorder.close()
+    assert ask(db_path, "SELECT * FROM tunnelled_hosts") == [
+        ("2026-03-01", "a.example", 5, "2026-03-01T12:00:01.000Z", "2026-03-01T12:00:09.000Z"),
+        ("2026-03-02", "a.example", 1, "2026-03-02T00:00:00.000Z", "2026-03-02T00:00:00.000Z"),
+    ]
+    assert recorder.counters() == {"received": 3, "tunnelled": 3}
+
+
+def test_a_day_has_at_most_200_hosts_that_passed_and_the_rest_under_one_name(recorder: Recorder, db_path: Path) -> None:
+    at = "2026-03-01T12:00:00.000Z"
+    for number in range(300):
+        recorder.submit(Tunnelled(f"{number}.example", 2, at, at))
+    recorder.submit(Tunnelled("7.example", 1, at, at))
+    recorder.submit(Tunnelled("300.example", 1, at.replace("-01T", "-02T"), at))
+    recorder.close()
+    found = ask(db_path, "SELECT day, count(*), sum(connections) FROM tunnelled_hosts GROUP BY day")
+    assert found == [("2026-03-01", 201, 601), ("2026-03-02", 1, 1)]
+    assert ask(db_path, "SELECT connections FROM tunnelled_hosts WHERE host = '(others)'") == [(200,)]
+    assert ask(db_path, "SELECT connections FROM tunnelled_hosts WHERE host = '7.example'") == [(3,)]
 
 
 def test_nothing_is_written_once_the_schema_is_another(
