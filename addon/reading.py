@@ -3,6 +3,7 @@
 It keeps of the bodies only what the columns need, and the request's body until it is complete and read.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
@@ -222,7 +223,7 @@ class Reading:
             return None
         if said is None:
             return ProviderError(type=fallback, message=text(reason) if cause in UNREACHED else None)
-        return ProviderError(type=said.type or fallback, code=said.code, message=said.message)
+        return dataclasses.replace(said, type=said.type or fallback)
 
 
 def _is_error(status: int | None) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.callers.agents import IDENTIFIERS, caller_of
+from llm_metrics_proxy.addon.classes import error_class, finish_class
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
 from llm_metrics_proxy.addon.privacy import mask_columns, masked
 from llm_metrics_proxy.addon.privacy.quotation import without_quotations
@@ -116,6 +117,7 @@ class Row:
             "endpoint": _endpoint(opening.path, self._secrets),
             "response_model": answer.response_model,
             "finish_reason": answer.finish_reason,
+            "finish_class": finish_class(answer.finish_reason, calls_tools=answer.calls_tools),
             "usage": _json(answer.usage),
             "billed": None if billed is None else _bounded(_ENCODER.encode(billed)),
             "usage_source": source,
@@ -143,6 +145,7 @@ class Row:
                 "error_type": self._clean(error.type, call),
                 "error_code": self._clean(error.code, call),
                 "error_message": self._clean(error.message, call),
+                "error_class": error_class(error, call.status, route.provider),
             }
         mask_columns(columns, self._secrets, whole=IDENTIFIERS)
         return CompletionRequest(**columns)

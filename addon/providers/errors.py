@@ -12,6 +12,7 @@ One reader for all, since proxies and gateways mix the shapes:
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,7 @@ LONGEST_MESSAGE = 500
 _LONGEST_FAILURE = 8192  # bytes: an answer that is longer holds what was asked for
 _SIGNS = (b"base_resp", b"success", b"error")
 _MESSAGES = ("message", "detail", "Message", "msg", "status_msg")
+_MOST_DETAILS = 10
 _GENERIC_TYPES = ("error", "Error", "object")
 _JSON: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
 
@@ -33,6 +35,8 @@ class ProviderError:
     type: str | None = None
     code: str | None = None
     message: str | None = None
+    reasons: tuple[str, ...] = ()
+    """Words among the details, for the class alone: they are stored nowhere."""
 
 
 def read_error(body: bytes) -> ProviderError | None:
@@ -81,7 +85,27 @@ def error_from(value: object) -> ProviderError | None:
         kind = code
     if kind is None and code is None and message is None:
         return None
-    return ProviderError(type=kind, code=code, message=message)
+    return ProviderError(type=kind, code=code, message=message, reasons=_reasons(value))
+
+
+def _reasons(value: dict[str, Any]) -> tuple[str, ...]:
+    """Return what the details say beyond type and code.
+
+    Google has a list of details with a reason, or with the quotas that were exceeded; Azure an inner error; OpenRouter
+    metadata with a type of its own, and the reasons of a moderation.
+    """
+    metadata, inner = value.get("metadata"), value.get("innererror")
+    found = [inner.get("code")] if isinstance(inner, dict) else []
+    if isinstance(metadata, dict):
+        found += [metadata.get("error_type"), "content_filter" if metadata.get("flagged_input") else None]
+    for detail in _dicts(value.get("details")) + _dicts(value.get("errors")):
+        found.append(detail.get("reason"))
+        found += [violation.get("quotaId") for violation in _dicts(detail.get("violations"))]
+    return tuple(word for said in found if (word := text(said)))
+
+
+def _dicts(value: object) -> list[dict[str, Any]]:
+    return [one for one in value[:_MOST_DETAILS] if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _first(value: object) -> object:

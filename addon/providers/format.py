@@ -49,7 +49,16 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 class Answer:
     """Everything learnt from an answer so far."""
 
-    __slots__ = ("ended", "error", "finish_reason", "response_model", "server_timing", "service_tier", "usage")
+    __slots__ = (
+        "calls_tools",
+        "ended",
+        "error",
+        "finish_reason",
+        "response_model",
+        "server_timing",
+        "service_tier",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self.response_model: str | None = None
@@ -60,6 +69,8 @@ class Answer:
         self.server_timing: Usage = {}
         """The provider's own times, in its own names and units."""
         self.error: ProviderError | None = None
+        self.calls_tools = False
+        """The client is asked to call a tool, in an API whose finish reason does not say so."""
         self.ended = False
         """The stream's own end was seen."""
 

@@ -261,30 +261,29 @@ class Gemini(WireFormat):
         """Read one item of a stream."""
         del name
         item = decoded(_ITEM, data)
-        item = item.response or item
-        self._learn(item, answer)
-        output = Output.NONE
-        for candidate in item.candidates or ():
-            for part in (candidate.content and candidate.content.parts) or ():
-                output = max(output, _output(part))
-        return output
+        return self._learn(item.response or item, answer)
 
-    def _learn(self, item: _Item, answer: Answer) -> None:
+    def _learn(self, item: _Item, answer: Answer) -> Output:
         usage = item.usage_metadata
         answer.learn(model=item.model_version, usage=usage)
         if isinstance(usage, dict) and type(traffic := usage.get("trafficType")) is int and traffic:
             answer.service_tier = tier_of(_TRAFFIC.get(traffic, f"traffic type {traffic}"))
+        output = Output.NONE
         for candidate in item.candidates or ():
             answer.learn(
                 finish_reason=self._reasons.finished(candidate.finish_reason),
                 usage=searches_of(candidate.grounding_metadata, answer.usage),
             )
             answer.ended = answer.ended or bool(candidate.finish_reason)
+            for part in (candidate.content and candidate.content.parts) or ():
+                output = max(output, _output(part))
+                answer.calls_tools = answer.calls_tools or bool(part.function_call)
         if isinstance(item.prompt_feedback, dict) and (reason := item.prompt_feedback.get("blockReason")):
             answer.learn(finish_reason=self._reasons.blocked(reason))
             answer.ended = True
         if item.error:
             answer.fail({"error": item.error})
+        return output
 
 
 class GeminiEmbeddings(WireFormat):

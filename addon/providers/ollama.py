@@ -101,6 +101,8 @@ class Ollama(WireFormat):
     @staticmethod
     def _learn(line: _Line, answer: Answer) -> None:
         answer.learn(model=line.model)
+        if line.message is not None and line.message.tool_calls:
+            answer.calls_tools = True
         if line.done is True or line.eval_count is not None or line.prompt_eval_count is not None:
             counts = {name: value for name in _COUNTS if (value := getattr(line, name)) is not None}
             durations = {name: value for name in _DURATIONS if (value := getattr(line, name)) is not None}

@@ -98,6 +98,8 @@ _ANY: msgspec.json.Decoder[object] = msgspec.json.Decoder(object)
 
 _FINAL = ("completed", "incomplete", "failed", "cancelled")
 _UNSUCCESSFUL = ("failed", "cancelled")
+_CALLS = ("function_call", "custom_tool_call", "computer_call", "local_shell_call", "apply_patch_call")
+_DELTAS_OF_CALLS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
 _BILLED_ITEMS = ("file_search_call", "image_generation_call")  # once each, whatever they did
 
 
@@ -223,6 +225,8 @@ class OpenAIResponses(WireFormat):
         elif kind.startswith("response.") and (
             (kind.endswith(".delta") and event.delta) or (kind.endswith(".partial_image") and event.partial_image_b64)
         ):
+            if kind in _DELTAS_OF_CALLS:
+                answer.calls_tools = True
             return Output.REASONING if kind.startswith("response.reasoning") else Output.ANSWER
         return Output.NONE
 
@@ -238,7 +242,9 @@ class OpenAIResponses(WireFormat):
         )
         answer.service_tier = tier_of(response.service_tier) or answer.service_tier
         if status is not None:
-            answer.learn(usage=_tools_used(response))
+            items = _items(response.output)
+            answer.learn(usage=_tools_used(response, items))
+            answer.calls_tools = answer.calls_tools or any(item.type in _CALLS for item in items)
         answer.ended = answer.ended or status is not None
         if error := response.error or details.get("error"):
             answer.fail({"error": error})
@@ -246,9 +252,8 @@ class OpenAIResponses(WireFormat):
             answer.error = ProviderError(type=status, code=text(reason))
 
 
-def _tools_used(response: _Response) -> Usage:
+def _tools_used(response: _Response, items: list[_Item]) -> Usage:
     """Return what stands beside the usage about hosted tools, if any did anything."""
-    items = _items(response.output)
     calls = Counter[str](item.type for item in items if item.type in _BILLED_ITEMS)
     calls["web_search_call"] = sum(item.type == "web_search_call" and _is_search(item.action) for item in items)
     calls["containers"] = len({named for item in items if (named := _container(item))})

@@ -6,6 +6,7 @@ a session does no I/O and reads no clock; and as with an exchange, messages are 
 (inflight.py).
 """
 
+import dataclasses
 from collections.abc import Iterable
 
 import msgspec
@@ -115,7 +116,7 @@ class Session:
         call = turn.call
         call.cut, call.error = cut, error
         if error is not None and error.type is None:
-            call.error = ProviderError(type=error.code or "error", code=error.code, message=error.message)
+            call.error = dataclasses.replace(error, type=error.code or "error")
         call.request = msgspec.structs.replace(call.request, is_streaming=True)
         call.columns |= {"request_bytes": turn.sent, "response_bytes": turn.received}
         return self._row.make(call, at)

@@ -36,8 +36,6 @@ OURS = {
     "parent_span_id": "16 hexadecimal digits, or nothing",
     "cost_source": "one of three words of ours",
     "cost_note": "words of ours, of the upkeep process",
-    "error_class": "a word of a list of ours",
-    "finish_class": "a word of a list of ours",
     "response_id": "nothing writes it yet",
 }
 """Columns in which no text of others can be, and why."""
