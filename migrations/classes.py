@@ -142,6 +142,11 @@ ERROR_CLASSES: Final = (*ERRORS, OTHER)
 FINISH_CLASSES: Final = (*FINISHES, OTHER)
 
 
+def of_error_type(word: str) -> str:
+    """The class of what `error_type` alone says."""
+    return ERROR_OF.get(folded(word), OTHER)
+
+
 def _case(column: str, classes: dict[str, str]) -> str:
     """An expression in the SQL of SQLite and of PostgreSQL: the class of a column's word."""
     text = f"lower({column})"

@@ -3,7 +3,8 @@
 `-- windows: last_hour, last_24h` makes of `errors.sql` the views `errors_last_hour` and `errors_last_24h`, in which
 `{window}` is the beginning of the window as SQL. It has to stand where rows are first read, so that the index on
 timestamp serves it: SQLite moves no condition from outside into a window function's subquery. `-- spans: hour, day`
-does the same with the name of the span for `{span}`.
+does the same with the name of the span for `{span}`. `{class_of_error_type}` and `{class_of_finish_reason}` are what
+calls from before version 7 of the schema have instead of a class (migrations/classes.py).
 
 Views hold no data, so they are no part of a schema version and may change in any release: a start makes them anew
 where a database has other ones (recorder/schema/views.py).
@@ -13,6 +14,8 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
+
+from llm_metrics_proxy.migrations import classes
 
 _AGO: Final = {"last_hour": "-1 hour", "last_24h": "-1 day", "last_7d": "-7 days"}
 _SINCE = {window: f"strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '{ago}')" for window, ago in _AGO.items()}
@@ -34,10 +37,13 @@ def mark(name: str) -> str:
 
 def _texts(package: str, since: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
+    of_words = {"{class_of_error_type}": classes.SQL_OF_ERROR, "{class_of_finish_reason}": classes.SQL_OF_FINISH}
     for file in files(package).iterdir():
         if not file.name.endswith(".sql"):
             continue
         name, sql = file.name.removesuffix(".sql"), file.read_text().strip()
+        for place, expression in of_words.items():
+            sql = sql.replace(place, expression)
         if not (first := _VARIANTS.match(sql)):
             found[name] = sql
             continue

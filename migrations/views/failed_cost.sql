@@ -4,8 +4,8 @@
 SELECT model, error_type, count(*) AS calls, sum(retry_count > 0) AS retries, sum(prompt_tokens) AS prompt_tokens,
     round(sum(cost_usd) FILTER (WHERE billing IS NOT 'subscription'), 6) AS cost_usd,
     round(sum(cost_usd) FILTER (WHERE billing = 'subscription'), 6) AS plan_cost_usd,
-    count(cost_note) AS cost_incomplete
-FROM completion_requests
-WHERE timestamp >= {window} AND NOT success AND (cost_usd IS NOT NULL OR cost_note IS NOT NULL)
-GROUP BY model, error_type
+    count(cost_note) AS cost_incomplete, error_class
+FROM call_errors
+WHERE timestamp >= {window} AND (cost_usd IS NOT NULL OR cost_note IS NOT NULL)
+GROUP BY model, error_type, error_class
 ORDER BY cost_usd DESC, calls DESC

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from llm_metrics_proxy.migrations import classes
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.sums import (
     COST_KEYS,
     COST_SUMS,
     DIMENSIONS,
+    ERROR_KEYS,
     KEYS,
     MEASURED,
     MEASURES,
@@ -80,6 +82,7 @@ class Metrics:
     overall: Figures
     percentiles_are_exact: bool  # else they are within 3.2 %
     error_types: dict[str | None, int]  # of the calls that failed
+    error_classes: dict[str, int]  # the same by cause
     by_model: dict[str | None, Figures]
     by_origin: dict[str | None, Figures]
     by_provider: dict[str | None, Figures]
@@ -155,6 +158,9 @@ def metrics_of(sums: Sums, times: Values | None = None) -> Metrics:
     """The figures of all that was added up; its periods do not matter. `times` are those of each call, if known."""
     overall = _Set()
     error_types: Counter[str | None] = Counter()
+    error_classes: Counter[str] = Counter()
+    for (*_, cause, error_type), failed in sums.errors.items():
+        error_classes[cause or classes.of_error_type(error_type)] += failed
     by: dict[str, defaultdict[str, _Set]] = {name: defaultdict(_Set) for name in DIMENSIONS}
     for (_, *key), values in sums.calls.items():
         of = dict(zip(KEYS, key, strict=True))
@@ -179,6 +185,7 @@ def metrics_of(sums: Sums, times: Values | None = None) -> Metrics:
         overall=overall.figures(times, "", ""),
         percentiles_are_exact=times is not None,
         error_types=dict(error_types),
+        error_classes=dict(error_classes.most_common()),
         by_model=figures("model"),
         by_origin=figures("origin"),
         by_provider=figures("provider"),
@@ -253,6 +260,10 @@ _COSTS = f"""
     SELECT {", ".join(COST_KEYS)}, {", ".join(f"total({name})" for name in COST_SUMS)} FROM rollup_costs
     WHERE span = ? AND period >= ? AND period < ? GROUP BY {", ".join(COST_KEYS)}
 """  # noqa: S608
+_ERRORS = f"""
+    SELECT {", ".join(ERROR_KEYS)}, sum(calls) FROM rollup_errors
+    WHERE span = ? AND period >= ? AND period < ? GROUP BY {", ".join(ERROR_KEYS)}
+"""  # noqa: S608
 _TIMES = """
     SELECT measure, dimension, value, counts FROM rollup_times WHERE span = ? AND period >= ? AND period < ?
 """
@@ -301,6 +312,8 @@ def _sums(connection: sqlite3.Connection, start: datetime, end: datetime) -> Sum
             sums.add_calls(("", model, origin, provider, streaming, success, error_type), of_key)
         for model, origin, provider, billing, note, *costs in connection.execute(_COSTS, period):
             sums.add_costs(("", model, origin, provider, billing, note), costs)
+        for *error_key, failed in connection.execute(_ERRORS, period):
+            sums.errors["", *error_key] += failed
         for measure, dimension, value, text in connection.execute(_TIMES, period):
             sums.add_times(("", measure, dimension, value), rollup.counts_of(text))
     return sums

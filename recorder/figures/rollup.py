@@ -19,7 +19,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from llm_metrics_proxy.recorder.figures.sums import COST_KEYS, COST_SUMS, KEYS, PERCENTS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.figures.sums import (
+    COST_KEYS,
+    COST_SUMS,
+    ERROR_KEYS,
+    KEYS,
+    PERCENTS,
+    ROW,
+    SUMS,
+    Sums,
+    sums_of,
+)
 from llm_metrics_proxy.recorder.percentile import percentiles
 from llm_metrics_proxy.recorder.store import database, sqlite, timestamps, watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices
@@ -45,6 +55,11 @@ _ADD_COSTS = f"""
     VALUES ({", ".join("?" * (2 + len(COST_KEYS) + len(COST_SUMS)))})
     ON CONFLICT DO UPDATE SET {", ".join(f"{name} = {name} + excluded.{name}" for name in COST_SUMS)}
 """  # noqa: S608 - names of our own
+_ADD_ERRORS = f"""
+    INSERT INTO rollup_errors (span, period, {", ".join(ERROR_KEYS)}, calls)
+    VALUES ({", ".join("?" * (2 + len(ERROR_KEYS) + 1))})
+    ON CONFLICT DO UPDATE SET calls = calls + excluded.calls
+"""  # noqa: S608 - names of our own
 _COUNTS = """
     SELECT counts FROM rollup_times
     WHERE span = ? AND period = ? AND measure = ? AND dimension = ? AND value = ?
@@ -57,7 +72,7 @@ _SET_TIMES = """
 """
 _FORGET_HOURS = tuple(
     f"DELETE FROM {table} WHERE span = 'hour' AND period < ?"  # noqa: S608 - names of our own
-    for table in ("rollup_calls", "rollup_costs", "rollup_times")
+    for table in ("rollup_calls", "rollup_costs", "rollup_errors", "rollup_times")
 )
 
 
@@ -122,9 +137,10 @@ def _gathering(connection: sqlite3.Connection, path: Path, aside: Executor | Non
 def add(connection: sqlite3.Connection, span: str, sums: Sums) -> None:
     """Add the sums, whose periods are of that `span`; in the caller's transaction."""
     since = oldest_hour() if span == "hour" else ""
-    of_span = {
+    of_span: dict[str, tuple[str, list[tuple[object, ...]]]] = {
         "rollup_calls": (_ADD_CALLS, [(span, *key, *row) for key, row in sums.calls.items() if key[0] >= since]),
         "rollup_costs": (_ADD_COSTS, [(span, *key, *row) for key, row in sums.costs.items() if key[0] >= since]),
+        "rollup_errors": (_ADD_ERRORS, [(span, *key, calls) for key, calls in sums.errors.items() if key[0] >= since]),
         "rollup_times": (
             _SET_TIMES,
             [_times(connection, (span, *key), counts) for key, counts in sums.times.items() if key[0] >= since],

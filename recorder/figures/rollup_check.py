@@ -12,7 +12,7 @@ from pathlib import Path
 
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.figures.rollup import SPANS
-from llm_metrics_proxy.recorder.figures.sums import COST_KEYS, COST_SUMS, KEYS, ROW, SUMS, Sums, sums_of
+from llm_metrics_proxy.recorder.figures.sums import COST_KEYS, COST_SUMS, ERROR_KEYS, KEYS, ROW, SUMS, Sums, sums_of
 from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.slices import Slices
 from llm_metrics_proxy.recorder.store.timestamps import bound
@@ -34,10 +34,13 @@ _COSTS = f"""
     SELECT period, {", ".join(COST_KEYS)}, {", ".join(COST_SUMS)} FROM rollup_costs
     WHERE span = ? AND period GLOB ? || '*' AND calls <> 0
 """  # noqa: S608 - names of our own
+_ERRORS = f"""
+    SELECT period, {", ".join(ERROR_KEYS)}, calls FROM rollup_errors WHERE span = ? AND period GLOB ? || '*'
+"""  # noqa: S608 - names of our own
 _TIMES = """
     SELECT period, measure, dimension, value, counts FROM rollup_times WHERE span = ? AND period GLOB ? || '*'
 """
-_TABLES = ("rollup_calls", "rollup_costs", "rollup_times")
+_TABLES = ("rollup_calls", "rollup_costs", "rollup_errors", "rollup_times")
 _FORGET_DAY = [f"DELETE FROM {name} WHERE span IN ('hour', 'day') AND period GLOB ? || '*'" for name in _TABLES]  # noqa: S608
 _FORGET_MONTHS = [f"DELETE FROM {name} WHERE span = 'month'" for name in _TABLES]  # noqa: S608
 
@@ -105,6 +108,8 @@ def _of_rollup(connection: sqlite3.Connection, span: str, begins: str) -> Sums:
         sums.calls[period, model, origin, provider, streaming, success, error_type] = of_key
     for period, model, origin, provider, billing, note, *of_costs in connection.execute(_COSTS, (span, begins)):
         sums.costs[period, model, origin, provider, billing, note] = of_costs
+    for *error_key, failed in connection.execute(_ERRORS, (span, begins)):
+        sums.errors[tuple(error_key)] = failed
     for period, measure, dimension, value, text in connection.execute(_TIMES, (span, begins)):
         sums.times[period, measure, dimension, value].update(rollup.counts_of(text))
     return sums
@@ -127,4 +132,8 @@ def _difference(found: Sums, expected: Sums) -> str | None:
         for name, had, value in zip(COST_SUMS, found.costs[cost_key], sums, strict=True):
             if not math.isclose(had, value, rel_tol=_CLOSE, abs_tol=_CLOSE):
                 return f"{name} of costs of {cost_key[1] or 'no model'} is {had:g}, and not {value:g}"
-    return "its percentiles" if found.times != expected.times else None
+    rest = {
+        "the causes of its failures": found.errors != expected.errors,
+        "its percentiles": found.times != expected.times,
+    }
+    return next((what for what, differs in rest.items() if differs), None)

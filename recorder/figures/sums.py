@@ -1,4 +1,4 @@
-"""Sums of calls in memory: numbers by hour and key, times counted in buckets by hour and dimension, and costs.
+"""Sums of calls in memory: numbers by hour and key, times counted in buckets by hour and dimension, costs, failures.
 
 The roll-up and `CompletionRequestsDAO.get_metrics` are made of these. In keys '' stands for NULL, as in the roll-up.
 `cost_usd` is what is billed: what the calls of a plan would have cost stands among the costs alone.
@@ -36,6 +36,11 @@ COST_KEYS: Final = {  # what costs are told apart by: a group with a note has lo
     "billing": "ifnull(CAST(billing AS TEXT), '')",
     "cost_note": "ifnull(CAST(cost_note AS TEXT), '')",
 }
+ERROR_KEYS: Final = {  # what failures are told apart by; a class of '' is that of the type alone
+    **{name: KEYS[name] for name in DIMENSIONS},
+    "error_class": "ifnull(CAST(error_class AS TEXT), '')",
+    "error_type": KEYS["error_type"],
+}
 COST_SUMS: Final = ("calls", "cost_usd", "cost_usd_known")
 PLAN: Final = "subscription"  # the value of `billing` whose costs nobody pays
 BILLED: Final = f"iif(billing IS '{PLAN}', NULL, cost_usd)"
@@ -53,6 +58,7 @@ ROW: Final = ", ".join(
         *(BILLED if name == "cost_usd" else name for name in SUMMED),
         *(COST_KEYS[name] for name in ("billing", "cost_note")),
         "cost_usd",
+        ERROR_KEYS["error_class"],
     )
 )
 _NUMBERS = (int, float)  # a text or bytes in their place is no known value
@@ -61,22 +67,29 @@ _MEASURED = tuple((measure, SUMMED.index(measure)) for measure in MEASURES)
 type Values = dict[tuple[str, str, str], list[Number]]  # by measure, dimension and value of that
 type Key = tuple[str, str, str, str, int, int, str]  # a period and the values of KEYS
 type CostKey = tuple[str, str, str, str, str, str]  # a period and the values of COST_KEYS
+type ErrorKey = tuple[str, str, str, str, str, str]  # a period and the values of ERROR_KEYS
 type Series = tuple[str, str, str, str]  # a period, a measure, a dimension and a value of that
 
 
 class Sums:
-    """`calls`: numbers in the order of `SUMS` by key; `costs`: of `COST_SUMS`; `times`: calls by bucket, by series."""
+    """`calls`: numbers in the order of `SUMS` by key; `costs`: of `COST_SUMS`; `errors`: calls that failed, by theirs.
+
+    `times`: calls by bucket, by series.
+    """
 
     def __init__(self) -> None:
         """Nothing yet."""
         self.calls: defaultdict[Key, list[float]] = defaultdict(lambda: [0.0] * len(SUMS))
         self.costs: defaultdict[CostKey, list[float]] = defaultdict(lambda: [0.0] * len(COST_SUMS))
+        self.errors: defaultdict[ErrorKey, int] = defaultdict(int)
         self.times: defaultdict[Series, defaultdict[int, int]] = defaultdict(lambda: defaultdict(int))
 
     def add_rows(self, rows: Iterable[tuple[Any, ...]]) -> None:
         """Add rows of `completion_requests`, each with the columns of `ROW`."""
-        for hour, model, origin, provider, streaming, success, error_type, *values, billing, note, cost in rows:
-            sums = self.calls[hour, model, origin, provider, streaming, success, error_type]
+        for hour, model, origin, provider, streaming, success, error, *values, billing, note, cost, cause in rows:
+            sums = self.calls[hour, model, origin, provider, streaming, success, error]
+            if not success:
+                self.errors[hour, model, origin, provider, cause, error] += 1
             sums[0] += 1
             at = 1
             for value in values:
@@ -121,6 +134,8 @@ class Sums:
             self.add_calls(key, sums)
         for cost_key, costs in other.costs.items():
             self.add_costs(cost_key, costs)
+        for error_key, calls in other.errors.items():
+            self.errors[error_key] += calls
         for series, counts in other.times.items():
             self.add_times(series, counts)
 
@@ -131,6 +146,8 @@ class Sums:
             longer.add_calls((hour[:length], model, origin, provider, streaming, success, error_type), sums)
         for (hour, model, origin, provider, billing, note), costs in self.costs.items():
             longer.add_costs((hour[:length], model, origin, provider, billing, note), costs)
+        for (hour, model, origin, provider, cause, error_type), calls in self.errors.items():
+            longer.errors[hour[:length], model, origin, provider, cause, error_type] += calls
         for (hour, measure, dimension, value), counts in self.times.items():
             longer.add_times((hour[:length], measure, dimension, value), counts)
         return longer

@@ -41,11 +41,14 @@ pytestmark = [
 NAMES = [statement.split()[2] for statement in schema.view_statements()]
 SQLITE_NAMES = [statement.split()[2] for statement in sqlite_views.statements()]
 ONLY_HERE = ["active_days", "host_summary_last_24h", "host_summary_last_7d"]
-ONLY_IN_SQLITE = ["calls_by_span", "costs_by_span", "times_by_span"]  # the roll-up's own
+ONLY_IN_SQLITE = ["calls_by_span", "costs_by_span", "errors_by_span", "times_by_span"]  # the roll-up's own
 EXACT = {"model_summary_last_hour", "model_summary_last_24h", "model_summary_last_7d"}  # percentiles, by nearest rank
 APART = RELATIVE_ERROR  # of others: what SQLite's are off by
 AMBIGUOUS = {"sessions": {"origin"}}  # SQLite's is that of any of the session's calls
-KEYS = ("id", "hour", "day", "cost_note", "model", "origin", "provider", "error_type", "session_id", "calls")
+KEYS = (
+    *("id", "event_id", "hour", "day", "cost_note", "model", "origin", "provider", "error_type", "session_id", "calls"),
+    *("error_class", "finish_class"),
+)
 NOW = datetime.now(UTC)
 AGES = (0.3, 0.6, 3, 12, 22, 40, 100, 160, 300)  # hours: none is within minutes of a window's beginning
 TIMINGS = [None, '{"openai-processing-ms":10}', '{"latencyMs":20.5,"x":1}', '{"total_time":0.5}', "{", '{"a":1}']
@@ -87,6 +90,9 @@ def _calls(numbers: random.Random) -> list[CompletionRequest]:
                 status_code=200 if success else 429,
                 error_type=None if success else numbers.choice(["rate_limit", "timeout", None]),
                 error_message=None if success else f"message {number}",
+                error_class=None if success else numbers.choice(["rate_limit", "quota", None]),
+                finish_reason=numbers.choice(["stop", "MAX_TOKENS", None]) if success else None,
+                finish_class=numbers.choice(["tool", None]) if success else None,
                 is_streaming=streaming,
                 response_time_ms=first * 2_000 + number,  # all differ
                 time_to_first_token_ms=first if streaming else None,
@@ -227,7 +233,7 @@ def hostile(postgres: Server) -> str:
         dict.fromkeys(whole, number)
         | {"id": place, "event_id": str(place), "timestamp": now, "success": place % 2, "is_streaming": 1}
         | {"cost_usd": float(number) if model else None, "server_timing": timing, "session_id": "s", "model": model}
-        | {"cost_note": "no_price", "billing": "subscription" if place % 3 else "x"}
+        | {"cost_note": "no_price", "billing": "subscription" if place % 3 else "x", "finish_reason": "x" * 9_999}
         for place, (number, model) in enumerate(
             [(most, "a"), (-most, "a"), (most, "a"), (0, "b"), (0, None), (most, None)]
         )

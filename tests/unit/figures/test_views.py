@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from llm_metrics_proxy.migrations import views
+from llm_metrics_proxy.migrations import classes, views
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
@@ -65,6 +65,9 @@ def events(connection: sqlite3.Connection, make_event: MakeEvent) -> list[Comple
                 status_code=200 if success else 429,
                 error_type=None if success else numbers.choice(["rate_limit", "timeout"]),
                 error_message=None if success else f"message {numbers.randrange(10**9)}",
+                error_class=None if success else numbers.choice(["rate_limit", "quota", None]),
+                finish_reason=numbers.choice(["stop", "MAX_TOKENS", None]) if success else None,
+                finish_class=numbers.choice(["tool", None]) if success else None,
                 is_streaming=streaming,
                 response_time_ms=int(first * 3),
                 time_to_first_token_ms=int(first) if streaming else None,
@@ -96,6 +99,11 @@ def within(events: list[CompletionRequest], window: str) -> list[CompletionReque
 def total(values: Sequence[float | None]) -> object:
     known = [value for value in values if value is not None]
     return pytest.approx(sum(known)) if known else None
+
+
+def cause(event: CompletionRequest) -> str:
+    """The class of a failure; a call from before version 7 of the schema has that of its type."""
+    return event.error_class or classes.of_error_type(event.error_type or "")
 
 
 def assert_costs(row: dict[str, Any], of: list[CompletionRequest]) -> None:
@@ -204,15 +212,46 @@ def test_latencies_of_days_and_hours_are_those_of_their_calls(
                     assert row[f"{column}_p{share}_ms"] == near
 
 
-def test_errors_are_counted_by_type_with_the_last_of_each(
+def test_errors_are_counted_by_type_and_by_class_with_the_last_of_each(
     connection: sqlite3.Connection, events: list[CompletionRequest]
 ) -> None:
     of = [event for event in within(events, "last_24h") if not event.success]
     found = rows(connection, "errors_last_24h")
-    assert {row["error_type"]: row["calls"] for row in found} == Counter(event.error_type for event in of)
-    for row in found:
-        last = max((event for event in of if event.error_type == row["error_type"]), key=lambda event: event.timestamp)
+    kinds = Counter((event.error_type, cause(event)) for event in of)
+    assert {(row["error_type"], row["error_class"]): row["calls"] for row in found} == kinds
+    by_class = rows(connection, "error_classes_last_24h")
+    assert {row["error_class"]: row["calls"] for row in by_class} == Counter(map(cause, of))
+    for row in (*found, *by_class):
+        those = [event for event in of if cause(event) == row["error_class"]]
+        those = [event for event in those if "error_type" not in row or event.error_type == row["error_type"]]
+        last = max(those, key=lambda event: event.timestamp)
         assert (row["last_at"], row["last_message"]) == (last.timestamp, last.error_message)
+
+
+@pytest.mark.parametrize("added", [0, 700, 1_500])
+def test_errors_of_all_time_are_those_of_all_calls_however_far_the_roll_up_has_come(
+    added: int, connection: sqlite3.Connection, events: list[CompletionRequest], current_db: Path
+) -> None:
+    connection.execute("CREATE TABLE later AS SELECT * FROM completion_requests WHERE id > ?", (added,))
+    connection.execute("DELETE FROM completion_requests WHERE id > ?", (added,))
+    rollup.bring_up_to_date(connection, current_db)
+    connection.execute("INSERT INTO completion_requests SELECT * FROM later")
+    found = {
+        (row["day"], row["model"], row["error_type"], row["error_class"]): row["calls"]
+        for row in rows(connection, "errors_by_day")
+    }
+    failed = [event for event in events if not event.success]
+    assert found == Counter((one.timestamp[:10], one.model, one.error_type, cause(one)) for one in failed)
+
+
+def test_ends_are_counted_by_model_and_class(connection: sqlite3.Connection, events: list[CompletionRequest]) -> None:
+    of_words = {"stop": "stop", "MAX_TOKENS": "length"}
+    ended = [event for event in within(events, "last_7d") if event.finish_reason]
+    expected = Counter((event.model, event.finish_class or of_words[event.finish_reason or ""]) for event in ended)
+    found = rows(connection, "finish_classes_last_7d")
+    assert {(row["model"], row["finish_class"]): row["calls"] for row in found} == expected
+    for model in ("fast", "slow", None):
+        assert sum(row["percent"] for row in found if row["model"] == model) == pytest.approx(100, abs=0.02)
 
 
 @pytest.mark.parametrize("window", ["last_24h", "last_7d"])
@@ -227,7 +266,11 @@ def test_what_costs_lack_is_told_by_reason_and_failures_by_error(
         failed = [
             event for event in within(events, window) if not event.success and (event.cost_usd or event.cost_note)
         ]
-        those = [e for e in failed if (e.model, e.error_type) == (row["model"], row["error_type"])]
+        those = [
+            e
+            for e in failed
+            if (e.model, e.error_type, cause(e)) == (row["model"], row["error_type"], row["error_class"])
+        ]
         assert row["calls"] == len(those)
         assert_costs(row, those)
     for name in ("origin_summary", "sessions"):
