@@ -182,7 +182,7 @@ class Reading:
     def _read_one(self, payload: bytes, answer: Answer) -> None:
         self._format.whole(payload, answer)
         answer.ended = True
-        if answer.finish_reason is None and answer.error is None and (failure := failure_in(payload)):
+        if answer.error is None and (failure := failure_in(payload, finished=answer.finish_reason is not None)):
             answer.fail(failure)
 
     def _read_stream(self, events: Iterable[Event], *, cut: bool) -> None:

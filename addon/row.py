@@ -80,7 +80,7 @@ class Row:
     def make(self, call: Ending, at: int) -> CompletionRequest:
         """Make the row of a call that ended `at`."""
         opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
-        consumed = (asked.usage_reader or route.usage_reader).read(answer.usage)
+        consumed = (answer.usage_reader or asked.usage_reader or route.usage_reader).read(answer.usage)
         tokens, billed = consumed.tokens, consumed.billed
         source = _source(call)
         cost = cost_in(answer.usage)

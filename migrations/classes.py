@@ -87,7 +87,7 @@ ERRORS: Final = {
         InternalServerError InternalServerException InternalServerErrorException InternalFailure
         InternalError.Algo InternalError.Timeout InternalError.Upload SystemError unknown unknown_error
         ModelErrorException ModelStreamErrorException model_error upstream_error provider_error bad_gateway
-        backend_error engine_error processing_error tool_use_failed json_validate_failed aborted data_loss
+        backend_error error failed engine_error processing_error tool_use_failed json_validate_failed aborted data_loss
         http_500 http_502 http_520 http_521 http_523 http_525 http_526 http_530
     """,
     "invalid_request": """

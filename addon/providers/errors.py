@@ -21,7 +21,9 @@ from llm_metrics_proxy.addon.providers.values import text
 
 LONGEST_MESSAGE = 500
 _LONGEST_FAILURE = 8192  # bytes: an answer that is longer holds what was asked for
-_SIGNS = (b"base_resp", b"success", b"error")
+_SIGNS = (b"base_resp", b"success", b"error", b'"detail"', b'"code"')
+_CONTENT = ("choices", "data", "output", "result", "results", "embeddings", "candidates", "content", "text", "images")
+_NO_FAILURE = (0, 200, "0", "200")
 _MESSAGES = ("message", "detail", "Message", "msg", "status_msg")
 _MOST_DETAILS = 10
 _GENERIC_TYPES = ("error", "Error", "object")
@@ -44,16 +46,32 @@ def read_error(body: bytes) -> ProviderError | None:
     return error_from(value_of(body))
 
 
-def failure_in(body: bytes) -> dict[str, object] | None:
-    """Return an answer that says by itself that it is a failure, though its status is 200 and it has no `error`."""
-    if len(body) > _LONGEST_FAILURE or not any(sign in body for sign in _SIGNS):
+def failure_in(body: bytes, *, finished: bool = False) -> dict[str, object] | None:
+    """Return an answer that says by itself that it is a failure, though its status is 200 and it has no `error`.
+
+    One that is `finished`, with a reason, may still have a `base_resp` that says so.
+    """
+    if len(body) > _LONGEST_FAILURE or not any(sign in body for sign in (_SIGNS[:1] if finished else _SIGNS)):
         return None
     said = value_of(body)
     if not isinstance(said, dict):
         return None
     base = said.get("base_resp")
-    failed = said.get("success") is False or said.get("object") == "error"
-    return said if failed or (isinstance(base, dict) and base.get("status_code")) else None
+    if isinstance(base, dict) and base.get("status_code"):
+        return said
+    return said if not finished and _fails(said) else None
+
+
+def _fails(said: dict[str, object]) -> bool:
+    if said.get("success") is False or said.get("object") == "error":
+        return True
+    if any(said.get(name) for name in _CONTENT):
+        return False
+    if said.keys() == {"detail"}:
+        return isinstance(said["detail"], str | list)
+    code = said.get("code")
+    coded = isinstance(code, int | str) and code not in ("", *_NO_FAILURE)
+    return (coded and isinstance(said.get("msg") or said.get("message"), str)) or bool(_dicts(said.get("errors")))
 
 
 def value_of(body: bytes) -> object:
@@ -71,7 +89,7 @@ def error_from(value: object) -> ProviderError | None:
     if not isinstance(value, dict):
         return None
     inner = value.get("error") or value.get("base_resp") or _first(value.get("errors"))
-    if isinstance(inner, str):
+    if isinstance(inner, str | list):
         value = {**value, "message": inner}
     elif isinstance(inner, dict):
         value = inner

@@ -58,12 +58,15 @@ class Answer:
         "server_timing",
         "service_tier",
         "usage",
+        "usage_reader",
     )
 
     def __init__(self) -> None:
         self.response_model: str | None = None
         self.finish_reason: str | None = None
         self.usage: Usage = {}
+        self.usage_reader: UsageReader | None = None
+        """What reads the usage of an answer that is in another format than its path says."""
         self.service_tier: str | None = None
         """The tier that served the call, where that is said outside of the usage."""
         self.server_timing: Usage = {}

@@ -66,6 +66,7 @@ class _Delta(msgspec.Struct, gc=False):
 
 class _Event(msgspec.Struct, gc=False):
     event_type: Any = None
+    status: Any = None  # of `interaction.status_update`
     interaction: _Interaction | None = None
     delta: _Delta | None = None
     step: _Delta | None = None  # begins, with the name of a function if it is a call of one
@@ -145,6 +146,8 @@ class GeminiInteractions(WireFormat):
         event = decoded(_EVENT, data)
         if event.interaction is not None:
             self._learn(event.interaction, answer)
+        elif event.status is not None:
+            self._end(event.status, answer)
         if event.error:
             answer.fail({"error": event.error})
         delta = event.delta
@@ -156,13 +159,19 @@ class GeminiInteractions(WireFormat):
 
     @staticmethod
     def _learn(interaction: _Interaction, answer: Answer) -> None:
-        status = interaction.status if interaction.status in _FINAL else None
         answer.service_tier = tier_of(interaction.service_tier) or answer.service_tier
-        answer.learn(model=interaction.model, finish_reason=status, usage=interaction.usage)
-        answer.ended = answer.ended or status is not None
+        answer.learn(model=interaction.model, usage=interaction.usage)
         if interaction.error:
             answer.fail({"error": interaction.error})
-        elif status in _UNSUCCESSFUL:
+        GeminiInteractions._end(interaction.status, answer)
+
+    @staticmethod
+    def _end(status: object, answer: Answer) -> None:
+        if not isinstance(status, str) or status not in _FINAL:
+            return
+        answer.learn(finish_reason=status)
+        answer.ended = True
+        if status in _UNSUCCESSFUL and answer.error is None:
             answer.error = ProviderError(type=status)
 
 

@@ -16,7 +16,12 @@ from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import failure_in
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.openai_responses import SERVER_SIDE_TOOLS, add_reasoning_apart, tokens_beside
+from llm_metrics_proxy.addon.providers.openai_responses import (
+    RESPONSES,
+    SERVER_SIDE_TOOLS,
+    add_reasoning_apart,
+    tokens_beside,
+)
 from llm_metrics_proxy.addon.providers.quantities import (
     CACHE_READ,
     CACHE_WRITE,
@@ -41,6 +46,9 @@ from llm_metrics_proxy.addon.providers.quantities import (
 )
 from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Keys, Quantities, UsageKeys, tier_of, timing_in
 from llm_metrics_proxy.addon.providers.values import count
+
+_FAILED = ("error", "insufficient_system_resource", "network_error")
+"""Finish reasons that are failures: OpenRouter's and Mistral's, DeepSeek's, Z.ai's."""
 
 
 class _Request(CallerFields, gc=False, kw_only=True):
@@ -246,15 +254,15 @@ class OpenAIChat(WireFormat):
             or chunk.perf_metrics
         ):
             _learn(chunk, answer)
-        if chunk.choices is None and (failure := failure_in(data)):
+        if not chunk.choices and (failure := failure_in(data)):
             answer.fail(failure)
         return output
 
 
 def _end(choice: _Choice, answer: Answer) -> None:
     answer.learn(finish_reason=choice.finish_reason, usage=choice.usage)
-    if choice.error or choice.finish_reason == "error":
-        answer.fail({"error": choice.error})
+    if choice.error or choice.finish_reason in _FAILED:
+        answer.fail({"error": choice.error or {"type": choice.finish_reason}})
 
 
 def _use_tools(message: _Message | _Delta, answer: Answer) -> None:
@@ -344,5 +352,6 @@ class GoogleChat(OpenAIChat):
 
 
 CHAT = OpenAIChat("chat")
+RESPONSES.chat = CHAT
 GOOGLE_CHAT = GoogleChat("chat")
 COMPLETIONS = OpenAIChat("text_completion")

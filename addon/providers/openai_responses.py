@@ -68,6 +68,7 @@ class _Response(msgspec.Struct, gc=False):
     error: Any = None
     service_tier: Any = None
     tool_usage: Any = None
+    choices: msgspec.Raw = msgspec.Raw()  # of a chat
     tools: msgspec.Raw = msgspec.Raw()
     output: msgspec.Raw = msgspec.Raw()
 
@@ -87,6 +88,7 @@ class _Event(msgspec.Struct, gc=False):
     delta: Any = None
     partial_image_b64: Any = None
     response: _Response | None = None
+    choices: msgspec.Raw = msgspec.Raw()  # of a chat
     usage: Any = None  # xAI's realtime API, beside a response without it
 
 
@@ -145,6 +147,8 @@ class OpenAIResponses(WireFormat):
             self.usage_keys = usage_keys
 
     has_end = True
+    chat: WireFormat | None = None
+    """What some gateways answer with on the path of responses."""
     usage_keys = UsageKeys(
         {
             "input_tokens": INPUT,
@@ -211,7 +215,12 @@ class OpenAIResponses(WireFormat):
 
     def whole(self, body: bytes, answer: Answer) -> None:
         """Read a response that is not a stream."""
-        self._learn(decoded(_RESPONSE, body), answer)
+        response = decoded(_RESPONSE, body)
+        if self.chat is not None and bytes(response.choices):
+            self.chat.whole(body, answer)
+            answer.usage_reader = self.chat.usage_keys
+        else:
+            self._learn(response, answer)
 
     def event(self, name: bytes, data: bytes, answer: Answer) -> Output:
         """Read one event; its own `type` counts, and its SSE name where it has none."""
@@ -220,6 +229,9 @@ class OpenAIResponses(WireFormat):
         if event.response is not None:
             self._learn(event.response, answer)
             answer.learn(usage=event.usage)
+        elif not kind and self.chat is not None and bytes(event.choices):
+            answer.usage_reader = self.chat.usage_keys
+            return self.chat.event(name, data, answer)
         if kind == "error" or (not kind and event.response is None):
             answer.fail(decoded(_ANY, data))
         elif kind.startswith("response.") and (
@@ -248,7 +260,7 @@ class OpenAIResponses(WireFormat):
         answer.ended = answer.ended or status is not None
         if error := response.error or details.get("error"):
             answer.fail({"error": error})
-        elif status in _UNSUCCESSFUL:
+        elif status in _UNSUCCESSFUL and answer.error is None:
             answer.error = ProviderError(type=status, code=text(reason))
 
 

@@ -290,7 +290,8 @@ FAILURES = [
     ("ollama", 200, {"error": "an error was encountered while running the model: timeout"}, "timeout"),
     ("custom", 418, {"error": {"message": "m"}}, "invalid_request"),
     ("custom", 599, {"error": {"message": "m"}}, "server_error"),
-    ("custom", 200, {"error": {"message": "m"}}, "other"),
+    ("custom", 200, {"error": {"message": "m", "code": "never_heard_of"}}, "other"),
+    ("custom", 200, {"error": {"message": "m", "code": "failed"}}, "server_error"),
 ]
 
 
