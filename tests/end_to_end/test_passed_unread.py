@@ -49,10 +49,18 @@ def test_nothing_is_kept_where_nobody_wants_it(tmp_path: Path) -> None:
         assert FILES.encode() not in rig.proxy.database.read_bytes()
 
 
-def test_a_host_that_is_opened_has_not_passed_unread(tmp_path: Path) -> None:
-    with started(tmp_path, options=["metrics_hosts=example"]) as rig:
+def test_a_host_that_carries_other_things_too_is_read_where_somebody_names_it(tmp_path: Path) -> None:
+    with started(tmp_path, options=[r"metrics_hosts=api\.cloudflare\.com"]) as rig:
         rig.answer(at_once(b"{}"))
-        rig.ask(question("m"), host=FILES)
-        assert rig.row()["host"] == f"{FILES}:443"
+        _connect(rig, "api.infomaniak.com", 1)
+        rig.ask(question("m"), host="api.cloudflare.com", path="/client/v4/accounts/1/ai/v1/chat/completions")
+        row = rig.row()
+        assert (row["provider"], row["host"], row["model"]) == ("cloudflare", "api.cloudflare.com:443", "m")
+        rig.ask(b"{}", host="api.cloudflare.com", path="/client/v4/zones/1/dns_records")
+        rig.ask(b"{}", host="api.cloudflare.com", path="/client/v4/accounts/1/ai/run/@cf/brand-new")
+        rig.ask(question("n"), host="router.requesty.ai")
+        assert rig.row()["provider"] == "requesty"
         assert rig.proxy.stop() == 0
-        assert rig.query("SELECT * FROM tunnelled_hosts") == []
+        assert [row["host"] for row in rig.query("SELECT host FROM tunnelled_hosts")] == ["api.infomaniak.com"]
+        (gap,) = rig.query("SELECT host, path FROM unrecognised")
+        assert gap == {"host": "api.cloudflare.com", "path": "/client/v4/accounts/{id}/ai/run/@cf/brand-new"}
