@@ -7,6 +7,7 @@ such as the telemetry of agents, is not counted. Of connections whose TLS is not
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import Final
 
@@ -148,17 +149,18 @@ class PassedUnread:
         """Make the events of what was counted since the last time."""
         hosts, self._hosts = self._hosts, {}
         return [
-            Tunnelled(_shown(host), connections, timestamp_of(first), timestamp_of(last))
+            Tunnelled(_shown(host[: _LONGEST_NAME + 1]), connections, timestamp_of(first), timestamp_of(last))
             for host, (connections, first, last) in hosts.items()
         ]
 
 
+@lru_cache(maxsize=1024)  # the same few all day
 def _shown(host: str) -> str:
     """Return a host's name, or its address, as it is kept; what is neither has one name together."""
     if host == OTHER_HOSTS:
         return OTHER_HOSTS
-    known = host_in(host[:_LONGEST_NAME])
-    return NO_NAME if known is None or len(host) > _LONGEST_NAME else masked(str(known))
+    known = host_in(host) if len(host) <= _LONGEST_NAME else None
+    return NO_NAME if known is None else masked(str(known))
 
 
 def unreachable(  # noqa: PLR0913 - one argument a fact

@@ -15,6 +15,7 @@ import csv
 import re
 from functools import lru_cache
 from importlib.resources import files
+from itertools import groupby
 from typing import Final, NamedTuple
 
 UNKNOWN: Final = "custom"
@@ -58,6 +59,10 @@ def _end(name: str) -> str:
     return ".".join(name.rsplit(".", 2)[-2:])
 
 
+def _end_of(line: Host) -> str:
+    return _end(line.name)
+
+
 def _expression(text: str, wild: dict[str, str]) -> str:
     return "".join(wild.get(part) or re.escape(part) for part in re.split(r"(\*+)", text))
 
@@ -65,15 +70,17 @@ def _expression(text: str, wild: dict[str, str]) -> str:
 HOSTS: Final = _read()
 _BY_NAME: Final = {host.name: host for host in HOSTS if "*" not in host.name}
 _PATTERNS: Final = {
-    end: tuple((re.compile(_expression(host.name, _WILD)), host) for host in HOSTS if _end(host.name) == end)
-    for end in {_end(host.name) for host in HOSTS if "*" in host.name}
+    end: tuple((re.compile(_expression(line.name, _WILD)), line) for line in lines)
+    for end, lines in groupby(sorted((host for host in HOSTS if "*" in host.name), key=_end_of), key=_end_of)
+}
+_UNDER: Final = {
+    host: re.compile("|".join(_expression(begin, {"*": _ONE_SEGMENT}) for begin in host.under))
+    for host in HOSTS
+    if host.under
 }
 # Of names such as api.example.com and example.com: other names may be of a company that does much else.
 _DOMAINS: Final = {
-    _end(host.name) for host in HOSTS if host.is_opened and host.name.removeprefix("api.") == _end(host.name)
-}
-_UNDER: Final = {
-    host: re.compile("|".join(_expression(begin, {"*": _ONE_SEGMENT}) for begin in host.under)) for host in HOSTS
+    _end_of(host) for host in HOSTS if host.is_opened and host.name.removeprefix("api.") == _end_of(host)
 }
 
 
@@ -107,4 +114,4 @@ def is_near_a_provider(host: str) -> bool:
 def is_of_api(host: str, path: str) -> bool:
     """Tell whether a path can be one of the API on a host; True where nothing else is known to be on it."""
     line = find(host)
-    return line is None or _UNDER[line].match(path) is not None
+    return line is None or line not in _UNDER or _UNDER[line].match(path) is not None
