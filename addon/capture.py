@@ -30,6 +30,7 @@ from llm_metrics_proxy.addon.outcomes import Cause, cause_of
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.providers.format import Route
 from llm_metrics_proxy.addon.providers.hosts import provider_of
+from llm_metrics_proxy.addon.providers.later import match_later
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.starting import start
 from llm_metrics_proxy.addon.starting.log_lines import Complaints, log_what_is_read
@@ -43,6 +44,7 @@ from llm_metrics_proxy.recorder.events import new_event_id, timestamp_of
 _ATTEMPTS, _ATTEMPT_SECONDS = 100, 0.05
 _TOGETHER_SECONDS = 5  # connections that pass unread within this time become one event for each host
 _CREDENTIALS = "proxy-authorization"
+_METHODS = ("GET", "POST")  # of calls, sessions, and answers that are fetched later
 _SWITCHING_PROTOCOLS = 101
 _REFUSED_NAMES = 10  # that are logged: who calls chooses them
 _PROXY_AUTHENTICATION_REQUIRED = 407
@@ -231,20 +233,24 @@ class LLMMetrics:
 
     def _begin(self, flow: http.HTTPFlow, arrived: _Arrived) -> None:
         headers = arrived.headers
-        is_websocket = headers.get("upgrade", "").lower() == "websocket"
-        if flow.request.method != ("GET" if is_websocket else "POST"):
+        method = flow.request.method
+        if method not in _METHODS:
             return
+        is_websocket = method == "GET" and headers.get("upgrade", "").lower() == "websocket"
         # The tunnel's address comes before the request's, which is where mitmproxy goes, not what was asked for.
         tunnel = self._connections.tunnel_of(flow.client_conn.id) or _tunnel(flow)
         host = host_asked_for(tunnel.host, None if _is_reverse(flow) else flow.client_conn.sni)
         path, _, query = flow.request.path.partition("?")
-        route: Route[Any] | None
+        named = self._names(host)
+        route: Route[Any] | None = None
         if is_websocket:
-            route = match_session(host, tunnel.port, path, query, named=self._names(host))
-        else:
-            route = match(host, tunnel.port, path, named=self._names(host))
+            route = match_session(host, tunnel.port, path, query, named=named)
+        elif method == "POST":
+            route = match(host, tunnel.port, path, named=named)
+        if route is None and not is_websocket:
+            route = match_later(method, host, tunnel.port, path, named=named)
         if route is None:
-            if (provider_of(host) or self._names(host)) and is_gap(host, path):
+            if method == "POST" and (provider_of(host) or named) and is_gap(host, path):
                 self.calls.submit(unrecognised(host, path, query, headers, timestamp_of(arrived.wall)))
             return
         client = _client(flow)

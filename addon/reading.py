@@ -35,6 +35,7 @@ class Reading:
         self._row = Row(opening)
         self._format: WireFormat = opening.route.speaks
         self._known_host = opening.route.known_host
+        self._is_later = opening.route.later is not None
         self._path_model = opening.route.model
         self._asks_by_header = opening.headers.get(self._format.stream_header, _DISABLED) != _DISABLED
         self._call = Ending(opening.at)
@@ -113,7 +114,10 @@ class Reading:
     def finish(
         self, cause: Cause, at: int, reason: str, *, last_activity: int, connect_ms: float | None
     ) -> CompletionRequest | None:
-        """Make the row; None if the request never proved to be an LLM's. See `Exchange.finish`."""
+        """Make the row; None if the request never proved to be an LLM's, or its answer is not the final one.
+
+        See `Exchange.finish`.
+        """
         complete = cause is Cause.COMPLETE
         if not self._request_read:
             self._read_request(cut=not complete)
@@ -123,6 +127,8 @@ class Reading:
         if body is not None:
             self._take(self, [(name, payload, last_activity) for name, payload in body.finish()], cut=not complete)
         self.faults |= {part.fault for part in (self._asked, body) if part is not None and part.fault}
+        if self._is_later and not call.answer.is_final:
+            return None
         call.cut = self._is_cut(cause)
         call.status = cause.status_without_answer if self._status is None else self._status
         call.error = self._failure(cause, reason)
@@ -131,7 +137,9 @@ class Reading:
             "request_bytes": self._asked.size,
             "response_bytes": body.size if body is not None else None,
         }
-        if call.streamed and not call.request.recognised:  # a request that could not be read may have asked for it
+        if (
+            call.streamed and not call.request.recognised and not self._is_later
+        ):  # a request that could not be read may have asked for it
             call.columns["is_streaming"] = True
         return self._row.make(call, at)
 
@@ -151,6 +159,8 @@ class Reading:
 
     def _read_request(self, *, cut: bool = False) -> None:
         self._request_read = True
+        if self._is_later:
+            return
         if self._asked.fault:
             self.faults.add(self._asked.fault)
         for _, body in self._asked.finish():

@@ -2,7 +2,8 @@
 
 `rollup_errors` adds failed calls up by their class and the provider's own word. It begins with the failures that the
 roll-up has, whose rows may be pruned: of them nobody has said a class. `tunnelled_hosts` counts the connections whose
-TLS was not opened, by day. Published: never edited.
+TLS was not opened, by day. `completed_later` has the rows that a later answer completed, and what they said before,
+until the roll-up (`added`) and their costs have followed. Published: never edited.
 """
 
 from sqlite_utils import Database
@@ -37,6 +38,16 @@ STATEMENTS = (
     INSERT INTO rollup_errors
     SELECT span, period, model, origin, provider, '', error_type, sum(calls)
     FROM rollup_calls WHERE NOT success GROUP BY span, period, model, origin, provider, error_type
+    """,
+    "CREATE INDEX completion_requests_response_id ON completion_requests(response_id) WHERE response_id IS NOT NULL",
+    """
+    CREATE TABLE completed_later (
+        row_id INTEGER PRIMARY KEY,
+        success INTEGER NOT NULL,
+        error_type TEXT,
+        error_class TEXT,
+        added INTEGER NOT NULL
+    )
     """,
     """
     CREATE TABLE tunnelled_hosts (

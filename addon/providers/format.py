@@ -8,6 +8,7 @@ import enum
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
@@ -54,6 +55,7 @@ class Answer:
         "ended",
         "error",
         "finish_reason",
+        "response_id",
         "response_model",
         "server_timing",
         "service_tier",
@@ -63,6 +65,8 @@ class Answer:
 
     def __init__(self) -> None:
         self.response_model: str | None = None
+        self.response_id: str | None = None
+        """The provider's id of an answer that can be fetched later; see later.py."""
         self.finish_reason: str | None = None
         self.usage: Usage = {}
         self.usage_reader: UsageReader | None = None
@@ -76,6 +80,11 @@ class Answer:
         """The client is asked to call a tool, in an API whose finish reason does not say so."""
         self.ended = False
         """The stream's own end was seen."""
+
+    @property
+    def is_final(self) -> bool:
+        """It can be fetched later, and nothing more will be said in it."""
+        return self.response_id is not None and self.finish_reason is not None
 
     def fail(self, said: object) -> None:
         """Note an error, in whatever shape it was written; the first that has a message counts."""
@@ -164,6 +173,16 @@ class Route[T]:
     known_host: bool
     """The host is an LLM's for certain; otherwise what is sent has to prove it."""
     speaks: T
+    later: "Later | None" = None
+
+
+class Later(NamedTuple):
+    """Where an answer is fetched later."""
+
+    response_id: str
+    """The provider's id, by which the row of its call is found."""
+    endpoint: str
+    """The path at which the call was made."""
 
 
 LONGEST_PATH = 8192

@@ -31,6 +31,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     WEB_SEARCHES,
 )
 from llm_metrics_proxy.addon.providers.usage import Apart, Entry, Listed, UsageKeys, tier_of
+from llm_metrics_proxy.addon.providers.values import text
 
 
 class _Config(msgspec.Struct, gc=False):
@@ -48,6 +49,7 @@ class _Request(msgspec.Struct, gc=False):
 
 
 class _Interaction(msgspec.Struct, gc=False):
+    id: Any = None
     model: Any = None
     status: Any = None
     usage: Any = None
@@ -161,6 +163,7 @@ class GeminiInteractions(WireFormat):
     def _learn(interaction: _Interaction, answer: Answer) -> None:
         answer.service_tier = tier_of(interaction.service_tier) or answer.service_tier
         answer.learn(model=interaction.model, usage=interaction.usage)
+        answer.response_id = text(interaction.id) or answer.response_id
         if interaction.error:
             answer.fail({"error": interaction.error})
         GeminiInteractions._end(interaction.status, answer)

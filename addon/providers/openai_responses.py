@@ -60,6 +60,8 @@ class _Request(CallerFields, gc=False, kw_only=True):
 
 
 class _Response(msgspec.Struct, gc=False):
+    id: Any = None
+    background: Any = None
     model: Any = None
     status: Any = None
     incomplete_details: Any = None
@@ -253,6 +255,8 @@ class OpenAIResponses(WireFormat):
             model=response.model, finish_reason=(status == "incomplete" and reason) or status, usage=response.usage
         )
         answer.service_tier = tier_of(response.service_tier) or answer.service_tier
+        if response.background is True:
+            answer.response_id = text(response.id)
         if status is not None:
             items = _items(response.output)
             answer.learn(usage=_tools_used(response, items))

@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from llm_metrics_proxy.recorder.figures import completed
 from llm_metrics_proxy.recorder.figures.sums import (
     COST_KEYS,
     COST_SUMS,
@@ -70,6 +71,10 @@ _SET_TIMES = """
     ON CONFLICT DO UPDATE
     SET calls = excluded.calls, p50 = excluded.p50, p95 = excluded.p95, p99 = excluded.p99, counts = excluded.counts
 """
+_FORGET_EMPTY = tuple(
+    f"DELETE FROM {table} WHERE span = ? AND period = ? AND calls = 0"  # noqa: S608 - names of our own
+    for table in ("rollup_calls", "rollup_errors")
+)
 _FORGET_HOURS = tuple(
     f"DELETE FROM {table} WHERE span = 'hour' AND period < ?"  # noqa: S608 - names of our own
     for table in ("rollup_calls", "rollup_costs", "rollup_errors", "rollup_times")
@@ -106,6 +111,7 @@ def bring_up_to_date(  # noqa: PLR0913 - how it is done, each by name and with a
         DatabaseRefused: SQLite refused; what was added before stays added.
     """
     slices = Slices(connection, path, stop=stop)
+    follow_completed(connection, slices)
     added, at_once = 0, _FIRST_AT_ONCE
     with _gathering(connection, path, aside) as gather:
         while not slices.stopped and (fresh := gather(at_once)):
@@ -119,6 +125,25 @@ def bring_up_to_date(  # noqa: PLR0913 - how it is done, each by name and with a
                 progress(added)
     _forget_hours(connection, slices)
     return added
+
+
+def follow_completed(connection: sqlite3.Connection, slices: Slices) -> None:
+    """Add what calls that were completed after they had been added up have more now.
+
+    Raises:
+        DatabaseRefused: SQLite refused; what was added before stays added.
+    """
+    if gone := completed.gone(connection):
+        with slices.hold():
+            completed.forget(connection, gone)
+    while not slices.stopped and (row_ids := completed.waiting(connection)):
+        with slices.hold() as has_time:
+            while row_ids and has_time():
+                change = completed.change(connection, row_ids.pop())
+                for span, length in SPANS.items():
+                    add(connection, span, change.by(length))
+                    for statement in _FORGET_EMPTY:
+                        connection.executemany(statement, {(span, key[0][:length]) for key in change.calls})
 
 
 @contextmanager

@@ -25,6 +25,10 @@ _DAYS = """
     SELECT period FROM rollup_calls WHERE span = 'day' AND period > :pruned
     UNION SELECT substr(timestamp, 1, 10) FROM completion_requests WHERE id <= :mark AND timestamp > :pruned || 'T~'
 """
+_COMPLETED = """
+    SELECT DISTINCT substr(timestamp, 1, 10)
+    FROM completed_later JOIN completion_requests ON id = row_id WHERE NOT added
+"""
 _MONTHS = "SELECT DISTINCT substr(period, 1, 7) FROM rollup_calls WHERE span IN ('day', 'month')"
 _ROWS = f"SELECT {ROW} FROM completion_requests WHERE timestamp >= ? AND timestamp < ? AND id <= ?"  # noqa: S608
 _CALLS = (
@@ -62,6 +66,7 @@ def recount(connection: sqlite3.Connection, path: Path) -> list[str]:
     Raises:
         DatabaseRefused: SQLite refused; what was counted before stays.
     """
+    rollup.follow_completed(connection, Slices(connection, path))
     days = [day for day in _complete_days(connection) if _of_day(connection, day)]
     for day in days:
         with Slices(connection, path).hold():
@@ -89,10 +94,11 @@ def _of_day(connection: sqlite3.Connection, day: str) -> str | None:
 
 
 def _complete_days(connection: sqlite3.Connection) -> list[str]:
-    """The days that the roll-up or the rows have, and whose rows are all there, in order."""
+    """The days that the roll-up or the rows have, and whose rows are all there as the roll-up has them, in order."""
     (pruned,) = connection.execute(_PRUNED).fetchone()
     parameters = {"pruned": pruned, "mark": watermarks.get(connection, watermarks.ROLLUP)}
-    return sorted(day for (day,) in connection.execute(_DAYS, parameters))
+    completed = {day for (day,) in connection.execute(_COMPLETED)}
+    return sorted(day for (day,) in connection.execute(_DAYS, parameters) if day not in completed)
 
 
 def _of_rows(connection: sqlite3.Connection, day: str) -> Sums:

@@ -139,6 +139,21 @@ class Sums:
         for series, counts in other.times.items():
             self.add_times(series, counts)
 
+    def subtract(self, other: "Sums") -> None:
+        """Take away all that the other has, and forget what is nothing then."""
+        for key, sums in other.calls.items():
+            self.add_calls(key, (-value for value in sums))
+        for cost_key, costs in other.costs.items():
+            self.add_costs(cost_key, (-value for value in costs))
+        for error_key, calls in other.errors.items():
+            self.errors[error_key] -= calls
+        for series, counts in other.times.items():
+            self.add_times(series, {bucket: -calls for bucket, calls in counts.items()})
+        _forget(self.calls, lambda sums: not any(sums))
+        _forget(self.costs, lambda costs: not any(costs))
+        _forget(self.errors, lambda calls: not calls)
+        _forget(self.times, lambda counts: not any(counts.values()))
+
     def by(self, length: int) -> "Sums":
         """The same by longer periods, named by the first `length` characters of an hour."""
         longer = Sums()
@@ -151,6 +166,11 @@ class Sums:
         for (hour, measure, dimension, value), counts in self.times.items():
             longer.add_times((hour[:length], measure, dimension, value), counts)
         return longer
+
+
+def _forget[K, V](sums: dict[K, V], is_nothing: Callable[[V], bool]) -> None:
+    for key in [key for key, value in sums.items() if is_nothing(value)]:
+        del sums[key]
 
 
 def values_of(rows: Iterable[tuple[Any, ...]]) -> Values:

@@ -27,7 +27,10 @@ from llm_metrics_proxy.recorder.store.slices import wait_for_others
 
 
 class Choice(NamedTuple):
-    """Calls of a database: those with above < id <= newest in the order of ids, or those of a span by time."""
+    """Calls of a database: those of a span by time, or without it those that wait for a cost.
+
+    These are some that a later answer has completed, and then those with above < id <= newest, in the order of ids.
+    """
 
     path: Path
     newest: int
@@ -42,6 +45,7 @@ class Priced(NamedTuple):
     report: Report
     looked_at: int
     last: int  # the id of the last call that was looked at
+    completed: tuple[int, ...] = ()  # the ids of all of them, if they wait since a later answer has completed them
 
 
 def priced(choice: Choice, own: OwnPrices) -> Generator[Priced]:
@@ -55,6 +59,8 @@ def priced(choice: Choice, own: OwnPrices) -> Generator[Priced]:
     newer_list.use(choice.path)
     with closing(database.open_reader(choice.path)) as connection:
         if choice.span is None:
+            if rows := history.completed(connection):
+                yield _priced(rows, None, own)._replace(completed=tuple(row.id for row in rows))
             batches = history.pending(connection, choice.above, choice.newest)
         else:
             batches = history.between(connection, choice.span, choice.newest)

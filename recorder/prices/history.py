@@ -21,6 +21,10 @@ _COLUMNS = ", ".join(
 _PENDING = f"""
     SELECT {_COLUMNS} FROM completion_requests WHERE id > :id AND id <= :newest ORDER BY id LIMIT :limit
 """  # noqa: S608 - names of our own columns, here and below
+_COMPLETED = f"""
+    SELECT {_COLUMNS} FROM completion_requests
+    WHERE id IN (SELECT row_id FROM completed_later WHERE added ORDER BY row_id LIMIT :limit)
+"""  # noqa: S608
 _HISTORY = f"""
     SELECT {_COLUMNS} FROM completion_requests
     WHERE (timestamp, id) > (:timestamp, :id) AND timestamp < :until AND id <= :newest
@@ -64,6 +68,11 @@ def between(connection: sqlite3.Connection, span: Span, newest: int) -> Iterator
 def pending(connection: sqlite3.Connection, above: int, newest: int) -> Iterator[Sequence[Row]]:
     """Read the calls with above < id <= newest, in the order of ids."""
     return _batches(connection, _PENDING, {"id": above, "newest": newest})
+
+
+def completed(connection: sqlite3.Connection) -> Sequence[Row]:
+    """Read the calls that were completed by a later answer, as far as the roll-up has followed."""
+    return [_row(row) for row in _read(connection, _COMPLETED, {"limit": _READ_AHEAD})]
 
 
 def _batches(connection: sqlite3.Connection, statement: str, at: dict[str, Any]) -> Iterator[Sequence[Row]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
+from llm_metrics_proxy.recorder.figures.rollup import follow_completed
 from llm_metrics_proxy.recorder.prices import ahead
 from llm_metrics_proxy.recorder.prices.ahead import Choice, Priced
 from llm_metrics_proxy.recorder.prices.history import Span
@@ -36,6 +37,7 @@ _WITHOUT_TERMS = """
     WHERE timestamp >= ? AND timestamp < min(?, (SELECT applied_at FROM schema_version WHERE version = 6))
         AND provider IN ('openai', 'azure.ai.openai', 'aws.bedrock') AND usage IS NOT NULL AND service_tier IS NULL
 """
+_PRICED = "DELETE FROM completed_later WHERE row_id = ? AND added"
 _COUNT = "SELECT count(*) FROM completion_requests WHERE timestamp >= ? AND timestamp < ?"
 
 
@@ -104,10 +106,13 @@ class _Recost:
         else:
             (expected,) = self._connection.execute(_COUNT, (span.since, span.until)).fetchone()
         done = 0
+        if not self._dry_run:
+            follow_completed(self._connection, self._slices)
         price = ahead.in_a_thread if expected < MANY else ahead.in_a_process
         with closing(price(Choice(self._path, newest, above, span), own)) as batches:
             for batch in batches:
-                if self._slices.stopped or not (self._dry_run or self._write(batch, moving=span is None)):
+                moving = span is None and not batch.completed
+                if self._slices.stopped or not (self._dry_run or self._write(batch, moving=moving)):
                     break
                 self._report.add_all(batch.report)
                 done += batch.looked_at
@@ -128,7 +133,7 @@ class _Recost:
         """
         changes = deque(batch.changes)
         self._slices = self._of_company[self._is_alone()]
-        unmoved = moving
+        unmoved = moving or bool(batch.completed)
         while changes or unmoved:
             try:
                 with self._slices.hold() as has_time:
@@ -137,11 +142,13 @@ class _Recost:
                         watermarks.move(
                             self._connection, watermarks.PRICING, changes[0].id - 1 if changes else batch.last
                         )
+                    elif not changes:
+                        self._connection.executemany(_PRICED, ((row_id,) for row_id in batch.completed))
             except DatabaseRefused:
                 if self._slices.stopped:
                     return False
                 raise
-            unmoved = moving and bool(changes)
+            unmoved = unmoved and bool(changes)
         self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
         return True
 

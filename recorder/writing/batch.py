@@ -17,6 +17,7 @@ from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Tunnelled, Unrecognised
 from llm_metrics_proxy.recorder.store import sqlite
 from llm_metrics_proxy.recorder.store.account import Account, Gap, Tally
+from llm_metrics_proxy.recorder.writing import later
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 from llm_metrics_proxy.recorder.writing.replay import Piece
 from llm_metrics_proxy.recorder.writing.spill import Record
@@ -73,12 +74,12 @@ def insert(
         sqlite3.Error: it is not about single rows, so the caller has to roll back.
     """
     requests = [event for event in events if isinstance(event, CompletionRequest)]
-    written, failures = _insert_all(connection, requests, enders, watched=watched)
+    done, failures = _insert_all(connection, requests, enders, watched=watched)
     rejected: list[Rejected] = []
     kept_out: list[Rejected] = []
     for missing in _missing(connection, requests, failures):
         (kept_out if _is_kept_out(missing.reason) else rejected).append(missing)
-    counts = Counter(written=written, duplicates=len(requests) - written - len(rejected) - len(kept_out))
+    counts = done + Counter(duplicates=len(requests) - done.total() - len(rejected) - len(kept_out))
     for event in events:
         if not isinstance(event, CompletionRequest):
             try:
@@ -136,8 +137,8 @@ def enders_of(connection: sqlite3.Connection, records: Sequence[object]) -> Fail
 
 def _insert_all(
     connection: sqlite3.Connection, requests: Sequence[CompletionRequest], enders: Failures, *, watched: bool
-) -> tuple[int, Failures]:
-    """Insert the requests but for those of `enders`; return how many were new, and why others could not be inserted."""
+) -> tuple[Counter[str], Failures]:
+    """Insert the requests but for those of `enders`; return what was done, and why others could not be inserted."""
     if not enders:
         try:
             return _insert_or_undo(connection, requests, watched=watched), {}
@@ -145,20 +146,24 @@ def _insert_all(
             if not _is_about_rows(error):
                 raise
     # A batch is small and this is rare: one by one finds every bad row and keeps all others.
-    written, failures = 0, dict(enders)
+    done, failures = Counter[str](), dict(enders)
     for request in requests:
         if request.event_id not in enders:
             try:
-                written += _insert_or_undo(connection, [request], watched=watched)
+                done += _insert_or_undo(connection, [request], watched=watched)
             except Exception as error:
                 if not _is_about_rows(error):
                     raise
                 failures[request.event_id] = error
-    return written, failures
+    return done, failures
 
 
-def _insert_or_undo(connection: sqlite3.Connection, requests: Sequence[CompletionRequest], *, watched: bool) -> int:
-    """Insert all of the requests and return how many were new, or leave nothing of them, nor of what triggers did.
+def _insert_or_undo(
+    connection: sqlite3.Connection, requests: Sequence[CompletionRequest], *, watched: bool
+) -> Counter[str]:
+    """Insert the requests or complete rows with them, all or nothing, also of what triggers did.
+
+    Returns how many were `written` as new rows, and how many `completed` a row.
 
     Raises:
         KeptOutError, TransactionEndedError: a trigger is the reason.
@@ -166,9 +171,20 @@ def _insert_or_undo(connection: sqlite3.Connection, requests: Sequence[Completio
     """
     connection.execute("SAVEPOINT rows")
     try:
-        inserted = writing.insert(connection, requests)
-        if watched or inserted < len(requests):
-            _check_present(connection, requests)
+        rows = [request for request in requests if request.response_id is None]
+        inserted, completed = writing.insert(connection, rows), 0
+        for request in requests:
+            if request.response_id is None:
+                continue
+            if (found := later.complete(connection, request)) is None:
+                inserted += writing.insert(connection, [request])
+                rows.append(request)
+            elif found.kept_out:
+                raise KeptOutError  # noqa: TRY301 - as of a row that a trigger ignores
+            else:
+                completed += found.completed
+        if watched or inserted < len(rows):
+            _check_present(connection, rows)
     except Exception as error:
         if not connection.in_transaction:
             raise TransactionEndedError(str(error)) from error
@@ -176,7 +192,7 @@ def _insert_or_undo(connection: sqlite3.Connection, requests: Sequence[Completio
         connection.execute("RELEASE rows")
         raise
     connection.execute("RELEASE rows")
-    return inserted
+    return +Counter(written=inserted, completed=completed)
 
 
 def _is_about_rows(error: Exception) -> bool:

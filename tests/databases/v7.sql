@@ -281,6 +281,13 @@ INSERT INTO "schema_version" VALUES(4,'2026-11-30T23:53:50.041Z');
 INSERT INTO "schema_version" VALUES(5,'2026-12-01T00:31:57.508Z');
 INSERT INTO "schema_version" VALUES(6,'2026-12-01T02:59:07.880Z');
 INSERT INTO "schema_version" VALUES(7,'2026-12-01T12:38:23.242Z');
+CREATE TABLE completed_later (
+        row_id INTEGER PRIMARY KEY,
+        success INTEGER NOT NULL,
+        error_type TEXT,
+        error_class TEXT,
+        added INTEGER NOT NULL
+    );
 CREATE TABLE tunnelled_hosts (
         day TEXT NOT NULL,
         host TEXT NOT NULL,
@@ -309,6 +316,7 @@ INSERT INTO "watermarks" VALUES('rollup',23);
 CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
 CREATE UNIQUE INDEX completion_requests_event_id ON completion_requests(event_id);
+CREATE INDEX completion_requests_response_id ON completion_requests(response_id) WHERE response_id IS NOT NULL;
 CREATE INDEX completion_requests_timestamp ON completion_requests(timestamp);
 CREATE TRIGGER completion_requests_export_changes AFTER UPDATE ON completion_requests
     WHEN EXISTS (SELECT 1 FROM exporters WHERE change_id IS NOT NULL AND claimed_id >= new.id)

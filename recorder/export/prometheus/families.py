@@ -30,6 +30,7 @@ _MS = 1_000
 _COUNTERS: Final = {
     "received": ("events_received", "Events that the recorders got from the traffic."),
     "written": ("events_written", "Calls that were written as rows."),
+    "completed": ("events_completed", "Answers that came later, and completed the row of their call."),
     "duplicates": ("events_duplicate", "Calls that had been written before."),
     "unrecognised": ("events_unrecognised", "Requests that look like LLM calls and that no parser understood."),
     "tunnelled": ("events_tunnelled", "Hosts whose TLS was not opened, each once in a few seconds."),
