@@ -137,9 +137,9 @@ class Reading:
             "request_bytes": self._asked.size,
             "response_bytes": body.size if body is not None else None,
         }
-        if (
-            call.streamed and not call.request.recognised and not self._is_later
-        ):  # a request that could not be read may have asked for it
+        if self._is_later:
+            call.streamed = False  # the times of a fetch say nothing of the call
+        elif call.streamed and not call.request.recognised:  # a request that could not be read may have asked for it
             call.columns["is_streaming"] = True
         return self._row.make(call, at)
 

@@ -16,6 +16,7 @@ from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.providers import match
 from llm_metrics_proxy.addon.providers.format import Route, WireFormat
+from llm_metrics_proxy.addon.providers.later import match_later
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.addon.taps import observing
@@ -112,20 +113,21 @@ def _elements(body: bytes) -> Iterator[bytes]:
     yield body[start:]
 
 
-def route_of(path: str, host: str) -> Route[WireFormat]:
-    """Return where a POST goes; `host` may have a port, `path` a query."""
+def route_of(path: str, host: str, method: str = "POST") -> Route[WireFormat]:
+    """Return where a request goes; `host` may have a port, `path` a query."""
     name, _, port = host.partition(":")
-    route = match(name, int(port or 443), path.partition("?")[0])
+    address, bare = (name, int(port or 443)), path.partition("?")[0]
+    route = (match(*address, bare) if method == "POST" else None) or match_later(method, *address, bare)
     assert route is not None, f"no format answers to {host}{path}"
     return route
 
 
-def begun(path: str, *, host: str, headers: Mapping[str, str] | None = None) -> Exchange:
-    """Begin an exchange, a POST, at the moment 0."""
+def begun(path: str, *, host: str, headers: Mapping[str, str] | None = None, method: str = "POST") -> Exchange:
+    """Begin an exchange at the moment 0."""
     bare, _, query = path.partition("?")
     return Exchange(
         Opening(
-            route=route_of(path, host),
+            route=route_of(path, host, method),
             at=0,
             wall=1_767_323_045_678_000_000,
             host=host,

@@ -20,6 +20,11 @@ class Message:
         return cls(first_line, {name.lower(): value for name, _, value in fields}, body)
 
     @property
+    def method(self) -> str:
+        """The method of a request."""
+        return self.first_line.split(" ")[0]
+
+    @property
     def path(self) -> str:
         """The path that a request asks for, with its query."""
         return self.first_line.split(" ")[1]

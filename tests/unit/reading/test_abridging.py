@@ -60,7 +60,7 @@ def test_every_request_reads_the_same_when_its_strings_are_cut(name: str, monkey
     monkeypatch.setattr(abridging, "LONG_BODY", 0)
     monkeypatch.setattr(abridging, "LONGEST_STRING", 60)
     request = Message.read(FIXTURES / name / "request.http")
-    speaks = route_of(request.path, request.headers["host"]).speaks
+    speaks = route_of(request.path, request.headers["host"], request.method).speaks
     for pieces in ([request.body], cut_anyhow(request.body, 1), cut_at(request.body, range(len(request.body)))):
         assert speaks.request(_abridged(pieces)) == speaks.request(request.body)
 

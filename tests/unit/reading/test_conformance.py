@@ -51,7 +51,12 @@ class _Case:
         return encoded(coding, self.events, ended=self.cause is Cause.COMPLETE)
 
     def run(self, coding: str, asked: Iterable[bytes], answered: _Timed) -> tuple[CompletionRequest, set[str]]:
-        exchange = begun(self.request.path, host=self.request.headers["host"], headers=self.request.headers)
+        exchange = begun(
+            self.request.path,
+            host=self.request.headers["host"],
+            headers=self.request.headers,
+            method=self.request.method,
+        )
         for piece in asked:
             exchange.request_chunk(piece, 1)
         exchange.request_end(2)
@@ -155,7 +160,7 @@ def test_an_encoded_request_is_read(name: str, coding: str) -> None:
 
 def test_every_registered_format_has_a_case() -> None:
     requests = [_Case(name).request for name in _CASES]
-    covered = {id(route_of(one.path, one.headers["host"]).speaks) for one in requests}
+    covered = {id(route_of(one.path, one.headers["host"], one.method).speaks) for one in requests}
     registered = providers._FORMATS  # noqa: SLF001 - what is registered
     assert [pattern for pattern, wire_format, *_ in registered if id(wire_format) not in covered] == []
 
