@@ -19,7 +19,6 @@ def fetched(answer: object, status: int = 200) -> CompletionRequest | None:
     exchange.answer_head(status, {"content-type": "application/json"}, 2)
     exchange.answered.add(json.dumps(answer).encode(), 3)
     row = exchange.finish(Cause.COMPLETE, 4)
-    assert not exchange.faults
     return row
 
 

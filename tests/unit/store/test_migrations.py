@@ -52,7 +52,11 @@ def test_a_new_file_has_the_present_schema(current_db: Path) -> None:
     assert columns(current_db) == [column for version in of_versions for column in words(version)]
     assert_version(current_db, CURRENT_SCHEMA_VERSION)
     indexes = ask(current_db, "SELECT name, \"unique\" FROM pragma_index_list('completion_requests') ORDER BY name")
-    assert indexes == [("completion_requests_event_id", 1), ("completion_requests_timestamp", 0)]
+    assert indexes == [
+        ("completion_requests_event_id", 1),
+        ("completion_requests_response_id", 0),
+        ("completion_requests_timestamp", 0),
+    ]
     assert columns(current_db, "recorder_counters") == words("process TEXT, name TEXT, value INTEGER, updated_at TEXT")
     assert columns(current_db, "unrecognised") == words(
         "host TEXT, path TEXT, count INTEGER, first_at TEXT, last_at TEXT"
