@@ -90,4 +90,4 @@ def rank(host: str) -> int:
 def advice(passed: PassedUnread) -> str | None:
     """Return how the first host that looks like an LLM's is recorded; None if there is none."""
     name = next((one.host for one in passed.top if one.looks_like_llm), None)
-    return None if name is None else f"to record calls to it: --set 'metrics_hosts={re.escape(name)}'"
+    return None if name is None else f"to record calls to it: --set 'metrics_hosts=^{re.escape(name)}$'"

@@ -76,7 +76,7 @@ def test_status_lists_those_that_look_like_an_llms_first_and_says_how_to_add_one
         ["2", "api.example", "-"],
         ["50", "cdn0.example", "-"],
     ]
-    assert lines[-1] == r"  to record calls to it: --set 'metrics_hosts=gpt\.example'"
+    assert lines[-1] == r"  to record calls to it: --set 'metrics_hosts=^gpt\.example$'"
     found = json.loads(_shown(db_path, "--json"))["passed_unread"]
     assert (found["days"], found["hosts"], found["connections"], len(found["top"])) == (7, 33, 1506, 20)
     assert found["top"][0] == {
