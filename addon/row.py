@@ -30,7 +30,7 @@ _DIGITS = string.digits.encode()
 _SHAPE = bytes.maketrans(_SIGNS + _DIGITS, b"a" * len(_SIGNS) + b"0" * len(_DIGITS))
 _TOO_LONG_TEXT, _TOO_LONG_NUMBER = b"a" * 65, b"0" * 19
 _LARGEST_NUMBER = 2**63 - 1
-_NO_TIMES_OF_TOKENS = {"time_to_first_token_ms": None, "time_to_last_token_ms": None}
+_NO_TIMES_OF_TOKENS = dict.fromkeys(("time_to_first_token_ms", "time_to_first_answer_ms", "time_to_last_token_ms"))
 
 
 class Opening(msgspec.Struct, frozen=True):

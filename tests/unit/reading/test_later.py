@@ -18,8 +18,7 @@ def fetched(answer: object, status: int = 200) -> CompletionRequest | None:
     exchange.request_end(1)
     exchange.answer_head(status, {"content-type": "application/json"}, 2)
     exchange.answered.add(json.dumps(answer).encode(), 3)
-    row = exchange.finish(Cause.COMPLETE, 4)
-    return row
+    return exchange.finish(Cause.COMPLETE, 4)
 
 
 def test_the_final_answer_is_an_event() -> None:
