@@ -77,7 +77,7 @@ ALERTS: Final = (
         "5m",
         "page",
         "{{ $value | humanizePercentage }} of the calls to {{ $labels.provider }} fail.",
-        "llm_calls_total by outcome says how.",
+        "llm_errors_total by error_class says why, llm_calls_total by outcome in the provider's words.",
     ),
     Alert(
         "LLMFirstTokenSlow",

@@ -85,7 +85,7 @@ def _checks(saved: Saved) -> Iterator[bool]:
         yield _is_sound(group.first_token, _TIMES)
         yield _is_sound(group.rate, _RATES)
         yield len(group.tokens) == len(TOKENS)
-        yield min(group.cost, group.priceless, *group.tokens) >= 0
+        yield min(group.cost, group.priceless, *group.tokens, *group.errors.values()) >= 0
     keys = {group.key for group in saved.groups}
     for kind in saved.kinds:
         yield _is_sound(kind.duration, _TIMES)

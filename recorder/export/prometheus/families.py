@@ -88,13 +88,21 @@ def of_calls(totals: Totals) -> Iterator[Metric]:
         "Tokens as the providers counted them: cached and cache_write are parts of input, reasoning of output.",
         labels=(*_GROUP, "type"),
     )
+    errors = CounterMetricFamily(
+        "llm_errors",
+        "Failed calls by the class of the cause, one word over all providers.",
+        labels=(*_GROUP, "error_class"),
+    )
     for group in totals.groups.values():
+        for failure, failed in group.errors.items():
+            errors.add_metric((*group.key, failure), failed)
         if any(group.first_token.counts):  # there are none of embeddings, for example
             first.add_metric(group.key, *_buckets(group.first_token, _LEAST_MS, _MS))
         if any(group.rate.counts):
             rate.add_metric(group.key, *_buckets(group.rate, _LEAST_RATE, 1))
         for kind_of_token, count in zip(TOKENS, group.tokens, strict=True):
             tokens.add_metric((*group.key, kind_of_token), count)
+    yield errors
     yield first
     yield rate
     yield tokens

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from llm_metrics_proxy.migrations import classes
 from llm_metrics_proxy.recorder.prices.notes import WORDS
 from llm_metrics_proxy.recorder.reporting import printable
 
@@ -65,12 +66,14 @@ MOST: Final = {"provider": 40, "model": 100, "operation": 20, "error": 50}  # va
 MOST_GROUPS: Final = 200  # of provider, model and operation
 MOST_KINDS: Final = 600  # of group, outcome and streaming
 _KIND_SERIES: Final = 1 + len(TIME_BOUNDS) + 3  # each histogram has a bucket for all, a sum and a count
-_GROUP_SERIES: Final = (len(TIME_BOUNDS) + 3) + (len(RATE_BOUNDS) + 3) + len(TOKENS) + 3 + len(WORDS) + 1
+_GROUP_SERIES: Final = sum(
+    (len(TIME_BOUNDS) + 3, len(RATE_BOUNDS) + 3, len(TOKENS) + 3, len(WORDS) + 1, len(classes.ERROR_CLASSES))
+)
 MOST_SERIES: Final = (MOST_KINDS + 4) * _KIND_SERIES + (MOST_GROUPS + 1) * _GROUP_SERIES
 
 # What `add_calls` and `add_costs` take. No text that is longer than a label can be.
 _GROUP = ", ".join(f"substr(CAST({name} AS TEXT), 1, 101)" for name in ("provider", "model", "operation"))
-CALL: Final = f"""{_GROUP}, success, substr(CAST(error_type AS TEXT), 1, 101), is_streaming,
+CALL: Final = f"""{_GROUP}, success, substr(CAST(error_type AS TEXT), 1, 101), error_class, is_streaming,
     response_time_ms, time_to_first_token_ms, tokens_per_second, {", ".join(TOKENS.values())}"""
 COST: Final = f"{_GROUP}, cost_usd, billing IS 'subscription', cost_note"
 
@@ -103,6 +106,7 @@ class Group(msgspec.Struct):
     priceless: int = 0
     plan_cost: float = 0.0  # what calls of plans would have cost
     lacking: dict[str, int] = {}
+    errors: dict[str, int] = {}  # failed calls, by class
 
 
 class Kind(msgspec.Struct):
@@ -124,19 +128,21 @@ class Totals:
         self.groups = {group.key: group for group in groups}
         self.kinds = {(kind.key, kind.outcome, kind.streaming): kind for kind in kinds}
         self._group_of_row: dict[Row, Group] = {}
-        self._kind_of_row: dict[Row, tuple[Kind, Group]] = {}
+        self._kind_of_row: dict[Row, tuple[Kind, Group, str | None]] = {}
 
     def add_calls(self, rows: Iterable[Row]) -> None:
         """Add rows of `CALL`."""
         remembered = self._kind_of_row
-        for provider, model, operation, success, error, streaming, ms, first_ms, rate, *tokens in rows:
-            as_it_stands = provider, model, operation, success, error, streaming
+        for provider, model, operation, success, error, cause, streaming, ms, first_ms, rate, *tokens in rows:
+            as_it_stands = provider, model, operation, success, error, cause, streaming
             found = remembered.get(as_it_stands)
             if found is None:
                 found = self._kind(as_it_stands)
                 _remember(remembered, as_it_stands, found)
-            kind, group = found
+            kind, group, failure = found
             kind.calls += 1
+            if failure is not None:
+                group.errors[failure] = group.errors.get(failure, 0) + 1
             if ms.__class__ in _NUMBERS and 0 <= ms < _TOO_MUCH:
                 duration = kind.duration
                 duration.counts[bisect_left(TIME_BOUNDS, ms)] += 1
@@ -188,8 +194,9 @@ class Totals:
             self.groups[key] = Group(key, first_token, rate, [0.0] * len(TOKENS))
         return self.groups[key]
 
-    def _kind(self, as_it_stands: Row) -> tuple[Kind, Group]:
-        *of_group, success, error, streaming = as_it_stands
+    def _kind(self, as_it_stands: Row) -> tuple[Kind, Group, str | None]:
+        """What a row is counted in, and the class of its error if it failed."""
+        *of_group, success, error, cause, streaming = as_it_stands
         group = self._group(tuple(of_group))
         outcome = OUTCOME_SUCCESS if success else self.labels["error"].label(error)
         key = group.key, outcome, bool(streaming)
@@ -197,7 +204,14 @@ class Totals:
             key = (OTHER, OTHER, OTHER), OUTCOME_SUCCESS if success else OTHER, bool(streaming)
         if key not in self.kinds:
             self.kinds[key] = Kind(*key, _histogram(TIME_BOUNDS))
-        return self.kinds[key], group
+        return self.kinds[key], group, None if success else _class(cause, error)
+
+
+def _class(cause: object, error: object) -> str:
+    """The class of an error; a call from before version 7 of the schema has that of its type alone."""
+    if cause is None:
+        return classes.of_error_type(error) if isinstance(error, str) else OTHER
+    return cause if isinstance(cause, str) and cause in classes.ERROR_CLASSES else OTHER
 
 
 def _histogram(bounds: tuple[int, ...]) -> Histogram:

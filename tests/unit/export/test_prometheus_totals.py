@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,6 +94,9 @@ def test_totals_agree_with_the_database(filled: Path) -> None:
     ((cost, priceless),) = execute(filled, "SELECT sum(cost_usd), sum(cost_usd IS NULL) FROM completion_requests")
     assert sum(group.cost for group in found.groups.values()) == cost
     assert sum(group.priceless for group in found.groups.values()) == priceless
+    failed = dict(execute(filled, "SELECT error_class, count(*) FROM call_errors GROUP BY 1"))
+    assert failed
+    assert dict(sum((Counter(group.errors) for group in found.groups.values()), Counter())) == failed
     for index, bound in enumerate(TIME_BOUNDS):
         ((below,),) = execute(filled, "SELECT sum(response_time_ms <= ?) FROM completion_requests", bound)
         assert sum(sum(kind.duration.counts[: index + 1]) for kind in found.kinds.values()) == below
