@@ -26,11 +26,25 @@ _KEYS = re.compile(
     | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+                # JSON Web Token
     | (?i:(?<=bearer\s)|(?<=basic\s))(?=\S*\d|\S{20})[^\s"',;]{6,}
     | (?i:(?<=key=)|(?<=token=)|(?<=signature=))[^\s&"',;]{8,}
-    | \b[A-Fa-f0-9]{32,}\b                                   # Azure and others: bare hex
-    | \b(?=\w*\d)(?=\w*[A-Z])(?=\w*[a-z])[A-Za-z0-9_]{32,}    # any long random word
+    | (?P<bare> \b[A-Fa-f0-9]{32,}\b                         # Azure and others: bare hex
+    | \b(?=\w*\d)(?=\w*[A-Z])(?=\w*[a-z])[A-Za-z0-9_]{32,} )  # any long random word
     """,
     re.VERBOSE,
 )
+# What `bare` finds are ids where their beginning, or the word before them, says so.
+_OF_AN_ID = (
+    r"(?:req|resp|msg|rs|fc|ctc|call|toolu|srvtoolu|mcptoolu|chatcmpl|cmpl|gen|item|run|step|thread|asst|batch|file|vs"
+    r"|conv|cntr|container|sess|session|conn|event|org|proj|user)[-_](?:bdrk[-_]|vrtx[-_])?"
+)
+_NAMED_ID = re.compile(rf"{_OF_AN_ID}[A-Za-z0-9]")
+_ID_BEFORE = re.compile(r"(?:(?:\b|_)[iI][dD]|[a-z]I[dD])\W{1,4}$")
+_NO_ID = re.compile(r"key|secret|token|credential|access", re.IGNORECASE)
+_BEFORE = 24  # characters, in which an id is called one
+
+IDENTIFIER = re.compile(
+    rf"{_OF_AN_ID}(?=[a-z0-9_-]*\d)[a-z0-9]{{12,}}|[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}", re.IGNORECASE
+)
+"""The whole of an id of a provider's, or a UUID: no words, and no secret."""
 
 # Keys that are nothing else, also where a name or an id stands: those of `_KEYS` may be ids, and names of models.
 _SURELY_KEYS = re.compile(
@@ -94,7 +108,16 @@ def _masked(text: str, known: Sequence[str], keys: re.Pattern[str], *, may_be_cu
             text = plain = hidden
     if plain is not None and len(keys.findall(plain)) > len(keys.findall(text)):
         text = plain
-    return keys.sub(MASK, text)
+    return keys.sub(MASK if keys is _SURELY_KEYS else _mask_of, text)
+
+
+def _mask_of(found: re.Match[str]) -> str:
+    """Return the mask for what has the shape of a key; what is an id stays."""
+    if found["bare"] is None:
+        return MASK
+    before = found.string[max(0, found.start() - _BEFORE) : found.start()]
+    called_so = _ID_BEFORE.search(before) is not None and _NO_ID.search(before) is None
+    return found[0] if called_so or _NAMED_ID.match(found[0]) else MASK
 
 
 def _without(text: str, secret: str, *, may_be_cut: bool) -> str:

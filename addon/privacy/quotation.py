@@ -2,18 +2,21 @@
 
 Validators echo what they were sent ("input": {...}), and some servers print the prompt that broke their template. What
 is masked: four or more words in a row that stand in the request, whatever stands between them, and any unbroken run
-of 16 or more characters that does, unless it is the model's name or the name of a field.
+of 16 or more characters that does, unless it is the name of the model or of a field. Ids and the hosts of URLs stay.
 """
 
 import re
 
-from llm_metrics_proxy.addon.privacy import MASK
+from llm_metrics_proxy.addon.privacy import IDENTIFIER, MASK
 
 QUOTABLE = 32 * 1024
 """Bytes of a body's beginning, and of its end, that are kept: what is quoted is the first message, or the last."""
 _WORDS = 4
 _WORD = re.compile(r"\w+")
 _LONG = re.compile(r"[\w.@:/+=-]{16,}")
+_HOST = re.compile(r"https?://[\w.-]+(?::\d+)?(?:/|(?![\w.:@-]))")
+_URL = re.compile(rf"({_HOST.pattern})([^\s\"'<>`)\]]*)")
+_STAYS = re.compile(rf"{_HOST.pattern}|\b(?:{IDENTIFIER.pattern})\b", re.IGNORECASE)
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 
 
@@ -35,8 +38,9 @@ def without_quotations(message: str, body: bytes, model: str | None) -> str:
     if model:
         plain = plain.replace(model, "\0" * len(model))
     plain = _lower(plain)
+    spans = [found.span(2) for found in _URL.finditer(plain) if found[2] and found[0].rstrip(".,;:") in request]
+    plain = _STAYS.sub(lambda found: "\0" * len(found.group()), plain)
     words = list(_WORD.finditer(plain))
-    spans = []
     for first in range(len(words) - _WORDS + 1):
         run = words[first : first + _WORDS]
         if f" {' '.join(word.group() for word in run)} " in spoken:

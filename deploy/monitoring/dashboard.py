@@ -41,7 +41,6 @@ ROWS: Final = {
     "Calls": (
         Panel("Calls by provider", "reqps", {"{{provider}}": queries.CALLS}),
         Panel("Errors by class", "reqps", {"{{error_class}}": queries.ERRORS_BY_CLASS}),
-        Panel("Errors by type", "reqps", {"{{outcome}}": queries.ERRORS}),
         Panel("Share of errors", "percentunit", {"{{provider}}": queries.ERROR_SHARE}),
         Panel("Calls by outcome", "reqps", {"{{outcome}}": queries.CALLS_BY_OUTCOME}),
     ),

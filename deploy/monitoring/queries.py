@@ -20,7 +20,6 @@ def _quantile(share: float, by: str, name: str) -> str:
 CALLS: Final = _rate("provider", "llm_calls_total")
 CALLS_BY_OUTCOME: Final = _rate("outcome", "llm_calls_total")
 CALLS_IN_WINDOW: Final = "sum by (provider) (increase(llm_calls_total{WHERE}[WINDOW]))"
-ERRORS: Final = _rate("outcome", "llm_calls_total", f', outcome!~"{_NO_ERROR}"')
 ERRORS_BY_CLASS: Final = _rate("error_class", "llm_errors_total")
 ERROR_SHARE: Final = f"""{_rate("provider", "llm_calls_total", f', outcome!~"{_NO_ERROR}"')} / {CALLS}"""
 

@@ -74,6 +74,12 @@ def test_keys_that_the_provider_shortened_are_masked_too(shown: str) -> None:
         "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum",
         "tools.0.custom.input_schema.additionalProperties: Input should be a valid boolean",
         "Request id: req_011CSHoEeqs5C35K2UUqR7Fy",
+        "Include the request ID 4bf92f3577b34da6a3ce929d0e0e4736 in your message.",
+        'The server failed (requestId: "9f4dc8fb8841f0b0cc67612b6ef54fb7")',
+        "trace_id=9f4dc8fb8841f0b0cc67612b6ef54fb7",
+        "Response resp_68Af4030592c81938ec0A5Fbab4A3e9F05438e46B5F69a3b was not found",
+        "tool_use ids were found without tool_result blocks: srvtoolu_01A09q90qw90lq917835lq9xYz",
+        "No tool output found for msg_bdrk_01XFDUDYJgAACzvnptvVoYELxx",
         "See https://platform.openai.com/docs/guides/error-codes/api-errors for details.",
         "chatcmpl-9xYz and 6ba7b810-9dad-11d1-80b4-00c04fd430c8 belong together",
         "Missing bearer or basic authentication in header",
@@ -83,6 +89,33 @@ def test_keys_that_the_provider_shortened_are_masked_too(shown: str) -> None:
 )
 def test_ordinary_sentences_and_names_of_models_stay(sentence: str) -> None:
     assert masked(sentence) == sentence
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "The access key id: {} is unknown",
+        "key_id={} was revoked",
+        "Secret ID {}",
+        "You have paid {} for it",
+        "The id of your project is known, and {} is not",
+    ],
+)
+@pytest.mark.parametrize("secret", ["0123456789abcdef0123456789ABCDEF", "Ab3dEf6hIj9kLm2nOp5qSt8vYz1b4d7f"])
+def test_what_is_not_called_an_id_is_no_id(sentence: str, secret: str) -> None:
+    assert masked(sentence.format(secret)) == sentence.format(MASK)
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-0123456789abcdef", "hf_Ab3dEf6hIj9kLm2nOp5qSt8vYz1b4d7fH0", "AKIAIOSFODNN7EXAMPLE"]
+)
+def test_a_key_of_a_known_shape_is_masked_though_it_is_called_an_id(key: str) -> None:
+    assert masked(f"request id: {key}") == f"request id: {MASK}"
+
+
+def test_an_own_credential_is_masked_though_it_looks_like_an_id() -> None:
+    own = "req_011CSHoEeqs5C35K2UUqR7FyAb3dEf6h"
+    assert masked(f"request id: {own}", [own]) == f"request id: {MASK}"
 
 
 _OWN = "s3cret+own/key=="

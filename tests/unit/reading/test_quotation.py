@@ -148,3 +148,36 @@ def test_the_longest_message_of_the_largest_request_takes_no_time_that_anyone_no
     start = time.process_time()
     without_quotations(message, body, None)
     assert time.process_time() - start < 0.1
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        "resp_68af4030592c81938ec0a5fbab4a3e9f05438e46b5f69a3b",
+        "call_12xyz7pQ4rs9TUvw",
+        "toolu_01A09q90qw90lq917835lq9",
+        "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    ],
+)
+def test_an_id_that_the_request_names_stays(named: str) -> None:
+    message = f"Previous response with id '{named}' not found."
+    assert without_quotations(message, _body(f"as in {named} above"), None) == message
+
+
+@pytest.mark.parametrize("words", ["call_me_maybe_tonight_at_9", "item_of_desire_1999", "my-secret-plan-b-2026"])
+def test_words_that_look_a_bit_like_an_id_are_a_quotation(words: str) -> None:
+    assert without_quotations(f"Bad value: {words}", _body(f"it is {words} here"), None) == f"Bad value: {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("https://images.example.com/private/of/anna.png", f"https://images.example.com/{MASK}"),
+        ("http://10.0.0.7:8080/private/of/anna.png", f"http://10.0.0.7:8080/{MASK}"),
+        ("https://images.example.com", "https://images.example.com"),
+        ("https://anna:secret@example.com/a/b", MASK),
+    ],
+)
+def test_of_a_url_that_the_request_names_the_host_stays(url: str, left: str) -> None:
+    said = without_quotations(f"Failed to download {url} in time.", _body(f"see {url} there"), None)
+    assert said == f"Failed to download {left} in time."
