@@ -250,7 +250,7 @@ class LLMMetrics:
         if route is None and not is_websocket:
             route = match_later(method, host, tunnel.port, path, named=named)
         if route is None:
-            if method == "POST" and (provider_of(host) or named) and is_gap(host, path):
+            if (is_websocket or method == "POST") and (provider_of(host) or named) and is_gap(host, path):
                 self.calls.submit(unrecognised(host, path, query, headers, timestamp_of(arrived.wall)))
             return
         client = _client(flow)

@@ -91,6 +91,12 @@ def test_of_a_host_that_carries_other_things_only_the_paths_of_its_api_count(
     assert is_of_api(host, else_) is (host in {"llm.example", "api.openai.com"})
 
 
+def test_the_page_of_what_is_left_out_names_every_host_that_is_known_and_not_opened() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "coverage.md").read_text()
+    closed = {line.name.replace("**", "*") for line in HOSTS if not line.is_opened}
+    assert {name for name in closed if f"`{name}`" not in page} == set()
+
+
 def test_every_host_that_the_tried_clients_ask_by_default_is_opened() -> None:
     asked = {str(openai.OpenAI(api_key="x").base_url), str(anthropic.Anthropic(api_key="x").base_url)}
     named = {urlsplit(url).hostname or "" for url in asked}
