@@ -5,16 +5,16 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from multiprocessing import get_context
 from types import TracebackType
 from typing import Final, Self
 
+from tests.support.forked import forking
 from tests.trials.torture.case import Broken
 from tests.trials.torture.load import Plan, Progress, record
 
 # Children are forked from a process that has imported everything: a kill every few milliseconds needs fast starts.
-processes: Final = get_context("forkserver")
-processes.set_forkserver_preload(["tests.trials.torture.load", "tests.trials.torture.starting"])
+_RUN = ("copies", "full", "load", "loads", "restores", "rights", "starting")
+processes: Final = forking(*(f"tests.trials.torture.{name}" for name in _RUN))
 
 _PATIENCE = 60.0
 

@@ -1,7 +1,6 @@
 """Backups: whole, verified, named and placed as promised, or none at all; found again, and kept while needed."""
 
 import hashlib
-import multiprocessing
 import os
 import re
 import sqlite3
@@ -19,9 +18,11 @@ from llm_metrics_proxy.recorder.backup import backups, copy_pages
 from llm_metrics_proxy.recorder.errors import BackupFailed, RestoreFailed
 from llm_metrics_proxy.recorder.store.database import connect, open_writer
 from tests.support.database import rows
+from tests.support.forked import forking
 from tests.unit.backup.restored import truncated
 from tests.unit.backup.spoilt import of_text, without_digest
 
+FORKSERVER = forking(__name__)
 NAME = re.compile(r"metrics\.db\.\d{8}_\d{6}_\d{3}\.backup")
 
 
@@ -337,8 +338,7 @@ def _make_backups(path: Path, folder: Path, count: int) -> None:
 
 def test_backups_of_several_processes_at_once_never_share_a_name(version_1: Path, tmp_path: Path) -> None:
     folder = tmp_path / "saved"
-    spawn = multiprocessing.get_context("spawn")
-    processes = [spawn.Process(target=_make_backups, args=(version_1, folder, 15)) for _ in range(3)]
+    processes = [FORKSERVER.Process(target=_make_backups, args=(version_1, folder, 15)) for _ in range(3)]
     for process in processes:
         process.start()
     for process in processes:

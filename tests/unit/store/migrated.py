@@ -1,6 +1,5 @@
 """Files of released versions, the version of a file, and starters as processes, for tests of migrations."""
 
-import multiprocessing
 import sqlite3
 from contextlib import closing
 from multiprocessing.process import BaseProcess
@@ -15,7 +14,6 @@ is_streaming BOOLEAN, max_tokens INTEGER, temperature REAL, top_p REAL, message_
 completion_tokens INTEGER, total_tokens INTEGER, finish_reason TEXT, time_to_first_token_ms INTEGER,
 time_to_last_token_ms INTEGER, tokens_per_second REAL, error_type TEXT, error_message TEXT
 """
-SPAWN = multiprocessing.get_context("spawn")
 RELEASED = Path(__file__).parents[2] / "databases"
 
 

@@ -21,7 +21,10 @@ from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.schema.migrator import migrate_plan
 from llm_metrics_proxy.recorder.store import database, identity
 from tests.support.database import ask, execute
-from tests.unit.store.migrated import SPAWN, VERSION_1_COLUMNS, assert_version, columns, finish, released, words
+from tests.support.forked import forking
+from tests.unit.store.migrated import VERSION_1_COLUMNS, assert_version, columns, finish, released, words
+
+FORKSERVER = forking(__name__)
 
 VERSION_2_COLUMNS = """
 event_id TEXT, provider TEXT, operation TEXT, host TEXT, endpoint TEXT, response_model TEXT, cached_tokens INTEGER,
@@ -144,7 +147,7 @@ def _start_with_a_step_that_fails(path: Path, backup_dir: Path) -> None:
 
 
 def test_a_step_that_fails_leaves_the_old_state_and_names_the_backup(version_1: Path, tmp_path: Path) -> None:
-    process = SPAWN.Process(target=_start_with_a_step_that_fails, args=(version_1, tmp_path / "saved"))
+    process = FORKSERVER.Process(target=_start_with_a_step_that_fails, args=(version_1, tmp_path / "saved"))
     process.start()
     assert finish([process]) == [0]
     assert_version(version_1, 1)
@@ -172,7 +175,7 @@ def _start_with_a_step_that_differs(path: Path, backup_dir: Path) -> None:
 
 
 def test_a_migration_that_makes_another_schema_is_rolled_back(version_1: Path, tmp_path: Path) -> None:
-    process = SPAWN.Process(target=_start_with_a_step_that_differs, args=(version_1, tmp_path / "saved"))
+    process = FORKSERVER.Process(target=_start_with_a_step_that_differs, args=(version_1, tmp_path / "saved"))
     process.start()
     assert finish([process]) == [0]
     assert_version(version_1, 1)
@@ -330,7 +333,7 @@ def _add_a_view_and_a_trigger() -> None:
 
 
 def test_triggers_of_the_registry_are_validated_and_views_are_not() -> None:
-    process = SPAWN.Process(target=_add_a_view_and_a_trigger)
+    process = FORKSERVER.Process(target=_add_a_view_and_a_trigger)
     process.start()
     assert finish([process]) == [0]
 

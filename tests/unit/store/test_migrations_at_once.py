@@ -1,6 +1,5 @@
 """Migrations are made once for any number of starters, and all or nothing when one is killed."""
 
-import multiprocessing
 import os
 import signal
 import sqlite3
@@ -24,11 +23,10 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.schema import migrator
 from llm_metrics_proxy.recorder.store import database
 from tests.support.database import ask
-from tests.unit.store.migrated import SPAWN, VERSION_1_COLUMNS, assert_version, columns, finish, released, words
+from tests.support.forked import forking
+from tests.unit.store.migrated import VERSION_1_COLUMNS, assert_version, columns, finish, released, words
 
-# Starts in milliseconds, from a process without threads.
-FORKSERVER = multiprocessing.get_context("forkserver")
-FORKSERVER.set_forkserver_preload(["llm_metrics_proxy.recorder.schema", "tests.unit.store.test_migrations_at_once"])
+FORKSERVER = forking(__name__)
 STARTERS = 4
 ROUNDS = int(os.environ.get("MIGRATION_ROUNDS", "25"))
 
@@ -52,9 +50,9 @@ def test_of_several_starters_one_migrates_and_all_go_on(
 ) -> None:
     if old:
         request.getfixturevalue("version_1")
-    go_at = time.time() + 1.5  # when all have imported what they need
+    go_at = time.time() + 0.3  # when all are there
     processes: list[BaseProcess] = [
-        SPAWN.Process(target=_start, args=(db_path, tmp_path / "saved", go_at)) for _ in range(5)
+        FORKSERVER.Process(target=_start, args=(db_path, tmp_path / "saved", go_at)) for _ in range(5)
     ]
     for process in processes:
         process.start()
@@ -67,7 +65,7 @@ def test_of_several_starters_one_migrates_and_all_go_on(
 def test_a_kill_in_the_middle_leaves_the_old_state_and_the_next_start_goes_through(
     version_1: Path, tmp_path: Path
 ) -> None:
-    process = SPAWN.Process(target=_start_and_be_killed, args=(version_1, tmp_path / "saved"))
+    process = FORKSERVER.Process(target=_start_and_be_killed, args=(version_1, tmp_path / "saved"))
     process.start()
     assert finish([process]) == [-signal.SIGKILL]
     assert_version(version_1, 1)
@@ -77,7 +75,7 @@ def test_a_kill_in_the_middle_leaves_the_old_state_and_the_next_start_goes_throu
 
 
 def test_a_kill_of_the_first_start_leaves_a_file_that_is_still_new(db_path: Path, tmp_path: Path) -> None:
-    process = SPAWN.Process(target=_start_and_be_killed, args=(db_path, tmp_path / "saved"))
+    process = FORKSERVER.Process(target=_start_and_be_killed, args=(db_path, tmp_path / "saved"))
     process.start()
     assert finish([process]) == [-signal.SIGKILL]
     Recorder(db_path, backup_dir=tmp_path / "saved").open()

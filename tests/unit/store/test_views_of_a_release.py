@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -31,12 +30,13 @@ from llm_metrics_proxy.recorder.schema.repair import repair
 from llm_metrics_proxy.recorder.store import database
 from tests.conftest import MakeEvent
 from tests.support.database import ask
+from tests.support.forked import forking
 from tests.support.waiting import wait_until
 from tests.unit.store.migrated import assert_version, finish, released
 
 RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4", "v5", "v6", "v7"]
 NEWEST = RELEASED[-1]
-FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER = forking(__name__)
 STARTERS = 4
 
 
