@@ -115,7 +115,9 @@ def is_healthy(running: Container) -> bool:
 
 
 def start(running: Container) -> None:
+    """Wait for its first line, since each check costs as much as a tenth of a start; then it has to be healthy."""
     asked = container.health(container.compose()["services"]["proxy"])
+    assert eventually(lambda: running.log, within=STARTS_WITHIN), "it says nothing"
     assert eventually(lambda: is_healthy(running), within=STARTS_WITHIN), f"{running.run(*asked)}: {running.log}"
 
 

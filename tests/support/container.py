@@ -172,7 +172,7 @@ class Container:
     ) -> None:
         """Prepare it; `command` and `environment` are added to those of the service, `extra` is mounted as /extra.
 
-        What it says goes into `log`, else into a file beside the volume.
+        What it says goes into `log`, else into a file beside the volume, without what an earlier one said there.
         """
         self.log_file = log or volume.with_suffix(".log")
         self.volume = volume
@@ -205,7 +205,7 @@ class Container:
 
     def __enter__(self) -> Self:
         """Start it, and go on at once."""
-        with self.log_file.open("ab") as log:
+        with self.log_file.open("wb") as log:
             start = self._network.within(subprocess.Popen[bytes])
             self._process = start(self._command, env=self._environment, stdout=log, stderr=subprocess.STDOUT)
         return self
