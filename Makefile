@@ -7,6 +7,8 @@ DASHBOARD_MARK := .venv-dashboard/setup
 
 .PHONY: help setup run demo dashboard programs test fuzz torture bench soak hostile fleet trials promises clients receivers check lock clean FORCE
 .DEFAULT_GOAL := help
+# Where this is set, as in many containers, each process that a test starts would compile all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 help: ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1|/p' Makefile | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'

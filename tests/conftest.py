@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -29,21 +30,27 @@ if os.environ.get("CI"):
 
 type MakeEvent = Callable[..., CompletionRequest]
 
-# The files that take more than ten seconds, the longest first: one that begins last would leave the other workers idle.
+# The files that take longest, the longest first: one that begins last would leave the other workers idle.
 LONG = """
-    image bench doctor doctor_port dashboard end_to_end_start torture prometheus fleet monitoring otlp_failures
-    attacks_on_paths hostile_transport soak migrations_at_once clients hostile_values transparency_faults top faults
-    prune rollup end_to_end_sdks end_to_end_invisible hostile end_to_end_several restore restore_killed
-    recost_by_recorder cookbook transparency_http1 top_watch worker views spill conformance
+    packaging/image trials/bench trials/torture pages/dashboard doctor/doctor export/prometheus trials/fleet
 """
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Start half as many workers again as there are cores: tests of processes wait for half of their time."""
+    return ceil(1.5 * (os.process_cpu_count() or 1))
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several workers, begin with the files that take long; each file stays with one worker and its fixtures."""
     if hasattr(config, "workerinput"):
-        places = {f"test_{name}": place for place, name in enumerate(LONG.split())}
-        items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+        places = {name: place for place, name in enumerate(LONG.split())}
+        items.sort(key=lambda item: places.get(_file(item), len(places)))
+
+
+def _file(item: pytest.Item) -> str:
+    return f"{item.path.parent.name}/{item.path.stem.removeprefix('test_')}"
 
 
 @pytest.fixture(autouse=True)
