@@ -145,7 +145,7 @@ def _new(n: int) -> CompletionRequest:
     return call(timedelta(0), success=not fails, error_type="timeout" if fails else None, **times, **numbers)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """One that has seen a while of calls by a recorder, among them hostile ones, and an exporter that lags."""
     folder = tmp_path_factory.mktemp("prometheus")
