@@ -5,7 +5,8 @@
     opened    no: the host carries much else, so its TLS is opened only where `metrics_hosts` names it
     under     where the API begins on a host that carries other things too; several are separated by a space
     path      a call's path there, which a wire format knows
-    source    whose default, list or documentation names the host
+    source    whose default, list or documentation names the host: a package with its version; `public code` is the
+              source of several programs that call it; `first list` was here before sources were noted
     date      when that was looked at
 
 A whole name goes before a pattern, and no two patterns fit the same name. Names have no port.
