@@ -45,6 +45,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     SOCIAL_SEARCHES,
     TOTAL,
     WEB_SEARCHES,
+    WEB_SEARCHES_PREVIEW,
 )
 from llm_metrics_proxy.addon.providers.usage import Instead, Keys, OtherModel, Quantities, Usage, UsageKeys, tier_of
 from llm_metrics_proxy.addon.providers.values import text
@@ -104,6 +105,7 @@ _FINAL = ("completed", "incomplete", "failed", "cancelled")
 _UNSUCCESSFUL = ("failed", "cancelled")
 _CALLS = ("function_call", "custom_tool_call", "computer_call", "local_shell_call", "apply_patch_call")
 _DELTAS_OF_CALLS = ("response.function_call_arguments.delta", "response.custom_tool_call_input.delta")
+_PREVIEW = "web_search_preview"  # also with a date behind it
 _BILLED_ITEMS = ("file_search_call", "image_generation_call")  # once each, whatever they did
 
 
@@ -170,6 +172,7 @@ class OpenAIResponses(WireFormat):
             },
             "output": {
                 "web_search_call": Instead(WEB_SEARCHES),
+                "web_search_preview_call": WEB_SEARCHES_PREVIEW,
                 "file_search_call": Instead(FILE_SEARCHES),
                 "image_generation_call": IMAGE_GENERATIONS,
                 "containers": CONTAINERS,
@@ -273,9 +276,14 @@ def _tools_used(response: _Response, items: list[_Item]) -> Usage:
     calls = Counter[str](item.type for item in items if item.type in _BILLED_ITEMS)
     calls["web_search_call"] = sum(item.type == "web_search_call" and _is_search(item.action) for item in items)
     calls["containers"] = len({named for item in items if (named := _container(item))})
+    kinds = [tool.type for tool in _items(response.tools) if isinstance(tool.type, str)]
+    if any(kind.startswith(_PREVIEW) for kind in kinds):
+        calls[f"{_PREVIEW}_call"] = calls.pop("web_search_call")
     used: Usage = {"output": dict(+calls)} if +calls else {}
     tools = response.tool_usage if isinstance(response.tool_usage, dict) else {}
     said = {name: tool for name, tool in tools.items() if used or (isinstance(tool, dict) and any(tool.values()))}
+    if f"{_PREVIEW}_call" in calls:
+        said.pop("web_search", None)
     if isinstance(images := said.get("image_gen"), dict):
         model = next((tool.model for tool in _items(response.tools) if tool.type == "image_generation"), None)
         said["image_gen"] = {"model": model, **images} if model else images

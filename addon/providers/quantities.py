@@ -56,6 +56,7 @@ INPUT_ANNOTATED_PAGES = "input_annotated_document_pages"
 # Calls of the provider's own tools, which are billed beside the tokens.
 RERANK_SEARCHES = "rerank_searches"
 WEB_SEARCHES = "web_searches"
+WEB_SEARCHES_PREVIEW = "web_searches_preview"  # by OpenAI's older tool, at another price with some models
 SOCIAL_SEARCHES = "social_searches"
 FILE_SEARCHES = "storage_searches"
 CODE_EXECUTIONS = "code_executions"
@@ -69,6 +70,7 @@ WITHOUT_UNIT = frozenset(
     {
         CACHE_WRITE_30M,
         CACHE_WRITE_12H,
+        WEB_SEARCHES_PREVIEW,
         GROUNDED_PROMPTS,
         GROUNDED_MAP_PROMPTS,
         SEARCH_SOURCES,

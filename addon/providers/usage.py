@@ -337,6 +337,14 @@ def cost_in(usage: Usage) -> float | None:
     return None
 
 
+def own_key_fee(usage: Usage) -> float | None:
+    """Return what a gateway charges for a call with an own key, where it does not know what the provider charges."""
+    if usage.get("is_byok") is not True or number(_value_at(usage, _UPSTREAM_COST)) is not None:
+        return None
+    fee = number(usage.get("cost"))
+    return fee if fee is not None and 0 <= fee <= _LARGEST_COST else None
+
+
 # Words for a tier that is nothing special, and for none at all.
 _ORDINARY_TIERS = frozenset({"default", "standard", "on_demand", "on-demand"})
 _NO_TIERS = frozenset({"auto", "unspecified", "service_tier_unspecified", "traffic_type_unspecified"})

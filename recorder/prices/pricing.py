@@ -22,6 +22,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     INPUT,
     WEB_SEARCHES,
 )
+from llm_metrics_proxy.addon.providers.usage import own_key_fee
 from llm_metrics_proxy.recorder.prices import charging, notes, price_list, published
 from llm_metrics_proxy.recorder.prices.call import Call, Consumed, Counts
 from llm_metrics_proxy.recorder.prices.newer_list import source
@@ -34,6 +35,7 @@ STATED: Final = "provider"
 
 _LARGEST: Final = 1_000_000  # dollars: a call of more has an absurd usage, and would be the sum of all others too
 _BILLED_BY_THE_PROMPT: Final = ("gemini-1", "gemini-2")  # and not by each search of it
+_ALWAYS_SEARCHES: Final = ("openai", ("-search-preview", "-search-api"))  # once a call, whether or not it says so
 _BY_INPUT_ALONE: Final = ("openai-decisions",)  # output and what a cache gave cost nothing, or nothing else
 # Whose fees depend on more than was told, as how much of the web was read: bills say them, and the list the highest.
 _FEES_BY_TERMS: Final = ("perplexity",)
@@ -85,7 +87,9 @@ def cost_of(call: Call, own: OwnPrices, before: Cost = UNKNOWN) -> Cost:
     if not consumed.counts and not consumed.others:
         return Cost(None, None, None, consumed.note)
     whose = whose_prices(call, own)
-    return cost_on(call, own, consumed, whose, terms_of(call, said, whose.provider.id if whose.provider else ""))
+    cost = cost_on(call, own, consumed, whose, terms_of(call, said, whose.provider.id if whose.provider else ""))
+    fee = own_key_fee(said)
+    return cost if fee is None or cost.usd is None else cost._replace(usd=cost.usd + fee)
 
 
 def whose_prices(call: Call, own: OwnPrices) -> Whose:
@@ -206,6 +210,8 @@ class _Pricing:
 
 def _as_billed(found: Found, counts: Counts) -> Counts:
     """Leave out what is no price of its own: the ordinary age of a cache, and how searches come about."""
+    if found.provider.id == _ALWAYS_SEARCHES[0] and any(word in found.model.id for word in _ALWAYS_SEARCHES[1]):
+        counts = {WEB_SEARCHES: 1} | dict(counts)
     if counts.keys().isdisjoint(_NO_UNITS) and found.provider.id not in _BY_INPUT_ALONE:
         return counts
     counts = {name: count for name, count in counts.items() if name != _ORDINARY}

@@ -68,6 +68,7 @@ MORE_THAN_USAGE = {
     "openai/images_plain_svg",
     "openai/responses_plain_cache_ages",
     "openai/responses_plain_tools",
+    "openai/responses_plain_web_search_preview",
     "openai/responses_stream_tier",
     "openai/responses_stream_tools_in_items_alone",
 }

@@ -97,6 +97,8 @@ def test_a_tier_or_a_region_without_a_price_leaves_no_cost_and_says_so(fields: d
     [
         (OPENAI, '"web_searches":3', 0.03),
         (OPENAI | {"service_tier": "flex"}, '"web_searches":3', 0.03),  # no tier and no region multiplies a fee
+        (OPENAI, '"web_searches_preview":2', 0.02),
+        (OPENAI | {"model": "gpt-4.1"}, '"web_searches_preview":2', 0.05),
         (OPENAI, '"storage_searches":2', 0.005),
         (OPENAI | {"model": "gpt-5.3-codex"}, '"storage_searches":2', 0.005),
         (CLAUDE | {"region": "us"}, '"web_searches":2', 0.02),
@@ -118,11 +120,35 @@ def test_what_is_billed_beside_the_tokens_is_added(fields: dict[str, str], bille
 
 
 @pytest.mark.parametrize(
+    ("model", "usd"),
+    [("gpt-4o-search-preview", 0.025), ("gpt-5-search-api", 0.01), ("gpt-4o", 0)],
+)
+def test_a_model_that_always_searches_does_so_where_it_cites_nothing(model: str, usd: float) -> None:
+    searched = of(OPENAI | {"model": model, "billed": '{"input_tokens":0,"output_tokens":0}'})
+    assert cost_of(searched, OwnPrices()).usd == pytest.approx(usd)
+
+
+def test_the_fee_for_an_own_key_comes_on_top_where_the_providers_bill_is_not_told() -> None:
+    said = '{"prompt_tokens":1000,"completion_tokens":100,"cost":0.0002,"is_byok":true}'
+    fields = {"provider": "openrouter", "model": "openai/gpt-4o", "billed": '{"input_tokens":1000,"output_tokens":100}'}
+    without, found = (cost_of(of(fields | {"usage": usage}), OwnPrices()) for usage in ("{}", said))
+    assert without.usd
+    assert found.usd == pytest.approx(without.usd + 0.0002)
+
+
+def test_googles_chats_write_the_maker_before_the_models_name() -> None:
+    costs = {cost_of(of(VERTEX | {"model": f"{maker}gemini-2.5-pro"}), OwnPrices()) for maker in ("", "google/")}
+    assert len(costs) == 1
+    assert costs.pop().usd
+
+
+@pytest.mark.parametrize(
     ("fields", "billed", "expected"),
     [
         (GROQ, '"web_searches":3', (None, notes.NO_FEE)),
         (OPENAI, '"image_generations":1', (None, notes.NO_FEE)),
         (OPENAI, '"containers":2', (0, notes.NO_FEE)),  # of the least size
+        (CLAUDE, '"code_executions":1', (0, notes.NO_FEE)),  # however long it took
         (OPENAI, '"other_models":[{"input_tokens":24,"output_tokens":6208}]', (0, notes.OTHER_MODEL)),
         (OPENAI, '"other_models":[{"model":"nobodys","input_tokens":24}]', (0, notes.OTHER_MODEL)),
     ],
