@@ -26,6 +26,7 @@ from llm_metrics_proxy.addon.providers import (
     rerank,
     vertex_predict,
     voyage,
+    watsonx,
 )
 from llm_metrics_proxy.addon.providers.format import LONGEST_PATH, Route, WireFormat, normalised
 from llm_metrics_proxy.addon.providers.hosts import name_of, provider_of
@@ -35,6 +36,7 @@ from llm_metrics_proxy.addon.providers.values import text
 # The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
 # two APIs share a path, the provider's name tells them apart: the third entry, if any, is the only one it holds for.
 _DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+)(?:/extensions)?)?"
+_WATSONX = r"/v1(?:/deployments/(?P<model>[^/]+))?/text/"
 _GOOGLE = r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+)"
 _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/v1/chat$", cohere.CHAT, "cohere"),
@@ -46,6 +48,12 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/api/(?:embed|embeddings)$", ollama.EMBED, None),
     (r"/openai/chat/completions$", openai_chat.GOOGLE_CHAT, "gcp.gemini"),
     (r"/endpoints/openapi/chat/completions$", openai_chat.GOOGLE_CHAT, "gcp.vertex_ai"),
+    (_WATSONX + r"chat$", watsonx.CHAT, "ibm.watsonx.ai"),
+    (_WATSONX + r"chat_stream$", watsonx.CHAT_STREAM, "ibm.watsonx.ai"),
+    (_WATSONX + r"generation$", watsonx.GENERATION, "ibm.watsonx.ai"),
+    (_WATSONX + r"generation_stream$", watsonx.GENERATION_STREAM, "ibm.watsonx.ai"),
+    (_WATSONX + r"embeddings$", watsonx.EMBEDDINGS, "ibm.watsonx.ai"),
+    (_WATSONX + r"rerank$", watsonx.RERANK, "ibm.watsonx.ai"),
     (_DEPLOYMENT + r"/chat/completions$", openai_chat.CHAT, None),
     (r"/agents/completions$", openai_chat.CHAT, "mistral_ai"),
     (r"/conversations(?:/[^/]+(?:/restart)?)?$", mistral_conversations.CONVERSATIONS, "mistral_ai"),
@@ -67,7 +75,13 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
         anthropic_messages.MESSAGES,
         None,
     ),
-    (r"/publishers/mistralai/models/(?P<model>[^/:]+):(?:rawPredict|streamRawPredict)$", openai_chat.CHAT, None),
+    # Mistral, AI21, and whoever comes.
+    (
+        r"/publishers/(?!anthropic/|google/)[^/]+/models/(?P<model>[^/:]+):(?:rawPredict|streamRawPredict)$",
+        openai_chat.CHAT,
+        None,
+    ),
+    (r"/serving-endpoints/(?P<model>[^/]+)/invocations$", openai_chat.CHAT, None),  # Databricks
     (_GOOGLE + r":generateContent$", gemini.VERTEX_GENERATE, "gcp.vertex_ai"),
     (_GOOGLE + r":streamGenerateContent$", gemini.VERTEX_STREAM_GENERATE, "gcp.vertex_ai"),
     (_GOOGLE + r":generateContent$", gemini.GENERATE, None),
@@ -87,7 +101,7 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/model/(?P<model>[^/]+)/invoke-with-response-stream$", bedrock_invoke.INVOKE_STREAM, None),
     (r"/rerank$", rerank.RERANK, None),
     (r"/ocr$", mistral_ocr.OCR, None),
-    (r"/multimodalembeddings$", voyage.MULTIMODAL, None),
+    (r"/(?:multimodal|contextualized)embeddings$", voyage.MULTIMODAL, None),
 )
 
 _READERS = tuple(dict.fromkeys(wire_format.usage_keys for _, wire_format, only in _FORMATS if only is None))

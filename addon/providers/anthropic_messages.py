@@ -50,6 +50,7 @@ class _Delta(msgspec.Struct, gc=False):
     text: Any = None
     thinking: Any = None
     partial_json: Any = None
+    content: Any = None  # of a compaction
     stop_reason: Any = None
     container: Any = None
 
@@ -173,7 +174,7 @@ def _forget_input(known: Usage, reported: object) -> None:
 def _output(part: _Delta | _Block | None) -> Output:
     if part is None:
         return Output.NONE
-    if part.text or (part.partial_json if isinstance(part, _Delta) else part.name):
+    if part.text or ((part.partial_json or part.content) if isinstance(part, _Delta) else part.name):
         return Output.ANSWER
     return Output.REASONING if part.thinking or (isinstance(part, _Block) and part.data) else Output.NONE
 

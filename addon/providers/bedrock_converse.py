@@ -141,7 +141,7 @@ def output_of(delta: object, start: object) -> Output:
     """Look into a `contentBlockDelta`'s delta and a `contentBlockStart`'s start."""
     if isinstance(delta, dict):
         tool = delta.get("toolUse")
-        if delta.get("text") or (isinstance(tool, dict) and tool.get("input")):
+        if delta.get("text") or delta.get("image") or (isinstance(tool, dict) and tool.get("input")):
             return Output.ANSWER
         reasoning = delta.get("reasoningContent")
         if isinstance(reasoning, dict) and (reasoning.get("text") or reasoning.get("redactedContent")):

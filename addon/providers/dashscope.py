@@ -128,11 +128,18 @@ class DashScope(WireFormat):
                 answer.ended = True
         for choice in said.output.choices or ():
             message = choice.message or _Message()
-            if message.content or message.tool_calls:
+            if _says(message.content) or message.tool_calls:
                 output = Output.ANSWER
             elif message.reasoning_content:
                 output = max(output, Output.REASONING)
         return output
+
+
+def _says(content: object) -> bool:
+    """Tell whether a content has any text; that of models with images is a list."""
+    if isinstance(content, list):
+        return any(isinstance(part, dict) and any(part.values()) for part in content)
+    return bool(content)
 
 
 GENERATION = DashScope("chat")

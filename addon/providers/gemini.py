@@ -71,7 +71,9 @@ class _Part(msgspec.Struct, rename="camel", gc=False):
     text: Any = None
     thought: Any = None
     function_call: Any = None
+    tool_call: Any = None
     inline_data: Any = None
+    file_data: Any = None
     executable_code: Any = None
     code_execution_result: Any = None
 
@@ -311,9 +313,8 @@ def _word(said: object, words: tuple[str, ...]) -> object:
 def _output(part: _Part) -> Output:
     if part.text:
         return Output.REASONING if part.thought else Output.ANSWER
-    if part.function_call or part.inline_data or part.executable_code or part.code_execution_result:
-        return Output.ANSWER
-    return Output.NONE
+    calls, data = part.function_call or part.tool_call, part.inline_data or part.file_data
+    return Output.ANSWER if calls or data or part.executable_code or part.code_execution_result else Output.NONE
 
 
 GENERATE = Gemini(stream=False)

@@ -12,7 +12,7 @@ import msgspec
 
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
-from llm_metrics_proxy.addon.providers.openai_chat import CHAT
+from llm_metrics_proxy.addon.providers.openai_chat import CHAT, output_of
 
 
 class _Options(msgspec.Struct, gc=False):
@@ -85,7 +85,10 @@ class MistralConversations(WireFormat):
             answer.ended = True
         elif kind == "conversation.response.error":
             answer.fail({"code": said.code, "message": said.message})
-        return Output.ANSWER if kind.endswith(".delta") and (said.content or said.arguments) else Output.NONE
+        if not kind.endswith(".delta"):
+            return Output.NONE
+        content = [said.content] if isinstance(said.content, dict) else said.content
+        return Output.ANSWER if said.arguments else output_of(content)
 
 
 CONVERSATIONS = MistralConversations()

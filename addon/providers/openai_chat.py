@@ -305,7 +305,7 @@ def _output(choice: _Choice) -> Output:
         return Output.NONE
     if delta.refusal:
         return Output.ANSWER
-    if delta.content and (output := _of_content(delta.content)):
+    if delta.content and (output := output_of(delta.content)):
         return output
     if any(map(_says, (delta.tool_calls, delta.function_call, delta.audio, delta.images))):
         return Output.ANSWER
@@ -318,10 +318,10 @@ def _details(said: object) -> bool:
     return isinstance(said, list) and any(isinstance(d, dict) and (d.get("text") or d.get("summary")) for d in said)
 
 
-def _of_content(content: object) -> Output:
+def output_of(content: object) -> Output:
     """Look into a content, which Mistral writes as a list where it has thoughts or references to sources in it."""
     if not isinstance(content, list):
-        return Output.ANSWER
+        return Output.ANSWER if content else Output.NONE
     parts = [part for part in content if isinstance(part, dict)]
     thoughts = [part.get("thinking") for part in parts if part.get("type") == "thinking"]
     if any(part.get("type") not in _NO_ANSWER and _says(part) for part in parts):

@@ -1,7 +1,8 @@
-"""Voyage's embeddings of texts and images together, which have a request of their own.
+"""Voyage's embeddings of texts and images together, and of chunks in their context, which have a request of their own.
 
 POST /v1/multimodalembeddings: `inputs`, each with `content`; one JSON answer, whose usage also counts pixels.
-https://docs.voyageai.com/reference/multimodal-embeddings-api
+POST /v1/contextualizedembeddings: `inputs`, each a list of texts.
+https://docs.voyageai.com/reference/multimodal-embeddings-api, .../contextualized-embeddings-api
 """
 
 from typing import Any
