@@ -36,7 +36,7 @@ from llm_metrics_proxy.addon.providers.values import text
 # The first pattern that is found in the path decides. A group `model` names the model that the path asks for. Where
 # two APIs share a path, the provider's name tells them apart: the third entry, if any, is the only one it holds for.
 _DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+)(?:/extensions)?)?"
-_WATSONX = r"/v1(?:/deployments/(?P<model>[^/]+))?/text/"
+_WATSONX = r"/ml/v1(?:/deployments/(?P<model>[^/]+))?/text/"
 _GOOGLE = r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+)"
 _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/v1/chat$", cohere.CHAT, "cohere"),
@@ -48,12 +48,12 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/api/(?:embed|embeddings)$", ollama.EMBED, None),
     (r"/openai/chat/completions$", openai_chat.GOOGLE_CHAT, "gcp.gemini"),
     (r"/endpoints/openapi/chat/completions$", openai_chat.GOOGLE_CHAT, "gcp.vertex_ai"),
-    (_WATSONX + r"chat$", watsonx.CHAT, "ibm.watsonx.ai"),
-    (_WATSONX + r"chat_stream$", watsonx.CHAT_STREAM, "ibm.watsonx.ai"),
-    (_WATSONX + r"generation$", watsonx.GENERATION, "ibm.watsonx.ai"),
-    (_WATSONX + r"generation_stream$", watsonx.GENERATION_STREAM, "ibm.watsonx.ai"),
-    (_WATSONX + r"embeddings$", watsonx.EMBEDDINGS, "ibm.watsonx.ai"),
-    (_WATSONX + r"rerank$", watsonx.RERANK, "ibm.watsonx.ai"),
+    (_WATSONX + r"chat$", watsonx.CHAT, None),
+    (_WATSONX + r"chat_stream$", watsonx.CHAT_STREAM, None),
+    (_WATSONX + r"generation$", watsonx.GENERATION, None),
+    (_WATSONX + r"generation_stream$", watsonx.GENERATION_STREAM, None),
+    (_WATSONX + r"embeddings$", watsonx.EMBEDDINGS, None),
+    (_WATSONX + r"rerank$", watsonx.RERANK, None),
     (_DEPLOYMENT + r"/chat/completions$", openai_chat.CHAT, None),
     (r"/agents/completions$", openai_chat.CHAT, "mistral_ai"),
     (r"/conversations(?:/[^/]+(?:/restart)?)?$", mistral_conversations.CONVERSATIONS, "mistral_ai"),
