@@ -21,7 +21,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     OUTPUT,
     REASONING,
 )
-from llm_metrics_proxy.addon.providers.usage import cost_in
+from llm_metrics_proxy.addon.providers.usage import cost_in, own_key_fee
 from llm_metrics_proxy.recorder.prices import notes
 
 type Counts = dict[str, float]
@@ -108,6 +108,10 @@ class Call(msgspec.Struct, frozen=True, array_like=True):
         if before is None or said.keys().isdisjoint(_COSTS):
             return before
         return cost_in(said)
+
+    def fee_beside(self, said: dict[str, object]) -> float | None:
+        """Return what a gateway charges beside the provider, whose bill it does not tell."""
+        return own_key_fee(said) if said else None
 
     @property
     def was_cut(self) -> bool:

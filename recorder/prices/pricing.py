@@ -22,7 +22,6 @@ from llm_metrics_proxy.addon.providers.quantities import (
     INPUT,
     WEB_SEARCHES,
 )
-from llm_metrics_proxy.addon.providers.usage import own_key_fee
 from llm_metrics_proxy.recorder.prices import charging, notes, price_list, published
 from llm_metrics_proxy.recorder.prices.call import Call, Consumed, Counts
 from llm_metrics_proxy.recorder.prices.newer_list import source
@@ -88,7 +87,7 @@ def cost_of(call: Call, own: OwnPrices, before: Cost = UNKNOWN) -> Cost:
         return Cost(None, None, None, consumed.note)
     whose = whose_prices(call, own)
     cost = cost_on(call, own, consumed, whose, terms_of(call, said, whose.provider.id if whose.provider else ""))
-    fee = own_key_fee(said)
+    fee = call.fee_beside(said)
     return cost if fee is None or cost.usd is None else cost._replace(usd=cost.usd + fee)
 
 
