@@ -207,7 +207,7 @@ class BedrockInvoke(WireFormat):
         self._metrics(said, answer)
         if family := _family(said):
             output = family.event(b"", inner, answer)
-            if said.choices or said.guardrail is not None:
+            if said.guardrail is not None or any(choice.stop_reason for choice in said.choices or ()):
                 self._learn(said, answer)
             return output or max(map(_output, said.choices or ()), default=Output.NONE)
         self._learn(said, answer)
