@@ -32,7 +32,11 @@ type MakeEvent = Callable[..., CompletionRequest]
 
 # The files that take longest, the longest first: one that begins last would leave the other workers idle.
 LONG = """
-    packaging/image trials/bench trials/torture pages/dashboard doctor/doctor export/prometheus trials/fleet
+    packaging/image trials/torture end_to_end/run pages/dashboard end_to_end/start commands/planted
+    writing/attacks_on_paths trials/hostile_transport prices/recost trials/promises store/migrations_at_once
+    writing/private end_to_end/transparency_faults reading/conformance export/prometheus addon/logs trials/bench
+    trials/clients doctor/doctor trials/fleet trials/soak upkeep/prune store/views_of_a_release trials/hostile
+    export/export reports/top figures/rollup
 """
 
 
@@ -46,11 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """With several workers, begin with the files that take long; each file stays with one worker and its fixtures."""
     if hasattr(config, "workerinput"):
         places = {name: place for place, name in enumerate(LONG.split())}
-        items.sort(key=lambda item: places.get(_file(item), len(places)))
+        items.sort(key=lambda item: places.get(name_of(item.path), len(places)))
 
 
-def _file(item: pytest.Item) -> str:
-    return f"{item.path.parent.name}/{item.path.stem.removeprefix('test_')}"
+def name_of(file: Path) -> str:
+    """The name of a file of tests in `LONG`."""
+    return f"{file.parent.name}/{file.stem.removeprefix('test_')}"
 
 
 @pytest.fixture(autouse=True)

@@ -139,7 +139,7 @@ def test_any_period_has_the_figures_of_its_rows_however_far_the_roll_up_has_come
     assert dao.get_metrics().percentiles_are_exact
     assert_metrics(dao.get_metrics(), events)
     numbers = random.Random(added)
-    for _ in range(20):
+    for _ in range(8):
         days = sorted((numbers.uniform(0, numbers.choice([1, 8, 110])) for _ in range(2)), reverse=True)
         start, end = (NOW - timedelta(days=day) for day in days)
         for begin, until in ((start, end), (start, None), (None, end)):
