@@ -27,6 +27,7 @@ from llm_metrics_proxy.addon.providers import (
     vertex_predict,
     voyage,
     watsonx,
+    workers_ai,
 )
 from llm_metrics_proxy.addon.providers.format import LONGEST_PATH, Route, WireFormat, normalised
 from llm_metrics_proxy.addon.providers.hosts import name_of, provider_of
@@ -37,6 +38,7 @@ from llm_metrics_proxy.addon.providers.values import text
 # two APIs share a path, the provider's name tells them apart: the third entry, if any, is the only one it holds for.
 _DEPLOYMENT = r"(?:/deployments/(?P<model>[^/]+)(?:/extensions)?)?"
 _WATSONX = r"/ml/v1(?:/deployments/(?P<model>[^/]+))?/text/"
+_WORKERS_AI = r"/(?:ai/run|workers-ai)/(?P<model>@[a-z]+/[^/]+/"
 _GOOGLE = r"/(?:models|tunedModels|endpoints)/(?P<model>[^/:]+)"
 _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/v1/chat$", cohere.CHAT, "cohere"),
@@ -99,6 +101,8 @@ _FORMATS: tuple[tuple[str, WireFormat, str | None], ...] = (
     (r"/model/(?P<model>[^/]*(?:stability\.|nova-canvas|titan-image)[^/]*)/invoke$", bedrock_invoke.IMAGES, None),
     (r"/model/(?P<model>[^/]+)/invoke$", bedrock_invoke.INVOKE, None),
     (r"/model/(?P<model>[^/]+)/invoke-with-response-stream$", bedrock_invoke.INVOKE_STREAM, None),
+    (_WORKERS_AI + r"[^/]*(?:bge|embed)[^/]*)$", workers_ai.EMBEDDINGS, None),
+    (_WORKERS_AI + r"[^/]+)$", workers_ai.GENERATION, None),
     (r"/rerank$", rerank.RERANK, None),
     (r"/ocr$", mistral_ocr.OCR, None),
     (r"/(?:multimodal|contextualized)embeddings$", voyage.MULTIMODAL, None),
