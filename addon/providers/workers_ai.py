@@ -1,8 +1,8 @@
 """Cloudflare's Workers AI in its own words, also behind its gateway.
 
-POST .../ai/run/MODEL and .../workers-ai/MODEL: `messages`, `prompt` or, for embeddings, `text`; an answer whose `result`
-has the `response` and the usage, or is a chat completion; an SSE stream whose events have a `response`, and the last of
-them the usage.
+POST .../ai/run/MODEL and .../workers-ai/MODEL: `messages`, `prompt` or, for embeddings, `text`. The `result` of an
+answer has the `response` and the usage, or is a chat completion. Events of an SSE stream have a `response`, and the
+last of them the usage.
 https://developers.cloudflare.com/workers-ai/configuration/open-ai-compatibility/, .../workers-ai/models/
 """
 
