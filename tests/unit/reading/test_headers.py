@@ -180,9 +180,9 @@ def test_credentials_that_are_no_base64_cost_no_row(value: str) -> None:
 
 def test_thousands_of_values_of_one_name_are_cut_instead_of_copied_again_and_again() -> None:
     fields = [(b"x-same", b"v" * 1000)] * 20_000
-    began = time.perf_counter()
+    began = time.process_time()
     (value,) = plain(fields).values()
-    assert time.perf_counter() - began < 0.5
+    assert time.process_time() - began < 0.5
     assert 64 * 1024 <= len(value) < 66 * 1024
 
 

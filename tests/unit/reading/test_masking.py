@@ -254,9 +254,9 @@ def test_the_user_of_the_proxys_url_is_no_secret() -> None:
 
 def test_many_and_long_secrets_take_no_time_that_anyone_notices() -> None:
     headers = {f"x-key-{number}": f"{number}-" + "k%" * 4000 for number in range(100)}
-    began = time.perf_counter()
+    began = time.process_time()
     masked("k%6b\\u006b&#107;" * 100, credentials(headers, ""))
-    assert time.perf_counter() - began < 0.2
+    assert time.process_time() - began < 0.2
 
 
 def test_a_longer_credential_is_masked_before_one_that_it_contains() -> None:
