@@ -15,6 +15,7 @@ from tests.trials.torture.recording import Recording, processes
 from tests.trials.torture.verdict import ask, check, until_written, wait_until
 
 _RATE = 400
+_MOST_BYTES = 1 << 20  # of a file: less than a log before its checkpoint, and room for what is kept aside in its place
 _QUEUE = 1_500
 _PADDING = 1_000
 _MEGABYTES = 16
@@ -58,7 +59,7 @@ def file_size_limit(stage: Stage) -> Outcome:
     for _ in range(rounds):
         pipe, theirs = processes.Pipe()
         plan = Plan(path, rate=_RATE)
-        child = processes.Process(target=_record_within, args=(plan, theirs, 1 << 17), daemon=True)
+        child = processes.Process(target=_record_within, args=(plan, theirs, _MOST_BYTES), daemon=True)
         child.start()
         theirs.close()
         ends = time.monotonic() + 30
