@@ -1,10 +1,13 @@
 """`metrics_include_usage` through a real mitmdump: the row has the tokens, the client sees what it would have seen."""
 
+import gzip
 import http.client
 import json
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from urllib.parse import quote
 
 import openai
 import pytest
@@ -13,7 +16,7 @@ from tests.support.exchanges import CODINGS, encoded
 from tests.support.provider import openai_answers
 from tests.support.provider.scenario import End, Framing, Request, Scenario, Step
 from tests.support.rig import CHAT, JSON, OPENAI, Rig, at_once, hang_up, question, started
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE, eventually
 
 _SSE = ("content-type", "text/event-stream; charset=utf-8")
 _ANSWER = openai_answers.stream("gpt-5.5", role_ms=0, content_ms=5, gap_ms=5, pieces=4)
@@ -163,6 +166,63 @@ def test_a_refused_option_is_not_noticed_and_that_place_is_not_asked_again(rig: 
         assert (row["success"], row["status_code"], row["output_events"], row["total_tokens"]) == (1, 200, 4, None)
         assert row["request_bytes"] == len(body)
         before = len(asking.provider.served)
+
+
+_KINDS = {
+    "FastAPI": (422, JSON, b'{"detail":[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"no"}]}'),
+    "its older form": (
+        400,
+        JSON,
+        b'{"detail":[{"loc":["body","stream_options"],"msg":"extra fields not permitted","type":"value_error.extra"}]}',
+    ),
+    "OpenAI's": (
+        400,
+        JSON,
+        (
+            b'{"error":{"message":"Unknown parameter: \'stream_options\'.","type":"invalid_request_error",'
+            b'"param":"stream_options","code":"unknown_parameter"}}'
+        ),
+    ),
+    "plain text": (400, (("content-type", "text/plain"),), b"unknown field `stream_options` at line 1 column 99"),
+    "a text in JSON": (400, JSON, b'"extra fields not permitted"'),
+    "nothing": (422, (), b""),
+}
+"""Refusals as servers write them: status, headers, body."""
+
+
+@pytest.mark.parametrize("kind", _KINDS)
+def test_no_kind_of_refusal_reaches_the_client_nor_costs_the_connection(asking: Rig, kind: str) -> None:
+    """Four requests on one connection: refused and made again, not asked any more, elsewhere asked as ever, encoded."""
+    status, headers, refusal = _KINDS[kind]
+    bodies: list[bytes] = []
+
+    def answer(request: Request) -> Scenario:
+        bodies.append(request.body)
+        if request.header("content-encoding"):
+            return _as_asked(request.with_body(gzip.decompress(request.body)))
+        if b"stream_options" in request.body and "elsewhere" not in request.target:
+            return at_once(refusal, status=status, headers=headers)
+        return _as_asked(request)
+
+    asking.provider.answer = answer
+    body, place = question(stream=True), f"/v1/{quote(kind)}"
+    packed = gzip.compress(body)
+    connection = http.client.HTTPSConnection(
+        "127.0.0.1", asking.proxy.port, context=ssl.create_default_context(cafile=asking.proxy.ca), timeout=PATIENCE
+    )
+    connection.set_tunnel(OPENAI, 443)
+    got = []
+    with closing(connection):
+        for path, sent in ((place, body), (place, body), (f"{place}/elsewhere", body), (place, packed)):
+            more = {"Content-Encoding": "gzip"} if sent is packed else {}
+            connection.request("POST", f"{path}/chat/completions", sent, {"Content-Type": "application/json"} | more)
+            response = connection.getresponse()
+            assert (response.status, response.getheader("content-type")) == (200, _SSE[1])
+            got.append(response.read().replace(b'"usage": null, ', b""))
+    assert set(got) == {b"".join(step.data for step in _ANSWER.steps if _USAGE_ONLY not in step.data)}
+    assert [b"stream_options" in one for one in bodies] == [True, False, False, True, False]
+    assert [bodies[at] for at in (1, 2, 4)] == [body, body, packed]
+    assert [(row["success"], row["total_tokens"]) for row in asking.rows(4)] == [(1, None)] * 2 + [(1, 16), (1, None)]
 
 
 def test_an_error_of_the_clients_own_arrives_as_it_would_have(rig: Rig, asking: Rig) -> None:

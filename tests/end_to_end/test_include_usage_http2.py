@@ -36,12 +36,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield Pair(without, with_it)
 
 
-def asking(side: Side, *more: tuple[str, str]) -> tuple[Http2End, Http2End, bytes]:
+def asking(side: Side, *more: tuple[str, str], path: str = CHAT) -> tuple[Http2End, Http2End, bytes]:
     """Ask on stream 1 of a new connection; return both ends, and the body that has come to the provider."""
     side.begin()
     client, provider = side.connected(OPENAI, [HTTP2, HTTP1])
     ends = Http2End(client, client=True), Http2End(provider, client=False)
-    head = [(":method", "POST"), (":scheme", "https"), (":authority", OPENAI), (":path", CHAT), *more]
+    head = [(":method", "POST"), (":scheme", "https"), (":authority", OPENAI), (":path", path), *more]
     ends[0].headers(1, [*head, ("content-type", "application/json")])
     ends[0].data(1, ASKED[:20])
     ends[0].data(1, ASKED[20:], ends=True)
@@ -70,18 +70,42 @@ def test_only_the_chunk_is_missing_and_trailers_come(pair: Pair, length: tuple[t
     assert got[0] == got[1]
 
 
-def test_a_refused_option_is_not_noticed(pair: Pair) -> None:
-    side = pair.with_it
-    client, provider, body = asking(side)
+@pytest.mark.parametrize(
+    ("status", "kind", "refusal"),
+    [
+        ("400", "application/json", b'{"error":{"message":"stream_options"}}'),
+        (
+            "422",
+            "application/json",
+            b'{"detail":[{"loc":["body","stream_options"],"msg":"extra fields not permitted"}]}',
+        ),
+        ("400", "text/plain", b"unknown field `stream_options`"),
+        ("422", "", b""),
+    ],
+)
+def test_a_refused_option_is_not_noticed_and_the_connection_goes_on(
+    pair: Pair, status: str, kind: str, refusal: bytes
+) -> None:
+    side, path = pair.with_it, f"/v1/{status}/{len(refusal)}/chat/completions"
+    client, provider, body = asking(side, path=path)
     assert SPLICE in body
-    provider.headers(1, [(":status", "400"), *JSON[1:]])
-    provider.data(1, b'{"error":{"message":"stream_options"}}', ends=True)
+    provider.headers(1, [(":status", status), *([("content-type", kind)] if kind else [])], ends=not refusal)
+    if refusal:
+        provider.data(1, refusal, ends=True)
     again = Http2End(side.accepted(), client=False)
     again.until(events.RequestReceived, 1)
     assert again.body(1) == ASKED
     again.headers(1, SSE)
     again.data(1, EVENT + DONE, ends=True)
     assert client.body(1) == EVENT + DONE
+    asked = [(":method", "POST"), (":scheme", "https"), (":authority", OPENAI), (":path", path), *JSON[1:]]
+    client.headers(3, asked)
+    client.data(3, ASKED, ends=True)
+    provider.until(events.RequestReceived, 3)
+    assert provider.body(3) == ASKED, "it has refused"
+    provider.headers(3, SSE)
+    provider.data(3, EVENT + DONE, ends=True)
+    assert client.body(3) == EVENT + DONE
     side.end(bytewise=False)
 
 
