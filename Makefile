@@ -81,7 +81,7 @@ trials: $(MARK) ## all trials in full that prove promises, about two hours, and 
 promises: $(if $(ARGS),programs $(DASHBOARD_MARK)) $(MARK) ## write docs/promises.md; ARGS=tests runs the tests that prove it, ARGS=break breaks each promise once
 	@exec $(BIN)/python -m tests.trials.promises $(ARGS)
 
-clients: $(MARK) ## try the SDKs people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai curl --minimal"
+clients: $(MARK) ## try the SDKs and coding agents people have, each in an environment of its own (.clients/), installed from the registries; ARGS="openai codex --minimal"
 	@exec $(BIN)/python -m tests.trials.clients $(ARGS)
 
 receivers: $(MARK) ## send a traced call to real receivers of OTLP, installed from the registry into .receivers/; ARGS="phoenix --picture trace.png"

@@ -26,14 +26,27 @@ class Call:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Client:
-    """A program and what it needs."""
+class Installed:
+    """What is tried, as far as it has to be installed."""
 
     id: str
     kind: Kind = "python"
-    program: str  # below programs/
     packages: tuple[str, ...] = ()
     node: str = ""  # its major version
+    python: str = ""  # its version, where it is not this one
+
+    @property
+    def environment(self) -> str:
+        """The name of its environment, which all of the same packages share."""
+        packages = re.sub(r"\W+", "-", " ".join(self.packages)).strip("-")
+        return f"{self.kind}{self.node}{self.python}-{packages}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client(Installed):
+    """A program and what it needs."""
+
+    program: str  # below programs/
     calls: tuple[Call, ...]
     agent: str  # how `origin` begins, which comes from the User-Agent
     needs: tuple[str, ...] = ("HTTPS_PROXY",)  # variables, all of them
@@ -43,12 +56,6 @@ class Client:
     code: str = ""  # what the program itself has to say
     mode: str = "regular"  # mitmdump's
     passes: bool = True  # False: it goes past the proxy, whatever its environment says
-
-    @property
-    def environment(self) -> str:
-        """The name of its environment, which clients of the same packages share."""
-        packages = re.sub(r"\W+", "-", " ".join(self.packages)).strip("-")
-        return f"{self.kind}{self.node}-{packages}"
 
     @property
     def variables(self) -> tuple[str, ...]:

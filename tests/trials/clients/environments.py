@@ -10,12 +10,13 @@ import platform
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
 from tests.support.proxy import ROOT
-from tests.trials.clients.client import Client
+from tests.trials.clients.client import Client, Installed
 
 FOLDER = ROOT / ".clients"
 _PROGRAMS = Path(__file__).parent / "programs"
@@ -29,10 +30,10 @@ class NotInstalledError(Exception):
     """An environment could not be made; the message says why."""
 
 
-def make(client: Client, *, newest: bool = False) -> None:
-    """Make a client's environment, unless it is there; `newest` makes it anew."""
+def make(client: Installed, *, newest: bool = False) -> None:
+    """Make the environment of a client or an agent, unless it is there; `newest` makes it anew."""
     place = FOLDER / client.environment
-    wanted = " ".join([*client.packages, client.node])
+    wanted = " ".join([*client.packages, client.node, client.python])
     mark = place / "made-for"
     if not newest and mark.is_file() and mark.read_text() == wanted:
         return
@@ -59,14 +60,20 @@ def command(client: Client) -> list[str]:
     return ["/bin/sh", str(program)]
 
 
-def versions(client: Client) -> dict[str, str]:
+def run_in(client: Installed, words: tuple[str, ...]) -> tuple[list[str], dict[str, str]]:
+    """Return a command line whose first word is a program of the environment, and the PATH that it needs."""
+    folder = FOLDER / client.environment / ("bin" if client.kind == "python" else "node_modules/.bin")
+    return [str(folder / words[0]), *words[1:]], {"PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
+
+
+def versions(client: Installed) -> dict[str, str]:
     """Return the versions that are tried, of the packages, and of what runs them."""
     place = FOLDER / client.environment
     names = [package.partition("[")[0] for package in client.packages]
     if client.kind == "python":
         paths = [str(path) for path in place.glob("lib/python*/site-packages")]
         found = {one.name: one.version for one in metadata.distributions(path=paths)}
-        return {name: found[name] for name in names} | {"Python": platform.python_version()}
+        return {name: found[name] for name in names} | {"Python": client.python or platform.python_version()}
     if client.kind == "node":
         names = [name if (at := name.rfind("@")) < 1 else name[:at] for name in names]
         return {name: _npm_version(place, name) for name in names} | {"Node": _npm_version(place, _node_package())}
@@ -74,13 +81,13 @@ def versions(client: Client) -> dict[str, str]:
     return {"curl": printed.split()[1]}
 
 
-def _commands(client: Client, place: Path) -> list[list[str]]:
+def _commands(client: Installed, place: Path) -> list[list[str]]:
     if client.kind == "python":
         python = str(place / "bin" / "python")
         pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--disable-pip-version-check"]
         if find_spec("pip") is None:  # .venv was made by uv
             pip = ["uv", "pip", "install", "--quiet", "--python", python]
-        return [[sys.executable, "-m", "venv", "--without-pip", str(place)], [*pip, *client.packages]]
+        return [[_interpreter(client.python), "-m", "venv", "--without-pip", str(place)], [*pip, *client.packages]]
     if client.kind == "node":
         (place / "package.json").write_text('{"private": true}\n')
         # npm takes the newest package that says it runs on npm's own Node, so it has to run on the one that is tried.
@@ -112,6 +119,19 @@ def _node_package() -> str:
     except KeyError:
         msg = f"there is no package of Node for {platform.system()} on {platform.machine()}"
         raise NotInstalledError(msg) from None
+
+
+def _interpreter(version: str) -> str:
+    """Return a Python of this version: this one, one on the PATH, or one of pyenv's."""
+    if not version:
+        return sys.executable
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for candidate in (f"python{version}", *map(str, sorted(pyenv.glob(f"{version}.*/bin/python")))):
+        with suppress(OSError, subprocess.CalledProcessError):
+            subprocess.run([candidate, "-V"], capture_output=True, check=True)
+            return candidate
+    msg = f"there is no Python {version}"
+    raise NotInstalledError(msg)
 
 
 def _npm_version(place: Path, name: str) -> str:

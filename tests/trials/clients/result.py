@@ -1,18 +1,14 @@
 """The result of trying one client, and the table of all of them in docs/clients.md."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tests.support.proxy import ROOT
 from tests.trials.clients.client import Client
 from tests.trials.clients.minimal import Finding
+from tests.trials.clients.pages import Page, named
 from tests.trials.clients.trial import Trial
 
-PAGE = ROOT / "docs" / "clients.md"
-_HEAD = ("client", "on", "environment", "the CA, any one of", "in the program")
-_TABLE = re.compile(rf"^\| {re.escape(' | '.join(_HEAD))} \|\n(?:\|.*\n)+", re.MULTILINE)
-_RUNTIMES = ("Python", "Node")
+PAGE = Page(("client", "on", "environment", "the CA, any one of", "in the program"))
 _MOST = 200  # characters of what is wrong
 
 
@@ -48,9 +44,8 @@ def cells(client: Client) -> list[str]:
 
 def line(result: Result) -> list[str]:
     """Return a client's line of the table."""
-    names = ", ".join(f"{name} {version}" for name, version in result.versions.items() if name not in _RUNTIMES)
-    runtime = " ".join(f"{name} {version}" for name, version in result.versions.items() if name in _RUNTIMES)
-    about = [", ".join(filter(None, (names or " ".join(result.client.packages), result.client.note))), runtime]
+    names, runtime = named(result.versions, result.client.packages)
+    about = [", ".join(filter(None, (names, result.client.note))), runtime]
     if result.wrong:
         return [*about, *cells(result.client)[:2], f"**fails**: {'; '.join(result.wrong)[:_MOST].replace('|', '/')}"]
     return [*about, *cells(result.client)]
@@ -58,21 +53,4 @@ def line(result: Result) -> list[str]:
 
 def table(results: Iterable[Result]) -> str:
     """Return the table."""
-    rows = [_HEAD, ["---"] * len(_HEAD), *map(line, results)]
-    return "".join(f"| {' | '.join(row)} |\n".replace("|  |", "| |") for row in rows)
-
-
-def lines_of(text: str) -> list[list[str]]:
-    """Return the lines of the table in the page's `text`, without its head."""
-    (found,) = _TABLE.findall(text)
-    return [[cell.strip() for cell in row.strip("|\n").split("|")] for row in found.splitlines()[2:]]
-
-
-def write_page(results: Iterable[Result]) -> None:
-    """Put this table into docs/clients.md in the place of the one that is there."""
-    text = PAGE.read_text()
-    new, count = _TABLE.subn(lambda _: table(results), text)
-    if count != 1:
-        msg = f"{PAGE.name} has {count} tables of clients"
-        raise ValueError(msg)
-    PAGE.write_text(new)
+    return PAGE.table(map(line, results))

@@ -11,10 +11,12 @@ import pytest
 
 from tests.support.proxy import ROOT
 from tests.trials.clients import trial
+from tests.trials.clients.agents.catalogue import AGENTS
 from tests.trials.clients.catalogue import CLIENTS
 from tests.trials.clients.client import CERTIFICATES, Client
 from tests.trials.clients.minimal import findings
-from tests.trials.clients.result import PAGE, Result, cells, line, lines_of, table
+from tests.trials.clients.pages import PATH
+from tests.trials.clients.result import PAGE, Result, cells, line, table
 from tests.trials.clients.stage import Stage
 from tests.trials.clients.trial import Attempts, Trial
 
@@ -121,7 +123,7 @@ def test_a_variable_that_is_not_needed_is_found_out(stage: Stage) -> None:
 
 
 def test_the_page_has_the_line_of_every_client() -> None:
-    lines = lines_of(PAGE.read_text())
+    lines = PAGE.lines_of(PATH.read_text())
     assert [one[2:] for one in lines] == [cells(client) for client in CLIENTS]
     for (tried_with, runs_on, *_), client in zip(lines, CLIENTS, strict=True):
         names = [re.split(r"[\[@](?=\w+\]?$)", name)[0] for name in client.packages] or ["curl"]
@@ -133,7 +135,7 @@ def test_the_page_has_the_line_of_every_client() -> None:
 
 def test_a_client_that_could_not_be_tried_is_shown_as_that() -> None:
     result = Result(OPENAI, not_tried="npm is missing")
-    assert lines_of(table([result]))[0] == [
+    assert PAGE.lines_of(table([result]))[0] == [
         "openai",
         "",
         "`HTTPS_PROXY`",
@@ -144,7 +146,10 @@ def test_a_client_that_could_not_be_tried_is_shown_as_that() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
-    [(["nobody"], "there is no nobody; there are openai, "), (["--readme", "openai"], "--readme is for a run with")],
+    [
+        (["nobody"], "there is no nobody; there are sdks, agents, openai, "),
+        (["--readme", "openai"], "--readme is for a run with"),
+    ],
 )
 def test_wrong_arguments_end_it_before_anything_is_installed(arguments: list[str], says: str) -> None:
     command = [sys.executable, "-m", "tests.trials.clients", *arguments]
@@ -158,6 +163,7 @@ def test_programs_and_cases_are_there() -> None:
         assert (ROOT / "tests" / "trials" / "clients" / "programs" / client.program).is_file()
         assert all(Path(ROOT / "tests" / "fixtures" / call.case / "expected.json").is_file() for call in client.calls)
     used = {client.program for client in CLIENTS}
+    used |= {word for agent in AGENTS for word in agent.command if word.endswith(".py")}
     assert used == {
         path.name for path in (ROOT / "tests" / "trials" / "clients" / "programs").iterdir() if path.is_file()
     }
