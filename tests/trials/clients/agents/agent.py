@@ -32,6 +32,7 @@ class Agent(Installed):
     keys: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)  # below its home folder
     before: tuple[tuple[str, ...], ...] = ()  # commands like `command`, without a call
+    after: tuple[tuple[str, ...], ...] = ()  # commands that end what it leaves running
     also: Mapping[str, Json] = field(default_factory=dict)  # what the provider answers to other requests
     trusts: tuple[str, ...] = ("SSL_CERT_FILE",)  # each of them does alone
     needs: tuple[str, ...] = ("HTTPS_PROXY",)

@@ -106,7 +106,7 @@ class Attempts:
     def _talk(  # noqa: PLR0913 - as above
         self, model: Model, home: Path, said: str, trusted: str, *, interrupts: bool, how: Compaction | None
     ) -> tuple[str, list[str]]:
-        """Run it and return what it printed, and what went wrong."""
+        """Run it as its catalogue says; return what it printed, and what went wrong."""
         agent, work = self.agent, home / _WORK
         work.mkdir()
         for name, text in agent.files.items():
@@ -115,17 +115,24 @@ class Attempts:
         names = (*agent.needs, trusted, "NO_PROXY")
         variables = {name: self.values[name] for name in names if name in self.values}
         variables |= how.variables if how else {}
-        for words in agent.before:
-            line, environment = self._line(words, home, variables)
-            subprocess.run(line, cwd=work, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
         more = how.words if how else ()
         words = tuple(
             piece for word in agent.command for piece in (more if word == MORE else (said if word == SAID else word,))
         )
+        try:
+            self._quietly(agent.before, home, variables)
+            return self._told(words, home, variables, model if interrupts else None)
+        finally:
+            self._quietly(agent.after, home, variables)
+
+    def _told(
+        self, words: tuple[str, ...], home: Path, variables: Mapping[str, str], interrupted: Model | None
+    ) -> tuple[str, list[str]]:
+        """Run it to its end, or interrupt it in an answer that has none; return what it printed and what went wrong."""
         line, environment = self._line(words, home, variables)
         with subprocess.Popen(
             line,
-            cwd=work,
+            cwd=home / _WORK,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -133,20 +140,25 @@ class Attempts:
             start_new_session=True,
         ) as process:
             try:
-                if interrupts:
-                    model.began.wait(RUN_SECONDS)
+                if interrupted is not None:
+                    interrupted.began.wait(RUN_SECONDS)
                     time.sleep(_SETTLE_SECONDS)
                     os.killpg(process.pid, signal.SIGINT)
-                printed, _ = process.communicate(timeout=_END_SECONDS if interrupts else RUN_SECONDS)
+                printed, _ = process.communicate(timeout=_END_SECONDS if interrupted else RUN_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 printed, _ = process.communicate()
-                return printed.decode(errors="replace"), ["it took too long"] if not interrupts else []
+                return printed.decode(errors="replace"), [] if interrupted else ["it took too long"]
             except BaseException:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise
-        problems = [f"it ended with {process.returncode}"] if process.returncode and not interrupts else []
+        problems = [f"it ended with {process.returncode}"] if process.returncode and not interrupted else []
         return printed.decode(errors="replace"), problems
+
+    def _quietly(self, commands: tuple[tuple[str, ...], ...], home: Path, variables: Mapping[str, str]) -> None:
+        for words in commands:
+            line, environment = self._line(words, home, variables)
+            subprocess.run(line, cwd=home, env=environment, capture_output=True, stdin=subprocess.DEVNULL, check=False)
 
     def _line(
         self, words: tuple[str, ...], home: Path, variables: Mapping[str, str]

@@ -203,6 +203,7 @@ AGENTS: Final = (
         packages=("cline",),
         command=("cline", "--json", "-P", "openai-native", "-k", "sk-made-up", "-m", "gpt-5.5", SAID),
         before=(("cline", "auth", "-p", "openai-native", "-k", "sk-made-up", "-m", "gpt-5.5"),),
+        after=(("cline", "hub", "stop"),),
         trusts=_BOTH,
     ),
     Agent(
