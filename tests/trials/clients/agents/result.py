@@ -69,7 +69,7 @@ def line(result: AgentResult) -> list[str]:
         what = "; ".join(result.wrong)[:_MOST].replace("|", "/")
         return [*about, *needed, f"**{what}**" if result.outcomes else what, "", "", "", ""]
     cells = [
-        f"{outcome.calls} calls" if (outcome := result.outcomes.get(run)) else ""
+        str(outcome.calls) if (outcome := result.outcomes.get(run)) else ""
         for run in (TOOL, BROKEN_OFF, COMPACTION, DELEGATION)
     ]
     kinds = {kind for outcome in result.outcomes.values() for kind in outcome.kinds}
