@@ -12,13 +12,14 @@ from typing import Any, Final, NamedTuple, Self
 
 import msgspec
 
+from llm_metrics_proxy.migrations import classes
 from llm_metrics_proxy.recorder.percentile import Number, nearest_rank
 
 # What a SELECT has to have as its last columns, over columns named as in completion_requests.
 # The values of the percentiles come as JSON: twice as fast as rows of them. (SQLite writes it with 15 digits.) BETWEEN
 # leaves out what no measurement is: text, infinities. sum() would end in an error when absurd values overflow 64 bits,
 # total() does not; but it is 0 over nothing, where the answer is NULL.
-SUMS: Final = """
+SUMS: Final = f"""
     count(*), total(NOT success),
     iif(count(prompt_tokens), total(prompt_tokens), NULL),
     iif(count(completion_tokens), total(completion_tokens), NULL),
@@ -33,6 +34,7 @@ SUMS: Final = """
     count(cost_usd) FILTER (WHERE cost_note IS NOT NULL),
     max(timestamp),
     json_group_array(cost_note) FILTER (WHERE cost_note IS NOT NULL),
+    json_group_array(coalesce(error_class, {classes.SQL_OF_ERROR})) FILTER (WHERE NOT success),
     json_group_array(time_to_first_token_ms) FILTER (WHERE time_to_first_token_ms BETWEEN 0 AND 1e12),
     json_group_array(tokens_per_second) FILTER (WHERE tokens_per_second BETWEEN 0 AND 1e12)
 """
@@ -59,6 +61,7 @@ class Figures(msgspec.Struct, frozen=True, kw_only=True):
     plan_cost_usd: float | None  # what the calls of plans would have cost: nobody pays it
     lower_bounds: int  # calls that cost more than is known
     cost_notes: dict[str, int]  # of calls without a cost or with a lower bound: how many, by the word that says why
+    error_classes: dict[str, int]  # of calls that failed: how many, by the class of the cause
 
 
 class Sums(NamedTuple):
@@ -77,26 +80,28 @@ class Sums(NamedTuple):
     lower_bounds: float
     last_at: str
     cost_notes: dict[str, int]
+    error_classes: dict[str, int]
     first_tokens: list[Number]  # in ascending order, as the next
     rates: list[Number]
 
     @classmethod
     def of(cls, columns: Sequence[Any]) -> Self:
         """The sums in a row of SUMS."""
-        *sums, notes, first_tokens, rates = columns
-        by_word = Counter(map(str, json.loads(notes)))
-        return cls._make([*sums, by_word, sorted(json.loads(first_tokens)), sorted(json.loads(rates))])
+        *sums, notes, errors, first_tokens, rates = columns
+        by_word, by_class = (Counter(map(str, json.loads(words))) for words in (notes, errors))
+        return cls._make([*sums, by_word, by_class, sorted(json.loads(first_tokens)), sorted(json.loads(rates))])
 
     @classmethod
     def added(cls, groups: Sequence[Self]) -> Self:
         """The sums of all groups together; there is at least one."""
         columns: list[tuple[Any, ...]] = list(zip(*groups, strict=True))
-        *sums, last_at, notes, first_tokens, rates = columns
-        by_word: Counter[str] = Counter()
-        for words in notes:
+        *sums, last_at, notes, errors, first_tokens, rates = columns
+        by_word, by_class = Counter[str](), Counter[str]()
+        for words, failures in zip(notes, errors, strict=True):
             by_word.update(words)
+            by_class.update(failures)
         merged = (sorted(chain.from_iterable(lists)) for lists in (first_tokens, rates))
-        return cls._make([*map(_sum, sums), max(last_at), by_word, *merged])
+        return cls._make([*map(_sum, sums), max(last_at), by_word, by_class, *merged])
 
     def figures(self, name: str | None) -> Figures:
         """The figures, under a name."""
@@ -119,6 +124,7 @@ class Sums(NamedTuple):
             plan_cost_usd=self.plan_cost_usd,
             lower_bounds=round(self.lower_bounds),
             cost_notes=dict(Counter(self.cost_notes).most_common()),
+            error_classes=dict(Counter(self.error_classes).most_common()),
         )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from llm_metrics_proxy.migrations import classes
 from llm_metrics_proxy.recorder.figures import SUMS, Figures, Sums, most_requests_first
 from llm_metrics_proxy.recorder.percentile import Number
 from llm_metrics_proxy.recorder.store import timestamps
@@ -22,15 +23,16 @@ _MOST_SLOTS, _FEWEST_SLOTS = 96, 40  # of a chart over time
 _NICE_MINUTES = (5, 10, 15, 20, 30, 60, 120, 180, 240, 360, 480, 720, 1440, 2 * 1440, 5 * 1440, 7 * 1440)
 
 # Slots are counted from the period's start, in whole seconds.
-_COPY = """
+_COPY = f"""
     CREATE TEMP TABLE calls AS
     SELECT timestamp >= :start AS is_current,
         (CAST(strftime('%s', timestamp) AS INTEGER) - :start_seconds) / :slot_seconds AS slot,
         timestamp, success, status_code, response_time_ms, model, origin, prompt_tokens, completion_tokens,
         cached_tokens, cost_usd, cost_note, billing, time_to_first_token_ms, tokens_per_second, error_type,
+        iif(success, NULL, coalesce(error_class, {classes.SQL_OF_ERROR})) AS error_class,
         iif(success, NULL, error_message) AS error_message
     FROM completion_requests WHERE timestamp >= :before AND timestamp < :end
-"""
+"""  # noqa: S608 - the words of a table of ours
 _ENDS = "SELECT (SELECT min(timestamp) FROM completion_requests), (SELECT max(timestamp) FROM completion_requests)"
 # The noqa below: nothing is put into SQL but texts of ours.
 _CURRENT = f"SELECT model, slot, {SUMS} FROM calls WHERE is_current GROUP BY model, slot"  # noqa: S608
@@ -41,12 +43,13 @@ _COSTS = """
     FROM calls WHERE is_current AND billing IS NOT 'subscription' GROUP BY 1, 2
 """
 _ERRORS = """
-    SELECT error_type, count(*), max(timestamp), count(DISTINCT model) FROM calls
-    WHERE is_current AND NOT success GROUP BY error_type ORDER BY 2 DESC, 1
+    SELECT error_class, error_type, count(*), max(timestamp), count(DISTINCT model) FROM calls
+    WHERE is_current AND NOT success GROUP BY error_class, error_type
+    ORDER BY sum(count(*)) OVER (PARTITION BY error_class) DESC, error_class, 3 DESC, 2
 """
 # Of the columns beside a max() SQLite takes the values of its row.
 _MESSAGES = """
-    SELECT max(timestamp), count(*), status_code, error_type, model, error_message FROM calls
+    SELECT max(timestamp), count(*), status_code, error_class, error_type, model, error_message FROM calls
     WHERE is_current AND NOT success GROUP BY error_type, error_message ORDER BY 1 DESC LIMIT ?
 """
 _CALLS = """
@@ -57,8 +60,9 @@ _CALLS = """
 
 
 class ErrorType(msgspec.Struct, frozen=True):
-    """The number of calls that failed with it; `name` is None for errors without a type."""
+    """The number of calls that failed with it; `name` is None for errors without a type. A class stands together."""
 
+    error_class: str
     name: str | None
     count: int
     last_at: str
@@ -71,6 +75,7 @@ class Message(msgspec.Struct, frozen=True):
     last_at: str
     count: int
     status_code: int
+    error_class: str
     error_type: str | None
     model: str | None
     text: str | None

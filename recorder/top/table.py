@@ -31,7 +31,7 @@ from llm_metrics_proxy.recorder.top import Top
 _GAP = 2  # cells between two columns
 _NARROWEST_NAME = 12  # cells
 _LONGEST_NAME = 80  # characters
-_LINES_AROUND = 8  # that are no group: title, head, rules, total, notes
+_LINES_AROUND = 9  # that are no group: title, head, rules, total, notes
 _PARTIAL = "+"
 
 
@@ -80,6 +80,9 @@ def table(top: Top, *, width: int | None = None, height: int | None = None) -> G
         notes.append(f"and {left_out:,} more that there is no room for")
     if any(cell.endswith(_PARTIAL) for cells in columns.values() for cell in cells):
         notes.append(f"{_PARTIAL} at least: it is not known of every call")
+    if top.total.error_classes:
+        causes = (f"{printable(cause)} {count(calls)}" for cause, calls in top.total.error_classes.items())
+        notes.append(f"errors: {', '.join(causes)}")
     if top.total.cost_notes:
         notes.append(f"cost: {printable(lacks.told(top.total.cost_notes))}")
     if top.total.plan_cost_usd is not None:

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from llm_metrics_proxy.migrations import classes
 from llm_metrics_proxy.recorder.report import charts, content, page, words
 from llm_metrics_proxy.recorder.report.charts import Bar, Frame, Point
 from llm_metrics_proxy.recorder.report.content import Content
@@ -139,14 +140,14 @@ def test_errors_costs_and_extremes_are_those_of_the_calls(current_db: Path) -> N
     write(current_db, calls)
     found = collected(current_db)
     failed = [one for one in calls if not one.success]
-    types = {one.error_type for one in failed}
-    assert {one.name: (one.count, one.last_at, one.models) for one in found.errors} == {
-        kind: (
+    types = {(classes.of_error_type(one.error_type or ""), one.error_type) for one in failed}
+    assert {(one.error_class, one.name): (one.count, one.last_at, one.models) for one in found.errors} == {
+        (cause, kind): (
             len(those := [one for one in failed if one.error_type == kind]),
             max(one.timestamp for one in those),
             len({one.model for one in those} - {None}),
         )
-        for kind in types
+        for cause, kind in types
     }
     for (day, model), cost in found.costs.items():
         those = [one for one in calls if one.timestamp.startswith(day) and one.model == model]

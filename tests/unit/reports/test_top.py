@@ -15,6 +15,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from llm_metrics_proxy.migrations import classes
 from llm_metrics_proxy.recorder import top
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
@@ -99,7 +100,7 @@ def small(current_db: Path) -> Path:
 
 
 def test_the_table_tells_of_each_model_and_of_all(small: Path) -> None:
-    title, _, head, _, gpt, llama, _, total, note = shown(small).splitlines()
+    title, _, head, _, gpt, llama, _, total, note, causes = shown(small).splitlines()
     assert title.startswith("LLM calls of the last 60 minutes (since ")
     assert cells(head) == [
         *("model", "requests", "errors", "error %", "TTFT p50", "TTFT p95"),
@@ -111,6 +112,7 @@ def test_the_table_tells_of_each_model_and_of_all(small: Path) -> None:
         *("total", "4", "1", "25.0 %", "100 ms", "1.30 s", "50.0", "3,007", "30", "$0.75+", "5 min ago"),
     ]
     assert note.startswith("+ at least")
+    assert causes == "errors: rate_limit 1"
 
 
 def test_the_json_document_has_every_figure_under_a_stable_key(small: Path) -> None:
@@ -136,6 +138,7 @@ def test_the_json_document_has_every_figure_under_a_stable_key(small: Path) -> N
         "plan_cost_usd": None,
         "lower_bounds": 0,
         "cost_notes": {},
+        "error_classes": {"rate_limit": 1},
     }
     assert (llama["cost_usd"], llama["without_cost"]) == (None, 1)
     assert found["last_at"] == llama["last_at"] == found["total"]["last_at"]
@@ -200,6 +203,9 @@ def figures_of(name: str | None, calls: Iterable[CompletionRequest]) -> dict[str
         "plan_cost_usd": sum(of_plans) if of_plans else None,
         "lower_bounds": sum(one.cost_complete == 0 for one in calls),
         "cost_notes": Counter(known("cost_note")),
+        "error_classes": Counter(
+            one.error_class or classes.of_error_type(one.error_type or "") for one in calls if not one.success
+        ),
     }
 
 
@@ -304,8 +310,8 @@ def test_a_narrow_terminal_goes_without_what_matters_least(small: Path) -> None:
 def test_a_low_terminal_shows_the_busiest_and_says_how_many_are_left_out(current_db: Path) -> None:
     write(current_db, [call(MINUTE, model=f"m{n:02}") for n in range(1, 31) for _ in range(n)])
     lines = drawn(collected(current_db), 120, 20)
-    assert [line.split()[0] for line in lines[4:16]] == [f"m{n:02}" for n in range(30, 18, -1)]
-    assert lines[-1] == "and 18 more that there is no room for"
+    assert [line.split()[0] for line in lines[4:15]] == [f"m{n:02}" for n in range(30, 19, -1)]
+    assert lines[-1] == "and 19 more that there is no room for"
     assert len(drawn(collected(current_db), 120)) > 30
 
 
