@@ -2,8 +2,8 @@
 
 `rollup_errors` adds failed calls up by their class and the provider's own word. It begins with the failures that the
 roll-up has, whose rows may be pruned: of them nobody has said a class. `tunnelled_hosts` counts the connections whose
-TLS was not opened, by day. `completed_later` has the rows that a later answer completed, and what they said before,
-until the roll-up (`added`) and their costs have followed. Published: never edited.
+TLS was not opened, by day. `completed_later` has the rows that a later answer completed, and as JSON what they were
+before, until the roll-up (`added`) and their costs have followed. Published: never edited.
 """
 
 from sqlite_utils import Database
@@ -43,9 +43,7 @@ STATEMENTS = (
     """
     CREATE TABLE completed_later (
         row_id INTEGER PRIMARY KEY,
-        success INTEGER NOT NULL,
-        error_type TEXT,
-        error_class TEXT,
+        before TEXT NOT NULL,
         added INTEGER NOT NULL
     )
     """,

@@ -1,27 +1,19 @@
-"""Calls that were completed after the roll-up had them: the difference is added to it.
-
-Their times stay what they were: an answer is fetched when a client asks for it, which says nothing of the provider.
-"""
+"""Calls that were completed after the roll-up had them: the difference is added to it."""
 
 import sqlite3
-from typing import Final
 
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.figures.sums import ROW, SUMMED, Sums, sums_of
+from llm_metrics_proxy.recorder.figures.sums import ROW, Sums, sums_of
 
-_BEFORE: Final = {
-    **{name: f"l.{name}" for name in ("success", "error_type", "error_class")},
-    **{name: "NULL" for name in SUMMED if name.endswith("_tokens")},
-}
-_COLUMNS: Final = CompletionRequest.__struct_fields__
+_COLUMNS = CompletionRequest.__struct_fields__
 _WAITING = "SELECT row_id FROM completed_later WHERE NOT added LIMIT 1000"
 _NOW_ROW = f"""
     SELECT {ROW} FROM completion_requests WHERE id = (SELECT row_id FROM completed_later WHERE row_id = ? AND NOT added)
 """  # noqa: S608 - names of our own columns, here and below
 _BEFORE_ROW = f"""
     SELECT {ROW} FROM (
-        SELECT {", ".join(f"{_BEFORE.get(name, f'r.{name}')} AS {name}" for name in _COLUMNS)}
-        FROM completed_later l JOIN completion_requests r ON r.id = l.row_id WHERE l.row_id = ? AND NOT added
+        SELECT {", ".join(f"json_extract(before, '$.{name}') AS {name}" for name in _COLUMNS)}
+        FROM completed_later JOIN completion_requests ON id = row_id WHERE row_id = ? AND NOT added
     )
 """  # noqa: S608
 _GONE = "SELECT row_id FROM completed_later WHERE row_id NOT IN (SELECT id FROM completion_requests)"

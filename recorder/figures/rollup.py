@@ -73,7 +73,7 @@ _SET_TIMES = """
 """
 _FORGET_EMPTY = tuple(
     f"DELETE FROM {table} WHERE span = ? AND period = ? AND calls = 0"  # noqa: S608 - names of our own
-    for table in ("rollup_calls", "rollup_errors")
+    for table in ("rollup_calls", "rollup_errors", "rollup_times")
 )
 _FORGET_HOURS = tuple(
     f"DELETE FROM {table} WHERE span = 'hour' AND period < ?"  # noqa: S608 - names of our own
@@ -212,7 +212,9 @@ def _times(connection: sqlite3.Connection, series: tuple[str, ...], counts: Mapp
     found = connection.execute(_COUNTS, series).fetchone()
     added = Counter(counts_of(found[0]) if found else {})
     added.update(counts)
-    return *series, added.total(), *percentiles(added, PERCENTS), _encode(dict(sorted(added.items()))).decode()
+    added = +added  # a call that was completed later may have left a bucket
+    of_all = percentiles(added, PERCENTS) if added else (0.0,) * len(PERCENTS)
+    return *series, added.total(), *of_all, _encode(dict(sorted(added.items()))).decode()
 
 
 def _forget_hours(connection: sqlite3.Connection, slices: Slices) -> None:

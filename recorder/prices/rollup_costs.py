@@ -17,6 +17,7 @@ _COLUMNS: Final = ("cost_usd", "cost_source", "cost_complete", "cost_note")
 _SET_COST = f"""
     UPDATE completion_requests SET {", ".join(f"{name} = ?" for name in _COLUMNS)}
     WHERE id = ? AND {" AND ".join(f"{name} IS ?" for name in _COLUMNS)}
+        AND id NOT IN (SELECT row_id FROM completed_later WHERE NOT added)
 """  # noqa: S608 - names of our own, here and below
 _ADD_TO_CALLS = f"""
     UPDATE rollup_calls SET cost_usd = cost_usd + ?, cost_usd_known = cost_usd_known + ?
@@ -45,7 +46,8 @@ class CostChange(NamedTuple):
 def change_costs(connection: sqlite3.Connection, changes: Iterable[CostChange]) -> int:
     """Set the columns of rows' costs, in the caller's transaction; return how many rows were changed.
 
-    A row whose cost is no longer what it was `before` stays: somebody else has priced it meanwhile.
+    A row whose cost is no longer what it was `before` stays: somebody else has priced it meanwhile. So does one that a
+    later answer has just completed: its sums have to follow first.
     """
     mark = watermarks.get(connection, watermarks.ROLLUP)
     changed, above = 0, False

@@ -283,9 +283,7 @@ INSERT INTO "schema_version" VALUES(6,'2026-12-01T02:59:07.880Z');
 INSERT INTO "schema_version" VALUES(7,'2026-12-01T12:38:23.242Z');
 CREATE TABLE completed_later (
         row_id INTEGER PRIMARY KEY,
-        success INTEGER NOT NULL,
-        error_type TEXT,
-        error_class TEXT,
+        before TEXT NOT NULL,
         added INTEGER NOT NULL
     );
 CREATE TABLE tunnelled_hosts (

@@ -146,11 +146,26 @@ def test_an_answer_whose_call_never_passed_leaves_one_row(current_db: Path, answ
     follow(current_db)
 
 
-def test_a_call_that_comes_after_its_answer_is_no_second_row(
-    current_db: Path, call: CompletionRequest, answered: MakeEvent
+@pytest.mark.parametrize("adds_up_first", [False, True])
+def test_a_call_that_comes_after_its_answer_completes_the_same_row(
+    current_db: Path, call: CompletionRequest, answered: MakeEvent, *, adds_up_first: bool
 ) -> None:
-    assert record(current_db, answered(), call) == {"written": 1, "duplicates": 1}
-    assert [row[2] for row in ask(current_db, ROW)] == [9350]
+    fetched = answered(timestamp="2026-02-28T12:00:00.000Z")
+    assert record(current_db, fetched) == {"written": 1}
+    if adds_up_first:
+        follow(current_db)
+    assert record(current_db, call, call, fetched) == {"completed": 1, "duplicates": 2}
+    ((*row, _),) = ask(current_db, ROW)
+    assert row == [call.event_id, 1, 9350, 2140, "completed", None]
+    asked = "SELECT timestamp, model, origin, message_count, response_time_ms FROM completion_requests"
+    assert ask(current_db, asked) == [(call.timestamp, "gpt-5.4", "billing", 3, 900)]
+    follow(current_db)
+    sums = "SELECT period, model, calls, prompt_tokens, response_time_ms FROM rollup_calls WHERE span = 'day'"
+    assert ask(current_db, sums) == [("2026-03-01", "gpt-5.4", 1, 9350, 900)]
+    series = "SELECT DISTINCT period, value FROM rollup_times WHERE span = 'day' AND dimension = 'model'"
+    assert ask(current_db, series) == [("2026-03-01", "gpt-5.4")]
+    ((cost,),) = ask(current_db, "SELECT cost_usd FROM completion_requests")
+    assert ask(current_db, "SELECT sum(cost_usd) FROM rollup_costs WHERE span = 'day'") == [(pytest.approx(cost),)]
 
 
 def test_the_same_answer_by_several_recorders_at_once_counts_once(
