@@ -10,6 +10,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from llm_metrics_proxy.recorder import writing
@@ -171,18 +172,7 @@ def _insert_or_undo(
     """
     connection.execute("SAVEPOINT rows")
     try:
-        rows = [request for request in requests if request.response_id is None]
-        inserted, completed = writing.insert(connection, rows), 0
-        for request in requests:
-            if request.response_id is None:
-                continue
-            if (found := later.complete(connection, request)) is None:
-                inserted += writing.insert(connection, [request])
-                rows.append(request)
-            elif found.kept_out:
-                raise KeptOutError  # noqa: TRY301 - as of a row that a trigger ignores
-            else:
-                completed += found.completed
+        rows, inserted, completed = _write(connection, requests)
         if watched or inserted < len(rows):
             _check_present(connection, rows)
     except Exception as error:
@@ -193,6 +183,28 @@ def _insert_or_undo(
         raise
     connection.execute("RELEASE rows")
     return +Counter(written=inserted, completed=completed)
+
+
+def _write(
+    connection: sqlite3.Connection, requests: Sequence[CompletionRequest]
+) -> tuple[list[CompletionRequest], int, int]:
+    """Return the requests that are rows of their own, how many of them are new, and how many others completed a row.
+
+    Rows are inserted in the order of the requests, so that ids grow as calls end.
+    """
+    rows: list[CompletionRequest] = []
+    inserted = completed = 0
+    for may_be_known, group in groupby(requests, key=lambda request: request.response_id is not None):
+        for some in ([request] for request in group) if may_be_known else (list(group),):
+            found = later.complete(connection, some[0]) if may_be_known else None
+            if found is None:
+                inserted += writing.insert(connection, some)
+                rows += some
+            elif found.kept_out:
+                raise KeptOutError
+            else:
+                completed += found.completed
+    return rows, inserted, completed
 
 
 def _is_about_rows(error: Exception) -> bool:
