@@ -297,7 +297,7 @@ def test_the_exporters_run_beside_it_from_the_same_volume(
                 "from urllib.request import urlopen; print(urlopen('http://127.0.0.1:9464/metrics').read().decode())"
             )
             counted = eventually(
-                lambda: "\nllm_calls_total{" in serving.run("python", "-c", scrape).stdout, within=SLOW
+                lambda: "\nllm_calls_total{" in serving.run("python", "-c", scrape).stdout, within=STARTS_WITHIN
             )
             assert counted, serving.log
             assert serving.stop()[0] == 0
@@ -306,7 +306,7 @@ def test_the_exporters_run_beside_it_from_the_same_volume(
                 image, network, running.volume, services[name], environment=NOBODY_ANSWERS, log=tmp_path / f"{name}.log"
             ) as exporting:
                 waits = partial(_says, exporting, "waits and tries again")
-                assert eventually(waits, within=SLOW), exporting.log
+                assert eventually(waits, within=STARTS_WITHIN), exporting.log
                 assert exporting.stop()[0] == 0
 
 
