@@ -18,7 +18,7 @@ from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
 from llm_metrics_proxy.recorder.events import CompletionRequest
-from llm_metrics_proxy.recorder.figures import rollup
+from llm_metrics_proxy.recorder.figures import rollup, rollup_check
 from llm_metrics_proxy.recorder.figures.metrics import BEGINNING, END, Figures, Metrics, metrics_between
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
 from llm_metrics_proxy.recorder.prices.pricing import Cost
@@ -388,3 +388,27 @@ def test_a_trigger_that_ignores_its_rows_leaves_it_as_it_was_until_it_is_gone(
     connection.execute("DROP TRIGGER deaf")
     assert rollup.bring_up_to_date(connection, current_db) == 50
     assert connection.execute("SELECT sum(calls) FROM rollup_calls WHERE span = 'day'").fetchone() == (50,)
+
+
+def test_failures_are_added_up_by_cause_and_the_check_finds_one_under_another(
+    connection: sqlite3.Connection, current_db: Path, make_event: MakeEvent
+) -> None:
+    failed = {"success": False, "status_code": 429, "timestamp": bound(datetime.now(UTC))}
+    CompletionRequestsDAO(connection).insert_completion_requests(
+        [
+            make_event(**failed, error_type="tokens", error_class="rate_limit"),
+            make_event(**failed, error_type="RESOURCE_EXHAUSTED", error_class="quota"),
+            make_event(**failed, error_type="overloaded_error"),  # of an earlier version
+            make_event(),
+        ]
+    )
+    rollup.bring_up_to_date(connection, current_db)
+    rows = "SELECT error_class, error_type, calls FROM {} WHERE span = 'day' ORDER BY 2"
+    of_words = [("quota", "RESOURCE_EXHAUSTED", 1), ("", "overloaded_error", 1), ("rate_limit", "tokens", 1)]
+    assert connection.execute(rows.format("rollup_errors")).fetchall() == of_words
+    assert ("overloaded", "overloaded_error", 1) in connection.execute(rows.format("errors_by_span")).fetchall()
+    connection.execute("UPDATE rollup_errors SET error_class = 'auth' WHERE error_class = 'quota' AND span <> 'month'")
+    differing = [difference for _, difference in rollup_check.compared(connection) if difference]
+    assert "rows (the causes of its failures)" in differing
+    rollup_check.recount(connection, current_db)
+    assert connection.execute(rows.format("rollup_errors")).fetchall() == of_words
