@@ -5,6 +5,7 @@ knows more of a call than its words, and writes the class into each row. Rows fr
 none: views and sums take what `error_type` and `finish_reason` alone say, by the SQL below. No step reads this file.
 """
 
+from functools import lru_cache
 from typing import Final
 
 OTHER: Final = "other"
@@ -131,6 +132,7 @@ _SIGNS: Final = "_-. "
 _WITHOUT_SIGNS: Final = str.maketrans("", "", _SIGNS)
 
 
+@lru_cache(maxsize=1024)  # providers say the same few words all day
 def folded(word: str) -> str:
     """A provider's word as it is compared."""
     return word.translate(_WITHOUT_SIGNS).lower()
