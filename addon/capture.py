@@ -1,4 +1,4 @@
-"""The mitmproxy addon: options, hooks and stream taps. The only file that knows mitmproxy, and the only clock.
+"""The mitmproxy addon: options, hooks and stream taps. The only clock; it and the fast path alone know mitmproxy.
 
 Three rules keep it invisible. Every body is streamed through, and a tap returns exactly what it was given, whatever
 happens inside: a callable that raises, or returns None or b"", cuts the client's stream. Hosts that are no LLM's are
@@ -22,6 +22,7 @@ from llm_metrics_proxy.addon import http_layer
 from llm_metrics_proxy.addon.admission import MISDIRECTED, Admission, Refusal, is_from_a_page, refused_by_proxy
 from llm_metrics_proxy.addon.connections import Connections, Tunnel
 from llm_metrics_proxy.addon.exchange import Exchange
+from llm_metrics_proxy.addon.fastpath.layers import FastPath
 from llm_metrics_proxy.addon.headers import LABEL_HEADER, Headers, basic_user, host_asked_for, origin_of, plain
 from llm_metrics_proxy.addon.include_usage.asking import Asking, is_again
 from llm_metrics_proxy.addon.include_usage.request import is_asked
@@ -88,6 +89,7 @@ class LLMMetrics:
         self._database = Path()
         self._connections = Connections()
         self._passed = PassedUnread()
+        self._fast_path = FastPath()
         self._closed = False
 
     # --- life cycle
@@ -112,10 +114,12 @@ class LLMMetrics:
             self._greet(_ATTEMPTS)
             start.collect_sooner()
             self._spare_records(ctx.master.addons)
+            self._hasten(ctx.master.addons)
 
     def done(self) -> None:
         """Write what is open, and end: hooks of open flows come after this, and find nothing."""
         self._closed = True
+        self._fast_path.switch_off()
         self._hand_over(self._passed)
         self.calls.end_all(Cause.PROXY_SHUTDOWN, time.monotonic_ns())
         if self.calls.recorder is not None:
@@ -413,6 +417,15 @@ class LLMMetrics:
         """Have no log records made that nobody reads; the old hook `add_log` reads all, where an addon has it."""
         is_read = any(hasattr(addon, "add_log") for addon in addons.lookup.values())
         log_what_is_read(None if is_read else getattr(log, "LegacyLogEvents", None))  # which is to vanish some day
+
+    @_guarded
+    def _hasten(self, addons: addonmanager.AddonManager) -> None:
+        """Make mitmproxy faster, where it is one that we know."""
+        wanted = self._settings.fast_path if self._settings else ()
+        for name, reason in self._fast_path.switch_on(wanted, addons).items():
+            self.calls.count(f"fast_path_{name}_off")
+            sentence = f"The fast path leaves {name} to mitmproxy: {reason}. Nothing is lost but speed."
+            self._complaints.once("fast_path", sentence, about=name)
 
     def _names(self, host: str) -> bool:
         return self._settings is not None and self._settings.names(host)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_metrics_proxy.addon.admission import host_in
+from llm_metrics_proxy.addon.fastpath.names import LAYERS
 
 PREFIX = "metrics_"
 
@@ -28,6 +29,7 @@ OPTIONS: Mapping[str, str] = {
     "metrics_published": "HOST:PORT where clients reach the proxy, if that is not where it listens. For containers.",
     "metrics_allowed_hosts": "More names under which reverse ports answer, separated by commas; .NAME is all below it.",
     "metrics_tunnelled_hosts": "Keep the names of hosts that passed unread (true or false). Default: true.",
+    "metrics_fast_path": "What is made faster in mitmproxy: auto, off, or some of dispatch,writes. Default: auto.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
 """Name and help of every option."""
@@ -58,6 +60,7 @@ class Settings:
     published: tuple[str, int] | None
     allowed_hosts: tuple[str, ...]
     tunnelled_hosts: bool
+    fast_path: tuple[str, ...]
     queue_size: int
 
     def names(self, host: str) -> bool:
@@ -113,6 +116,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         published=_address("metrics_published", values["metrics_published"]),
         allowed_hosts=_host_names("metrics_allowed_hosts", values["metrics_allowed_hosts"]),
         tunnelled_hosts=_boolean("metrics_tunnelled_hosts", values["metrics_tunnelled_hosts"], default=True),
+        fast_path=_layers("metrics_fast_path", values["metrics_fast_path"]),
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
 
@@ -141,6 +145,16 @@ def _choice(name: str, value: str | None, choices: Sequence[str]) -> str:
         message = f"{name} must be {' or '.join(choices)}, not {_shown(value)}."
         raise BadOption(message)
     return chosen
+
+
+def _layers(name: str, value: str | None) -> tuple[str, ...]:
+    given = [word.strip().lower() for word in (value or "auto").split(",")]
+    if given in (["auto"], ["off"]):
+        return LAYERS if given == ["auto"] else ()
+    if not set(given) <= set(LAYERS):
+        message = f"{name} must be auto, off, or some of {','.join(LAYERS)}, not {_shown(value)}."
+        raise BadOption(message)
+    return tuple(layer for layer in LAYERS if layer in given)
 
 
 def _unless_off(value: str) -> str | None:
