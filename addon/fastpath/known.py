@@ -28,12 +28,12 @@ DISPATCH: Final[Mapping[str, str]] = {
 
 WRITES: Final[Mapping[str, str]] = {
     "ConnectionIO": "f498a46ab1b0f40f9c407fb642145167",
-    "ConnectionHandler": "f7209a1273f3da94a071ff5c120574eb",
-    "LiveConnectionHandler": "7e512dd40fb290b923c39284e5c21e90",
+    "ConnectionHandler": "883094e30ed5d80f695fabe8dad7a1a3",
+    "LiveConnectionHandler": "02b7533543563879f1f74d310a71646c",
 }
 """Names in `mitmproxy.proxy.server`."""
 
-HANDLERS: Final[Mapping[str, str]] = {"ProxyConnectionHandler": "10e340d70b3f23d9485a3585a71b1252"}
+HANDLERS: Final[Mapping[str, str]] = {"ProxyConnectionHandler": "0c487d4b86566aa30f039ae0b2556bae"}
 """Names in `mitmproxy.proxy.mode_servers`."""
 
 
@@ -72,8 +72,15 @@ def check_manager(manager: addonmanager.AddonManager) -> None:
 
 
 def digest(thing: Any) -> str:  # noqa: ANN401 - a function or a class
-    """Return the digest of a function's or a class's source."""
-    return hashlib.sha256(inspect.getsource(thing).encode()).hexdigest()[:32]
+    """Return the digest of a function's or a class's source, and of the functions that a class has of it."""
+    said = inspect.getsource(thing)
+    if isinstance(thing, type):
+        file = inspect.getsourcefile(thing)
+        own = sorted(
+            n for n, one in vars(thing).items() if inspect.isfunction(one) and one.__code__.co_filename == file
+        )
+        said += "\n".join(own)
+    return hashlib.sha256(said.encode()).hexdigest()[:32]
 
 
 def _check(module: ModuleType, digests: Mapping[str, str]) -> None:

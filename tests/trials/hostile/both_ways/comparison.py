@@ -1,4 +1,4 @@
-"""The comparison of a conversation with the option and without it; all that may differ is listed in docs/options.md."""
+"""The comparison of a conversation through two proxies; all that may differ is listed in docs/options.md."""
 
 import re
 import zlib
@@ -37,15 +37,20 @@ def difference(without: Seen, with_it: Seen, *, client_left: bool) -> str:
     return "" if without.ended == with_it.ended else f"the client saw {with_it.ended} and not {without.ended}"
 
 
+def anything(plain: Seen, other: Seen, *, client_left: bool) -> str:
+    """Return what differs at all; where the client has left, chance says how much of the last answer had come."""
+    return _other(plain, other, client_left=client_left)
+
+
 def _other(without: Seen, with_it: Seen, *, client_left: bool) -> str:
     if client_left:
         same = _alike(without.answers, with_it.answers, client_left=True)
     else:
         same = without.answers == with_it.answers
     if not same or without.ended != with_it.ended:
-        return f"not asked, and the client got {with_it.answers} {with_it.ended}, not {without.answers} {without.ended}"
+        return f"the client got {with_it.answers} {with_it.ended}, not {without.answers} {without.ended}"
     if _whole(without) != _whole(with_it):
-        return f"not asked, and the provider got {with_it.requests}, not {without.requests}"
+        return f"the provider got {with_it.requests}, not {without.requests}"
     return ""
 
 

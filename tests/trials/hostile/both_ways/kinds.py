@@ -103,7 +103,7 @@ _FRAMING = ("content-length", "transfer-encoding", "connection")
 
 def _head(first: str, headers: dict[str, str], mark: str, length: int | None) -> bytes:
     framing = {"transfer-encoding": "chunked"} if length is None else {"content-length": str(length)}
-    named = headers | {"x-conversation": mark} | framing
+    named = headers | {"x-conversation": mark, "session_id": mark} | framing
     return head(first, [(name, value.encode("latin-1")) for name, value in named.items()])
 
 

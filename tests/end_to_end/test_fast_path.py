@@ -1,0 +1,71 @@
+"""The fast path is there where mitmproxy is known, can be switched off, and tells where it stays away."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from llm_metrics_proxy.recorder.care import status
+from tests.support.rig import question, started
+
+REPLACING = """
+from mitmproxy import ctx
+
+class Replacing:
+    def load(self, loader):
+        manager = ctx.master.addons
+        own = manager.trigger_event
+        async def trigger_event(event):
+            await own(event)
+        manager.trigger_event = trigger_event
+
+addons = [Replacing()]
+"""
+
+LOOKING = """
+from mitmproxy import ctx
+from mitmproxy.proxy import server
+from pathlib import Path
+
+class Looking:
+    def request(self, flow):
+        event = server.ConnectionHandler.server_event
+        found = ["trigger_event" in vars(ctx.master.addons), "addon/fastpath" in event.__code__.co_filename]
+        Path({path!r}).write_text(repr(found))
+
+addons = [Looking()]
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "there"),
+    [
+        (None, [True, True]),
+        ("auto", [True, True]),
+        ("off", [False, False]),
+        ("dispatch", [True, False]),
+        ("writes", [False, True]),
+        ("writes,dispatch", [True, True]),
+    ],
+)
+def test_the_option_says_what_is_there(tmp_path: Path, value: str | None, there: list[bool]) -> None:
+    script, found = tmp_path / "looking.py", tmp_path / "found.txt"
+    script.write_text(LOOKING.format(path=str(found)))
+    options = [f"metrics_fast_path={value}"] if value else []
+    with started(tmp_path, options=options, scripts=[script]) as rig:
+        rig.ask(question())
+        assert rig.row()
+    assert found.read_text() == repr(there)
+
+
+def test_where_another_addon_replaced_it_one_line_says_so_and_the_status_counts_it(tmp_path: Path) -> None:
+    script = tmp_path / "replacing.py"
+    script.write_text(REPLACING)
+    with started(tmp_path, scripts=[script]) as rig:
+        rig.ask(question())
+        assert rig.row()
+    told = [line for line in rig.proxy.log.splitlines() if "fast path" in line]
+    assert len(told) == 1
+    assert "leaves dispatch to mitmproxy: another addon has replaced trigger_event" in told[0]
+    found = status.as_text(status.collect(rig.proxy.database))
+    assert re.search(r"fast_path_dispatch_off +1\n", found)

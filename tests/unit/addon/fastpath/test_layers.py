@@ -1,0 +1,123 @@
+"""A layer is there only where mitmproxy is the one that it knows, and leaves nothing behind."""
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from mitmproxy import addonmanager
+from mitmproxy.proxy import mode_servers, server
+
+from llm_metrics_proxy.addon.fastpath import dispatch, known, proof, writes
+from llm_metrics_proxy.addon.fastpath.layers import FastPath
+from llm_metrics_proxy.addon.fastpath.names import DISPATCH, LAYERS, WRITES
+
+
+def _manager() -> addonmanager.AddonManager:
+    made = addonmanager.AddonManager.__new__(addonmanager.AddonManager)
+    made.chain, made.lookup = [], {}
+    return made
+
+
+def _switched(
+    manager: addonmanager.AddonManager, wanted: tuple[str, ...] = LAYERS
+) -> tuple[dict[str, str], bool, bool]:
+    """Return what stayed off and why, and whether each layer was in place; afterwards none is."""
+    plain = vars(server.ConnectionHandler).get("server_event")
+
+    async def switch() -> tuple[dict[str, str], bool, bool]:
+        fast = FastPath()
+        refused = fast.switch_on(wanted, manager)
+        there = "trigger_event" in vars(manager), vars(server.ConnectionHandler).get("server_event") is not plain
+        fast.switch_off()
+        return refused, *there
+
+    found = asyncio.run(switch())
+    assert vars(server.ConnectionHandler).get("server_event") is plain
+    return found
+
+
+def test_all_layers_know_the_mitmproxy_that_is_installed() -> None:
+    manager = _manager()
+    assert _switched(manager) == ({}, True, True)
+    assert "trigger_event" not in vars(manager)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_each_layer_can_be_alone(layer: str) -> None:
+    assert _switched(_manager(), (layer,)) == ({}, layer == DISPATCH, layer == WRITES)
+
+
+def test_none_is_none() -> None:
+    assert _switched(_manager(), ()) == ({}, False, False)
+
+
+def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapping(*given: object, **named: object) -> object:
+        return function(*given, **named)
+
+    return wrapping
+
+
+@pytest.mark.parametrize(
+    ("layer", "owner", "name"),
+    [
+        *[(DISPATCH, addonmanager.AddonManager, name.partition(".")[2]) for name in known.DISPATCH if "." in name],
+        *[(DISPATCH, addonmanager, name) for name in known.DISPATCH if "." not in name],
+        (WRITES, server.ConnectionHandler, "server_event"),
+        (WRITES, server.ConnectionHandler, "drain_writers"),
+        (WRITES, server.LiveConnectionHandler, "__init__"),
+        (WRITES, mode_servers.ProxyConnectionHandler, "handle_hook"),
+        (WRITES, server, "ConnectionIO"),
+    ],
+)
+@pytest.mark.parametrize("how", ["gone", "another", "wrapped"])
+def test_where_mitmproxy_differs_the_layer_stays_away(
+    layer: str, owner: object, name: str, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "gone":
+        monkeypatch.delattr(owner, name)
+    elif how == "another":
+        monkeypatch.setattr(owner, name, lambda *_: None)
+    else:
+        monkeypatch.setattr(owner, name, _wrapped(getattr(owner, name)))
+    refused, *there = _switched(_manager(), (layer,))
+    assert list(refused) == [layer]
+    assert there == [False, False]
+
+
+def test_a_manager_whose_method_is_anothers_is_left_alone() -> None:
+    manager = _manager()
+
+    async def others(_event: object) -> None:
+        return
+
+    vars(manager)["trigger_event"] = others
+    refused, *_ = _switched(manager, (DISPATCH,))
+    assert refused == {DISPATCH: "another addon has replaced trigger_event"}
+    assert manager.trigger_event is others
+
+
+def test_a_dispatch_that_forgets_an_addon_fails_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dispatch, "_has_within", lambda *_: False)
+    assert _switched(_manager(), (DISPATCH,))[0] == {DISPATCH: "dispatch did not do what mitmproxy does"}
+
+
+def test_a_writer_that_forgets_the_order_fails_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(self: writes.Held, writer: writes.HoldingWriter, data: bytes) -> None:
+        if self._writer is writer:
+            self._pieces.append(data)
+        elif self._writer is None:
+            self._writer, self._pieces = writer, [data]
+        else:
+            writer.send(data)
+
+    monkeypatch.setattr(writes.Held, "take", take)
+    assert _switched(_manager(), (WRITES,))[0] == {WRITES: "writes did not do what mitmproxy does"}
+
+
+def test_a_proof_that_breaks_keeps_its_layer_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proof, "_handler", lambda _: None)
+    assert _switched(_manager(), (WRITES,))[0] == {WRITES: "AttributeError"}
