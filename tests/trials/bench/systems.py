@@ -22,17 +22,20 @@ class System:
     title: str
     proxied: bool = True
     addon: Path | None = None
+    options: tuple[str, ...] = ()
     scripts: tuple[Path, ...] = ()
     rows: str | None = None
 
 
 FLOOR, AGAIN, OURS, DIRECT = "floor", "again", "ours", "direct"
+_OUR_ROWS = "SELECT count(*) FROM completion_requests"
 SYSTEMS = (
     System(DIRECT, "no proxy", proxied=False),
     System("bare", "mitmdump, no addon"),
     System(FLOOR, "mitmdump, no-op addon", scripts=(_SCRIPTS / "passthrough.py",)),
     System(AGAIN, "the same again", scripts=(_SCRIPTS / "passthrough.py",)),
-    System(OURS, "mitmdump, llm-metrics", addon=ADDON, rows="SELECT count(*) FROM completion_requests"),
+    System(OURS, "mitmdump, llm-metrics", addon=ADDON, rows=_OUR_ROWS),
+    System("slow", "the same, fast path off", addon=ADDON, options=("metrics_fast_path=off",), rows=_OUR_ROWS),
     System("naive", "mitmdump, naive addon", scripts=(_SCRIPTS / "naive.py",), rows="SELECT count(*) FROM calls"),
 )
 LITELLM = System("litellm", "LiteLLM's proxy")
@@ -76,6 +79,7 @@ def started(
         provider.ports.tls,
         provider.ca,
         addon=system.addon,
+        options=system.options,
         scripts=(*system.scripts, *((_LATENESS,) if watched else ())),
         environment={"BENCH_LATENESS_FILE": str(lateness), "BENCH_NAIVE_DATABASE": str(naive)},
     )
