@@ -56,15 +56,17 @@ async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     began = time.monotonic()
     judged, kinds = await _run(folder, wanted) if wanted.exchanges else ([], Counter[str]())
     pairs = wanted.exchanges // _EXCHANGES_FOR_A_PAIR if wanted.both_ways is None else wanted.both_ways
-    compared, talks = list[Promise](), Counter[str]()
+    found, talks = list[tuple[list[Promise], int]](), Counter[str]()
     if pairs:
-        compared, talks = await both_ways.run(folder, first=wanted.first, count=pairs, seed=wanted.seed)
+        found, talks = await both_ways.run(folder, first=wanted.first, count=pairs, seed=wanted.seed)
+    compared = [promise for promises, _ in found for promise in promises]
     seconds = time.monotonic() - began
     print(table(judged + compared))
     counts = ", ".join(f"{count} {kind}" for kind, count in (kinds + talks).most_common())
     print(f"{wanted.exchanges:,} exchanges of seed {wanted.seed} in {seconds:.0f} s: {counts}")
     if wanted.json:
-        checks = record.judged(judged, kinds.total()) + record.judged(compared, talks.total() // len(both_ways.PAIRS))
+        checks = record.judged(judged, kinds.total())
+        checks += [check for promises, tries in found for check in record.judged(promises, tries)]
         record.recorded("hostile", seconds, checks, kinds + talks, {"seed": wanted.seed}).write(wanted.json)
     return judged + compared
 

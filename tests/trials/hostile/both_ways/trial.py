@@ -33,13 +33,16 @@ class Pair:
     values: tuple[str, str]
     difference: Callable[..., str]
     same_rows: bool
+    every: int = 1  # which of the recorded cases a short run makes
 
+
+_SHORT_RUN = 100  # conversations
 
 PAIRS = (
     Pair(
         "asking for usage changes nothing else", "metrics_include_usage", ("false", "true"), difference, same_rows=False
     ),
-    Pair("the fast path changes nothing", "metrics_fast_path", ("off", "auto"), anything, same_rows=True),
+    Pair("the fast path changes nothing", "metrics_fast_path", ("off", "auto"), anything, same_rows=True, every=8),
 )
 
 type _Made = Callable[[str], Conversation]
@@ -59,19 +62,31 @@ class _Way:
         await talk(self.proxy.port, self._context, said, self.provider.seen[name.encode()], quiet)
 
 
-async def run(folder: Path, *, first: int, count: int, seed: int) -> tuple[list[Promise], Counter[str]]:
-    """Make all recorded cases, and then so many conversations of the seed, with each pair of values."""
-    judged, kinds = list[Promise](), Counter[str]()
+async def run(
+    folder: Path, *, first: int, count: int, seed: int
+) -> tuple[list[tuple[list[Promise], int]], Counter[str]]:
+    """Make all recorded cases, and then so many conversations of the seed, with each pair of values.
+
+    Return for each pair its promises and how many conversations tried them, and the kinds of all.
+    """
+    judged, kinds = list[tuple[list[Promise], int]](), Counter[str]()
     for pair in PAIRS:
-        judged += await _compare(pair, folder, range(first, first + count), seed, kinds)
+        before = kinds.total()
+        promises = await _compare(pair, folder, range(first, first + count), seed, kinds)
+        judged.append((promises, kinds.total() - before))
     return judged, kinds
+
+
+def cases(pair: Pair, count: int) -> list[tuple[str, _Made]]:
+    """Return the recorded cases that a run of so many conversations makes."""
+    return list(recordings())[:: pair.every if count < _SHORT_RUN else 1]
 
 
 async def _compare(pair: Pair, folder: Path, numbers: range, seed: int, kinds: Counter[str]) -> list[Promise]:
     wrong, settled, before = list[str](), set[str](), kinds.total()
     with ExitStack() as stack:
         ways = [await _way(folder / f"{pair.option}-{value}", f"{pair.option}={value}", stack) for value in pair.values]
-        left = iter([*recordings(), *((f"r-{number}", None) for number in numbers)])
+        left = iter([*cases(pair, len(numbers)), *((f"r-{number}", None) for number in numbers)])
         async with asyncio.TaskGroup() as users:
             for _ in range(_USERS):
                 users.create_task(_user(left, ways, pair, seed, _Found(kinds, wrong, settled)))
