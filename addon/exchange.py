@@ -7,6 +7,7 @@ loop.
 An exchange does no I/O, reads no clock and knows no mitmproxy: `at` is always nanoseconds of one monotonic clock.
 """
 
+from llm_metrics_proxy.addon.batch_reading import BatchReading
 from llm_metrics_proxy.addon.headers import Headers
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.reading import Reading
@@ -63,7 +64,7 @@ class Exchange:
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
-        self._reading: Reading | None = None
+        self._reading: Reading | BatchReading | None = None
         self.asked = Notes()
         """The request's body; the taps add to both bodies themselves, and call `read` in time."""
         self.answered = Notes()
@@ -90,6 +91,11 @@ class Exchange:
         return self._opening.route.known_host or not self.request_complete or self.read().proven
 
     @property
+    def rows(self) -> list[CompletionRequest]:
+        """Rows of calls that were made before, in a batch, and whose results this exchange fetched."""
+        return self._reading.rows if isinstance(self._reading, BatchReading) else []
+
+    @property
     def faults(self) -> set[str]:
         """Names of the counters that this exchange adds 1 to."""
         return self._reading.faults if self._reading is not None else set()
@@ -109,10 +115,10 @@ class Exchange:
         self._last = at
         self._head, self.has_answer = (status, headers), True
 
-    def read(self) -> Reading:
+    def read(self) -> Reading | BatchReading:
         """Read what has been noted; whatever raises here was not read, and is not read again."""
         if self._reading is None:
-            self._reading = Reading(self._opening)
+            self._reading = _reading_of(self._opening)
         reading, self._last = self._reading, self.last_activity
         if self.asked.pieces:
             reading.request_body(self.asked.take()[0])
@@ -129,7 +135,7 @@ class Exchange:
     def stop_reading(self, fault: str) -> None:
         """Read the bodies no further; times and bytes are still taken."""
         if self._reading is None:
-            self._reading = Reading(self._opening)
+            self._reading = _reading_of(self._opening)
         self._reading.stop(fault)
 
     def finish(self, cause: Cause, at: int, reason: str = "") -> CompletionRequest | None:
@@ -139,3 +145,8 @@ class Exchange:
         parser raised: then nothing more is read.
         """
         return self.read().finish(cause, at, reason, last_activity=self._last, connect_ms=self.connect_ms)
+
+
+def _reading_of(opening: Opening) -> Reading | BatchReading:
+    later = opening.route.later
+    return BatchReading(opening) if later is not None and later.of_batch else Reading(opening)

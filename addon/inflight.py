@@ -34,6 +34,8 @@ _LATE_NS, _LONGEST_TURN_NS = 100_000_000, 20_000_000
 # Bytes of messages that may wait to be read. Beyond that they are read where the next one passes.
 _MOST_UNREAD_OF_ONE, _MOST_UNREAD = 32 * 1024 * 1024, 64 * 1024 * 1024
 
+_MANY = 500  # rows of batches that are handed over at once
+
 type _Step = Callable[[], bool]
 """A part of what is to be done later; False if another one is left."""
 
@@ -50,6 +52,7 @@ class InFlight:
         self._now = now
         self._waiting: deque[tuple[int, _Step]] = deque()  # since when, and what
         self._unread = 0  # bytes of messages
+        self._of_batches: deque[CompletionRequest] = deque()
         self._turn_is_due = False
         self._exchanges: dict[str, Exchange] = {}
         self._sessions: dict[str, Session] = {}
@@ -106,6 +109,8 @@ class InFlight:
                 self.broken("end_all", error)
         while self._waiting:
             self._settle_one()
+        while self._of_batches:
+            self._hand_over()
 
     def _do_later(self, at: int, step: _Step) -> None:
         self._waiting.append((at, step))
@@ -145,7 +150,19 @@ class InFlight:
             self.stop_reading(exchange, "finish", error)
             row = exchange.finish(cause, at, reason)
         self._record([row] if row is not None else [], exchange.faults)
+        if rows := exchange.rows:
+            is_busy = bool(self._of_batches)
+            self._of_batches += rows
+            if not is_busy:
+                self._hand_over()
         return True
+
+    def _hand_over(self) -> None:
+        """Record some of the rows of batches: all at once would fill the recorder's queue."""
+        rows = self._of_batches
+        self._record([rows.popleft() for _ in range(min(_MANY, len(rows)))])
+        if rows:
+            self._later(_SETTLE_SECONDS, self._hand_over)
 
     def _read(self, session: Session, message: Message) -> bool:
         is_read = True

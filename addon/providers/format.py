@@ -183,6 +183,8 @@ class Later(NamedTuple):
     """The provider's id, by which the row of its call is found."""
     endpoint: str
     """The path at which the call was made."""
+    of_batch: bool = False
+    """It is a file with the answers to many calls, each with an id and a path of its own."""
 
 
 LONGEST_PATH = 8192

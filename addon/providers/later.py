@@ -1,14 +1,20 @@
 """Answers that are fetched later: a call in the background is answered at once, and its usage comes with a fetch.
 
 The call leaves a row with the id of its response. Whoever fetches the final answer, or cancels the call, completes that
-row, for the recorder knows it by the id; a fetch of a call that never passed here leaves a row of its own, once.
+row, for the recorder knows it by the id; a fetch of a call that never passed here leaves a row of its own, once. So do
+the results of batches, line by line (batches.py).
 https://platform.openai.com/docs/guides/background
 """
 
 import re
 from typing import Final, NamedTuple
 
-from llm_metrics_proxy.addon.providers import gemini_interactions, openai_responses
+from llm_metrics_proxy.addon.providers import (
+    anthropic_messages,
+    gemini_interactions,
+    openai_chat,
+    openai_responses,
+)
 from llm_metrics_proxy.addon.providers.format import LONGEST_PATH, Later, Route, WireFormat, normalised
 from llm_metrics_proxy.addon.providers.hosts import name_of, provider_of
 from llm_metrics_proxy.addon.providers.values import text
@@ -18,6 +24,7 @@ class _Fetch(NamedTuple):
     method: str
     path: re.Pattern[str]
     speaks: WireFormat
+    of_batch: bool = False
 
 
 _FETCHES: Final = (
@@ -25,6 +32,13 @@ _FETCHES: Final = (
     _Fetch("POST", re.compile(r"(?P<call>.*/responses)/(?P<id>[^/]+)/cancel"), openai_responses.RESPONSES),
     _Fetch("GET", re.compile(r"(?P<call>.*/interactions)/(?P<id>[^/]+)"), gemini_interactions.INTERACTIONS),
     _Fetch("POST", re.compile(r"(?P<call>.*/interactions)/(?P<id>[^/]+)/cancel"), gemini_interactions.INTERACTIONS),
+    _Fetch(
+        "GET",
+        re.compile(r"(?P<call>.*/messages)/batches/(?P<id>[^/]+)/results"),
+        anthropic_messages.MESSAGES,
+        of_batch=True,
+    ),
+    _Fetch("GET", re.compile(r"(?P<call>.*/files)/(?P<id>[^/]+)/content"), openai_chat.CHAT, of_batch=True),
 )
 
 
@@ -45,6 +59,6 @@ def match_later(method: str, host: str, port: int, path: str, *, named: bool = F
                 model=None,
                 known_host=True,
                 speaks=fetch.speaks,
-                later=Later(named_id, found["call"]),
+                later=Later(named_id, found["call"], fetch.of_batch),
             )
     return None

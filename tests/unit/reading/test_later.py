@@ -5,6 +5,7 @@ import json
 import pytest
 
 from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.providers.format import Later
 from llm_metrics_proxy.addon.providers.later import match_later
 from llm_metrics_proxy.recorder.events import CompletionRequest
 from tests.support.exchanges import begun
@@ -66,4 +67,4 @@ def test_other_requests_fetch_no_answer(method: str, host: str, path: str) -> No
 def test_a_host_that_somebody_named_has_later_answers() -> None:
     route = match_later("GET", "llm.example.com", 443, "//v1/responses/resp_1/", named=True)
     assert route is not None
-    assert route.later == ("resp_1", "/v1/responses")
+    assert route.later == Later("resp_1", "/v1/responses")
