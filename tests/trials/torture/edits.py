@@ -155,8 +155,8 @@ OBSTACLES: Final = (
     Edit("transform --drop", [_transform("--drop", "server_timing")], [REPAIR], "waiting"),
     Edit(
         "transform --rename",
-        [_transform("--rename", "user_agent", "agent")],
-        [_transform("--rename", "agent", "user_agent"), REPAIR],
+        [_transform("--rename", "user_agent", "renamed")],
+        [_transform("--rename", "renamed", "user_agent"), REPAIR],
         "waiting",
     ),
     Edit("transform --not-null", [_transform("--not-null", "model")], [REPAIR], "waiting"),

