@@ -5,6 +5,7 @@ Times are milliseconds from t0, with six digits after the point, as the recorder
 
 from random import Random
 
+from llm_metrics_proxy.migrations.classes import FINISH_OF, folded, of_error_type
 from tests.trials.bench.asks import Ask
 from tests.trials.bench.catalogue import Model, Service, Thinking, Wire
 from tests.trials.bench.failures import LIKELY, Failure, Stage
@@ -47,6 +48,7 @@ class Answering:
         columns["success"] = True
         columns["status_code"] = 200
         columns["finish_reason"] = finish
+        columns["finish_class"] = None if finish is None else FINISH_OF[folded(finish)]
         columns["response_model"] = model.answers or None
         self._head(columns, service, moment, first if ask.is_streaming else end)
         if ask.is_streaming:
@@ -86,6 +88,7 @@ class Answering:
         columns["success"] = False
         columns["status_code"] = failure.status
         columns["error_type"] = failure.error_type
+        columns["error_class"] = of_error_type(failure.error_type)
         columns["error_code"] = failure.code
         wait = self._random.choice(failure.retry_after_ms) if failure.retry_after_ms else None
         if failure.message is not None:

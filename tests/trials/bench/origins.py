@@ -148,3 +148,9 @@ USER_AGENTS = {
 
 COUNTS_RETRIES = ("openai", "anthropic")
 """SDKs that say which attempt a request is."""
+
+AGENTS = {
+    _CLAUDE_CODE: {"agent": "claude-code", "agent_version": "2.0.55", "request_kind": "main"},
+    _CODEX: {"agent": "codex", "agent_version": "0.63.0", "request_kind": "main"},
+}
+"""What rows say of agents, by their user agents."""
