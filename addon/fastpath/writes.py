@@ -2,8 +2,9 @@
 
 mitmproxy writes each chunk by itself, and a system call is most of what a chunk costs. Here a writer holds what it is
 given while mitmproxy works on one event, and lets go at the end of that, before a hook, before it writes to another
-connection, and after a millisecond. So the order of all bytes on all connections is mitmproxy's, whoever is called in
-between finds all written that mitmproxy had written, and nothing waits for anything but mitmproxy's own work.
+connection, and with the next write after a millisecond. So the order of all bytes on all connections is mitmproxy's,
+whoever is called in between finds all written that mitmproxy had written, and nothing waits for anything but
+mitmproxy's own work.
 """
 
 import asyncio
