@@ -48,6 +48,9 @@ def _transform(*words: str) -> tuple[str, ...]:
     return ("transform", "DB", "completion_requests", *words)
 
 
+_MOST_ATTEMPTS = 10
+
+
 def _trigger(moment: str, body: str, *, some: bool = False) -> tuple[str, ...]:
     when = "WHEN substr(new.event_id, -1) IN ('0', '5', 'a')" if some else ""
     return (f"CREATE TRIGGER theirs {moment} INSERT ON completion_requests {when} BEGIN {body}; END",)
@@ -196,10 +199,19 @@ def take(path: Path, step: Step) -> None:
 
 
 def run_sqlite_utils(path: Path, words: Sequence[str]) -> int:
-    """Run `sqlite-utils` and return its exit code; it reads a row of theirs from stdin."""
+    """Run `sqlite-utils` and return its exit code; it reads a row of theirs from stdin.
+
+    It is run again if it finds the database locked, as a person would: where it reads before it writes, SQLite lets it
+    wait for nobody.
+    """
     command = [sys.executable, "-m", "sqlite_utils", *(str(path) if word == "DB" else word for word in words)]
-    said = json.dumps([_THEIRS])
-    return subprocess.run(command, cwd=path.parent, input=said, capture_output=True, text=True, check=False).returncode
+    for _ in range(_MOST_ATTEMPTS):
+        done = subprocess.run(
+            command, cwd=path.parent, input=json.dumps([_THEIRS]), capture_output=True, text=True, check=False
+        )
+        if "database is locked" not in done.stderr:
+            break
+    return done.returncode
 
 
 def _run(command: Sequence[str], name: str) -> None:
