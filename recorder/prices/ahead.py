@@ -1,4 +1,4 @@
-"""Stored calls and their costs of today, read and priced ahead of the thread that writes them.
+"""Stored calls and their costs of today, read and priced beside the thread that writes them.
 
 A thread does that, or a process of its own for many calls: the second core then prices while the first one writes.
 Either runs with the lowest priority. The thread that writes keeps its own: one that waits for a CPU while it holds the
@@ -69,13 +69,15 @@ def priced(choice: Choice, own: OwnPrices) -> Generator[Priced]:
 
 
 def in_a_thread(choice: Choice, own: OwnPrices) -> Generator[Priced]:
-    """Yield what `priced` does, the next calls being priced meanwhile."""
+    """Yield what `priced` does; nothing is priced while the caller writes.
+
+    Two threads take turns at Python anyway, and one that prices would make the other wait for its turn after each
+    statement, while it holds the lock.
+    """
     with ThreadPoolExecutor(1, "llm-metrics-prices") as aside:
         batches = priced(choice, own)
         try:
-            ahead = aside.submit(next, batches, None)
-            while (batch := ahead.result()) is not None:
-                ahead = aside.submit(next, batches, None)
+            while (batch := aside.submit(next, batches, None).result()) is not None:
                 yield batch
         finally:
             aside.submit(batches.close)  # there, since its connection is of that thread

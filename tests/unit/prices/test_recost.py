@@ -145,6 +145,7 @@ def test_the_work_is_done_in_many_short_slices(fill: Fill) -> None:
     seen: list[tuple[int, int]] = []
     done = recost(path, OwnPrices(), hold_ms=5, progress=lambda done, of: seen.append((done, of)))
     assert done.slices > MANY / 500
+    assert done.longest_hold_ms < 100  # on a machine that is busy with something else
     assert seen[-1] == (MANY, MANY)
     assert {cost for cost, _ in costs(path)} == {COST}
 
