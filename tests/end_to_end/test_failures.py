@@ -114,8 +114,8 @@ def test_an_exchange_that_has_ended_is_durable_within_a_quarter_of_a_second(tmp_
             rig.row()
             waits.append(time.monotonic() - ended)
         rig.proxy.kill()
-        assert sorted(waits)[1] < 0.25
-        assert max(waits) < 2, "a busy machine may be late, not much"
+        assert sorted(waits)[2] < 0.25
+        assert max(waits) < 0.5, "a busy machine may be a little late, not much"
         assert rig.query("SELECT count(*) AS n FROM completion_requests") == [{"n": 5}]
         assert rig.query("PRAGMA quick_check") == [{"quick_check": "ok"}]
 

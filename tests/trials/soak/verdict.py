@@ -10,7 +10,7 @@ from tests.support.verdict import Promise, counters_in, faults_in, uncounted
 
 WARM = 0.3  # of the calls pass before the growth counts
 _MOST_SLOPE = 0.5  # MB in 1,000 calls more than the no-op addon
-_MOST_NOISE = 9.0  # MB over the whole run that are no growth, in a short one
+_MOST_NOISE = 4.0  # MB over the whole run that are no growth, in a short one
 _MOST_PEAK = 20.0  # MB more than the no-op addon: 7 at idle, and copies of bodies of some MB while they are read
 _MOST_FILES = 3
 _MOST_THREADS = 2

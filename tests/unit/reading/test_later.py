@@ -14,12 +14,14 @@ RESPONSE = {"id": "resp_1", "object": "response", "background": True, "model": "
 USAGE = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12}
 
 
-def fetched(answer: object, status: int = 200) -> CompletionRequest | None:
+def fetched(answer: object, status: int = 200, faults: frozenset[str] = frozenset()) -> CompletionRequest | None:
     exchange = begun("/v1/responses/resp_1", host="api.openai.com", method="GET")
     exchange.request_end(1)
     exchange.answer_head(status, {"content-type": "application/json"}, 2)
     exchange.answered.add(json.dumps(answer).encode(), 3)
-    return exchange.finish(Cause.COMPLETE, 4)
+    row = exchange.finish(Cause.COMPLETE, 4)
+    assert exchange.faults == faults
+    return row
 
 
 def test_the_final_answer_is_an_event() -> None:
@@ -41,12 +43,15 @@ def test_the_final_answer_is_an_event() -> None:
         ({**RESPONSE, "status": "completed", "usage": USAGE, "background": False}, 200),
         ({"error": {"message": "No such response", "type": "invalid_request_error"}}, 404),
         ({"object": "list", "data": []}, 200),
-        ("nothing of the kind", 200),
     ],
-    ids=["queued", "in progress", "answered at once", "unknown", "a list", "a text"],
+    ids=["queued", "in progress", "answered at once", "unknown", "a list"],
 )
 def test_what_is_no_final_answer_of_a_call_in_the_background_leaves_nothing(answer: object, status: int) -> None:
     assert fetched(answer, status) is None
+
+
+def test_an_answer_of_another_shape_leaves_nothing_but_is_counted() -> None:
+    assert fetched("nothing of the kind", faults=frozenset({"unparsed"})) is None
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,6 @@ def test_the_lock_is_held_for_as_long_as_is_said_and_not_for_long(filled: Path) 
     with closing(open_writer(filled)) as connection:
         connection.execute("PRAGMA wal_autocheckpoint=0")
         made = slices.Slices(connection, filled, hold_ms=50)
-        worked: list[float] = []
         for number in range(1, 6):
             asked = time.monotonic()
             with made.hold() as has_time:
@@ -191,13 +190,12 @@ def test_the_lock_is_held_for_as_long_as_is_said_and_not_for_long(filled: Path) 
                 worked_ms = (time.monotonic() - began) * 1_000
                 assert connection.in_transaction
             assert not connection.in_transaction
-            worked.append(worked_ms)
+            assert worked_ms < 50
             # From within to within: what is said is not less than the work, and not more than all of it.
             assert worked_ms <= made.longest_ms
             assert number > 1 or made.longest_ms <= (time.monotonic() - asked) * 1_000
         assert made.count == 5
-        assert min(worked) < 50, "the machine may be slow once, but not five times"
-        assert made.longest_ms < 2_000
+        assert made.longest_ms < 500
 
 
 def test_a_slice_ends_when_its_time_is_up_and_not_when_the_work_is_done(filled: Path) -> None:

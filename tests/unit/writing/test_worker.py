@@ -48,7 +48,7 @@ def test_an_event_is_durable_within_250_ms(recorder: Recorder, db_path: Path, ma
                 )
             )
             waits.append(time.monotonic() - began)
-    assert min(waits) < 0.25, "the machine may be slow once, but not five times"
+    assert sorted(waits)[2] < 0.25
 
 
 def test_every_event_is_written_once_and_counted(recorder: Recorder, db_path: Path, make_event: MakeEvent) -> None:
@@ -130,7 +130,7 @@ def test_what_neither_database_nor_spill_file_nor_queue_takes_is_dropped_counted
         time.sleep(0.3)  # the thread gathers no more, and waits for the lock
         began = time.monotonic()
         accepted = [recorder.submit(make_event(timestamp=f"2026-03-01T12:00:{n:02}.000Z")) for n in range(8)]
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.05
         assert accepted == [True] * 5 + [False] * 3
         time.sleep(1.2)  # an attempt that has the gap in its hands fails too
     wait_until(lambda: rows(current_db) == 6)
@@ -149,7 +149,7 @@ def test_close_keeps_aside_what_a_locked_database_does_not_take_and_the_next_sta
         recorder.count("unparsed", 2)
         began = time.monotonic()
         recorder.close(deadline=1.5)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 1.6
     assert recorder.counters() == {"received": 20, "spilled": 20, "unparsed": 2}
     wait_until(lambda: not presence.living(db_path))  # its thread has ended, too
     following = Recorder(db_path)
@@ -175,7 +175,7 @@ def test_close_keeps_its_deadline_and_counts_where_nothing_can_be_written(
             recorder.submit(make_event())
         began = time.monotonic()
         recorder.close(deadline=1.5)
-        assert time.monotonic() - began < 2.5
+        assert time.monotonic() - began < 1.6
     assert recorder.counters() == {"received": 20, "dropped_shutdown": 20}
     assert "20 events could not be recorded" in caplog.text
 
