@@ -4,6 +4,7 @@ It has the methods of `Reading`, and `rows` instead of one row at the end.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from llm_metrics_proxy.addon.framing.body import Body
@@ -90,6 +91,8 @@ class BatchReading:
         call.status = 200
         found.speaks.whole(found.body, call.answer)
         call.answer.ended, call.answer.response_id = True, found.response_id
+        if (error := call.answer.error) is not None:
+            call.error = replace(error, type=error.type or "error")
         call.answer.usage_reader = call.answer.usage_reader or found.speaks.usage_keys
         call.answer.service_tier = TIER
         call.columns = {"endpoint": found.endpoint, "operation": found.speaks.operation}

@@ -121,6 +121,13 @@ def test_each_successful_call_is_a_row_however_the_bytes_come(
         assert not exchange.faults
 
 
+def test_an_answer_that_failed_inside_is_no_success() -> None:
+    failed = RESPONSE | {"status": "failed", "error": {"code": "server_error", "message": "sorry"}}
+    line = {"id": "batch_req_1", "custom_id": "a", "response": {"status_code": 200, "body": failed}}
+    (row,) = fetch(*OPENAI, [lines([line])]).rows
+    assert (row.success, row.error_code, row.error_class) == (False, "server_error", "server_error")
+
+
 @pytest.mark.parametrize(
     "body",
     [b"%PDF-1.7\n" + b"\x00\xff" * 500, b'{"messages": [{"role": "user"}]}\n' * 9, b"[1, 2]\n", b"", b"\n\n"],
