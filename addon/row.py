@@ -19,6 +19,7 @@ from llm_metrics_proxy.addon.providers.values import is_word, text
 from llm_metrics_proxy.addon.timing import Timing
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id, timestamp_of
 
+_IDENTIFIERS = (*IDENTIFIERS, "response_id")  # what is left of a masked id would be that of other responses, too
 _ENCODER = msgspec.json.Encoder()
 _LONGEST_JSON = 8192
 _LONGEST_REMEMBERED = 256  # characters of a path: what is remembered is bounded
@@ -148,7 +149,7 @@ class Row:
                 "error_message": self._clean(error.message, call),
                 "error_class": error_class(error, call.status, route.provider),
             }
-        mask_columns(columns, self._secrets, whole=IDENTIFIERS)
+        mask_columns(columns, self._secrets, whole=_IDENTIFIERS)
         return CompletionRequest(**columns)
 
     def _clean(self, said: str | None, call: Ending) -> str | None:

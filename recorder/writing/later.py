@@ -38,7 +38,8 @@ _PRICED: Final = ("cost_usd", "cost_source", "cost_complete", "cost_note")  # an
 _COLUMNS: Final = CompletionRequest.__struct_fields__
 _ASKED: Final = tuple(name for name in _COLUMNS if name not in {*_SAID, *_SAID_BY_BOTH, *_PRICED})
 _FIND = f"""
-    SELECT id, {", ".join(_COLUMNS)} FROM completion_requests WHERE response_id = ? ORDER BY id LIMIT 1
+    SELECT id, {", ".join(_COLUMNS)} FROM completion_requests
+    WHERE response_id = ? AND provider IS ? ORDER BY id DESC LIMIT 1
 """  # noqa: S608 - names of our own columns, here and below
 
 
@@ -66,13 +67,18 @@ class Found(NamedTuple):
 
 
 def complete(connection: sqlite3.Connection, request: CompletionRequest) -> Found | None:
-    """Complete the row of the response that `request` is about, in the caller's transaction; None if there is none."""
-    found = connection.execute(_FIND, (request.response_id,)).fetchone()
+    """Complete the row of the response that `request` is about, in the caller's transaction; None if there is none.
+
+    Of two calls that a server gave the same id each has its row; a fetch is then about the later one.
+    """
+    found = connection.execute(_FIND, (request.response_id, request.provider)).fetchone()
     if found is None:
         return None
     row_id, before, event = found[0], dict(zip(_COLUMNS, found[1:], strict=True)), msgspec.structs.asdict(request)
     if _is_fetched(before) and not _is_fetched(event):
         columns = _ASKED
+    elif not _is_fetched(event):
+        return None
     elif _is_open(before) and not _is_open(event):
         columns = _SAID
     else:

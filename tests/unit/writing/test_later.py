@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
@@ -122,7 +123,12 @@ def test_a_call_that_fails_later_or_was_cut_and_then_completed_has_its_last_outc
 ) -> None:
     failed = answered(success=False, error_type="server_error", error_class="server_error", finish_reason="failed")
     left = make_event(
-        event_id=new_event_id(9), response_id="resp_2", success=False, error_type="client_disconnect", is_streaming=True
+        event_id=new_event_id(9),
+        provider="openai",
+        response_id="resp_2",
+        success=False,
+        error_type="client_disconnect",
+        is_streaming=True,
     )
     completed = answered(response_id="resp_2")
     batches = [(call, left, failed, completed)] if in_one_batch else [(call, left), (failed, completed)]
@@ -166,6 +172,17 @@ def test_a_call_that_comes_after_its_answer_completes_the_same_row(
     assert ask(current_db, series) == [("2026-03-01", "gpt-5.4")]
     ((cost,),) = ask(current_db, "SELECT cost_usd FROM completion_requests")
     assert ask(current_db, "SELECT sum(cost_usd) FROM rollup_costs WHERE span = 'day'") == [(pytest.approx(cost),)]
+
+
+def test_calls_that_a_server_gives_the_same_id_keep_their_rows(
+    current_db: Path, call: CompletionRequest, answered: MakeEvent
+) -> None:
+    second = msgspec.structs.replace(call, event_id=new_event_id(5))
+    elsewhere = msgspec.structs.replace(call, event_id=new_event_id(6), provider="custom")
+    assert record(current_db, call, second, call, elsewhere) == {"written": 3, "duplicates": 1}
+    assert record(current_db, answered(), answered()) == {"completed": 1, "duplicates": 1}
+    assert [row[2] for row in ask(current_db, f"{ROW} ORDER BY id")] == [None, 9350, None]
+    follow(current_db)
 
 
 def test_the_same_answer_by_several_recorders_at_once_counts_once(
