@@ -19,6 +19,7 @@ from llm_metrics_proxy.migrations import (
     m0005_billed,
     m0006_costs,
     m0007_classes,
+    m0008_who_spent_it,
 )
 
 APPLICATION_ID: Final = 0x4C4C4D50  # "LLMP": in the file's header, so that no other program's file is taken for ours
@@ -31,6 +32,7 @@ STEPS: Final = {
     "m0005_billed": m0005_billed.apply,
     "m0006_costs": m0006_costs.apply,
     "m0007_classes": m0007_classes.apply,
+    "m0008_who_spent_it": m0008_who_spent_it.apply,
 }
 NAMES: Final = tuple(STEPS)
 CURRENT_SCHEMA_VERSION: Final = len(NAMES)

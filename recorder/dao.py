@@ -60,9 +60,9 @@ IMPOSSIBLE: Final = {
             OR reasoning_tokens > completion_tokens""",
     "a time of a token without a stream": """
         NOT is_streaming AND (time_to_first_token_ms IS NOT NULL OR time_to_last_token_ms IS NOT NULL)""",
-    "usage, billed or server_timing is no JSON": """
+    "usage, billed, server_timing or labels is no JSON": """
         NOT json_valid(coalesce(usage, '{}')) OR NOT json_valid(coalesce(billed, '{}'))
-            OR NOT json_valid(coalesce(server_timing, '{}'))""",
+            OR NOT json_valid(coalesce(server_timing, '{}')) OR NOT json_valid(coalesce(labels, '{}'))""",
     "usage_source is neither provider nor partial": """
         usage_source NOT IN ('provider', 'partial')""",
     "cost_complete or cost_note does not fit the cost": """

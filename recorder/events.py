@@ -92,6 +92,9 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     request_kind: str | None = None
     project: str | None = None
     response_id: str | None = None
+    # version 8
+    labels: str | None = None
+    key_id: str | None = None
 
 
 class Unrecognised(msgspec.Struct, frozen=True, tag="unrecognised"):

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
 from opentelemetry.util.types import AttributeValue
 
 from llm_metrics_proxy.recorder.export import Row, outbox
@@ -139,13 +140,14 @@ _OURS: Final[tuple[tuple[str, Callable[[object], AttributeValue | None]], ...]] 
     ("request_kind", text),
     ("project", text),
     ("response_id", text),
+    ("key_id", text),
 )
 _TABLE: Final = (
     *((outbox.COLUMN[column], name, convert) for column, name, convert in _CONVENTIONAL),
     *((outbox.COLUMN[column], names.OURS + column, convert) for column, convert in _OURS),
 )
-_HOST, _STREAMED, _FIRST_BYTE, _SUCCESS, _ERROR = (
-    outbox.COLUMN[name] for name in ("host", "is_streaming", "time_to_first_byte_ms", "success", "error_type")
+_HOST, _STREAMED, _FIRST_BYTE, _SUCCESS, _ERROR, _LABELS = (
+    outbox.COLUMN[name] for name in ("host", "is_streaming", "time_to_first_byte_ms", "success", "error_type", "labels")
 )
 
 
@@ -156,11 +158,23 @@ def of(row: Row) -> _Made:
         if (value := row[index]) is not None and (converted := convert(value)) is not None:
             made[name] = converted
     made |= _server(row[_HOST])
+    if row[_LABELS] is not None:
+        made |= _labels(row[_LABELS])
     if row[_STREAMED] and (first := seconds(row[_FIRST_BYTE])) is not None:
         made[names.TIME_TO_FIRST_CHUNK] = first
     if failed(row):
         made[names.ERROR_TYPE] = text(row[_ERROR]) or names.OTHER
     return made
+
+
+def _labels(value: object) -> _Made:
+    """An attribute for each label, so that receivers can group by it."""
+    try:
+        found = msgspec.json.decode(document(value) or "{}")
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    named = found.items() if isinstance(found, dict) else ()
+    return {names.LABEL + name: said for name, one in named if (said := text(one)) is not None}
 
 
 def failed(row: Row) -> bool:

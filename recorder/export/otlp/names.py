@@ -41,6 +41,7 @@ OTHER: Final = "_OTHER"  # of too many different values; the conventions have it
 
 OURS: Final = "llm_metrics."
 COST: Final = f"{OURS}cost_usd"
+LABEL: Final = f"{OURS}label."  # before a label's name
 FIRST_CHUNK_EVENT: Final = f"{OURS}first_chunk"  # the first byte of the answer; the conventions have no event for it
 FIRST_TOKEN_EVENT: Final = f"{OURS}first_token"  # the first output
 

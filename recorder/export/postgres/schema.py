@@ -56,6 +56,7 @@ STEPS: Final = (
     _step("0005_billed.sql"),
     _step("0006_costs.sql"),  # and views that keep money, plans and what is lacking apart
     _step("0007_classes.sql"),  # and views that tell failures apart by their class
+    _step("0008_who_spent_it.sql"),
 )
 CURRENT: Final = len(STEPS)
 

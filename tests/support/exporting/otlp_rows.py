@@ -82,6 +82,8 @@ FULL = {
     "request_kind": "subagent",
     "project": "shop",
     "response_id": "resp_123",
+    "labels": '{"team":"search","env":"prod"}',
+    "key_id": "0123456789abcdef",
 }
 
 

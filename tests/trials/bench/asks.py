@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 from random import Random
+from zlib import crc32
 
 from tests.trials.bench.catalogue import MODELS, Model, Wire
-from tests.trials.bench.origins import AGENTS, COUNTS_RETRIES, ORIGINS, USER_AGENTS, Origin
+from tests.trials.bench.origins import AGENTS, COUNTS_RETRIES, LABELS, ORIGINS, USER_AGENTS, Origin
 from tests.trials.bench.spread import Spread, lot
 from tests.trials.bench.usages import USAGE, Columns, Usage
 
@@ -182,6 +183,8 @@ def _habit(origin: Origin, model: Model, clients: tuple[str, ...]) -> Habit:
         "http_version": origin.http_version,
         "user_agent": origin.user_agent or USER_AGENTS[service.sdk][origin.language],
         **AGENTS.get(origin.user_agent or "", {}),
+        "labels": LABELS.get(origin.name),
+        "key_id": f"{crc32(service.host.encode()):016x}",
         "retry_count": 0 if counts_retries else None,
     }
     # Bedrock's clients write the colon of a model's name as %3A.

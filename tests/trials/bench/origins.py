@@ -154,3 +154,11 @@ AGENTS = {
     _CODEX: {"agent": "codex", "agent_version": "0.63.0", "request_kind": "main"},
 }
 """What rows say of agents, by their user agents."""
+
+LABELS = {
+    "support-bot": '{"team":"support","env":"prod"}',
+    "billing": '{"team":"finance","env":"prod"}',
+    "doc-search": '{"team":"search","env":"prod"}',
+    "intranet-search": '{"team":"search","env":"staging"}',
+}
+"""By origin."""

@@ -94,6 +94,9 @@ ATTRIBUTES = {
     "llm_metrics.request_kind": "subagent",
     "llm_metrics.project": "shop",
     "llm_metrics.response_id": "resp_123",
+    "llm_metrics.key_id": "0123456789abcdef",
+    "llm_metrics.label.team": "search",
+    "llm_metrics.label.env": "prod",
 }
 # Columns that are no attributes: they are the span's times, ids, status, or come with it in another form.
 ELSEWHERE = {"id", "timestamp", "success", "response_time_ms", "trace_id", "parent_span_id", "error_message"}

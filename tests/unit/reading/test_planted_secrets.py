@@ -36,6 +36,8 @@ OURS = {
     "parent_span_id": "16 hexadecimal digits, or nothing",
     "cost_source": "one of three words of ours",
     "cost_note": "words of ours, of the upkeep process",
+    "labels": "nothing writes it yet",
+    "key_id": "nothing writes it yet",
 }
 """Columns in which no text of others can be, and why."""
 ANOTHERS = f"sk-proj-{MARK}0123456789abcdef"  # no credential of the request, but surely a key

@@ -41,6 +41,7 @@ VERSION_7_COLUMNS = """
 error_class TEXT, finish_class TEXT, agent TEXT, agent_version TEXT, agent_id TEXT, parent_agent_id TEXT,
 request_kind TEXT, project TEXT, response_id TEXT
 """
+VERSION_8_COLUMNS = "labels TEXT, key_id TEXT"
 
 
 def test_version_1_is_the_published_schema(version_1: Path) -> None:
@@ -51,7 +52,14 @@ def test_version_1_is_the_published_schema(version_1: Path) -> None:
 
 
 def test_a_new_file_has_the_present_schema(current_db: Path) -> None:
-    of_versions = (VERSION_1_COLUMNS, VERSION_2_COLUMNS, VERSION_5_COLUMNS, VERSION_6_COLUMNS, VERSION_7_COLUMNS)
+    of_versions = (
+        VERSION_1_COLUMNS,
+        VERSION_2_COLUMNS,
+        VERSION_5_COLUMNS,
+        VERSION_6_COLUMNS,
+        VERSION_7_COLUMNS,
+        VERSION_8_COLUMNS,
+    )
     assert columns(current_db) == [column for version in of_versions for column in words(version)]
     assert_version(current_db, CURRENT_SCHEMA_VERSION)
     indexes = ask(current_db, "SELECT name, \"unique\" FROM pragma_index_list('completion_requests') ORDER BY name")
@@ -187,7 +195,7 @@ def test_migrations_are_out_of_reach_of_the_command_that_would_by_pass_their_saf
     assert not list(folder.rglob("migrations.py"))
 
 
-@pytest.mark.parametrize("name", ["v1", "v1_unstamped", "v2", "v3", "v4", "v5", "v6", "v7"])
+@pytest.mark.parametrize("name", ["v1", "v1_unstamped", "v2", "v3", "v4", "v5", "v6", "v7", "v8"])
 def test_every_released_version_upgrades_to_the_newest_with_all_its_rows(
     name: str, db_path: Path, tmp_path: Path
 ) -> None:

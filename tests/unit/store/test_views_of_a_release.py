@@ -34,7 +34,7 @@ from tests.support.forked import forking
 from tests.support.waiting import wait_until
 from tests.unit.store.migrated import assert_version, finish, released
 
-RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4", "v5", "v6", "v7"]
+RELEASED = ["v1", "v1_unstamped", "v2", "v3", "v4", "v5", "v6", "v7", "v8"]
 NEWEST = RELEASED[-1]
 FORKSERVER = forking(__name__)
 STARTERS = 4

@@ -1,0 +1,3 @@
+-- Version 8: labels, and which key was used. Published: never edited.
+ALTER TABLE completion_requests ADD COLUMN labels text;
+ALTER TABLE completion_requests ADD COLUMN key_id text;
