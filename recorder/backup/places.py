@@ -23,8 +23,8 @@ from pathlib import Path
 import msgspec
 
 from llm_metrics_proxy.recorder.errors import BackupFailed
-from llm_metrics_proxy.recorder.store.database import is_testing
 from llm_metrics_proxy.recorder.store.files import open_regular, sync_folder
+from llm_metrics_proxy.recorder.store.location import is_testing
 
 _STAMP = re.compile(r"([0-9]{8}_[0-9]{6}_[0-9]{3})\.backup")
 _LEFT_BEHIND = re.compile(r"[0-9]{8}_[0-9]{6}_[0-9]{3}\.backup(\.tmp(-journal|-wal|-shm)?|\.sha256)?")

@@ -10,7 +10,7 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, ON_WINDOWS
 
 _HERE = "llm_metrics_proxy.recorder.commands"
 COMMANDS: Final = {
-    # name: (module, its command, the first sentence of its help)
+    # name: (module beside this one, or with a dot beside this folder; its command; the first sentence of its help)
     "backup": ("backup", "backup", "Make a verified copy of the database, while the proxy goes on recording."),
     "backups": (
         "backup",
@@ -44,6 +44,11 @@ COMMANDS: Final = {
     "run": ("run", "run", "Start the proxy, or run a PROGRAM whose calls go through it."),
     "serve": ("export", "serve", "Serve what the calls add up to, for a Prometheus that asks."),
     "status": ("status", "status", "Show how the recording goes."),
+    "statusline": (
+        ".statusline.command",
+        "statusline",
+        "Print one line for a prompt: what the session, the day and the month cost, and how far a plan is used.",
+    ),
     "whatif": (
         "whatif",
         "whatif",
@@ -66,7 +71,7 @@ class _Commands(click.Group):
         module, attribute, _ = COMMANDS[cmd_name]
         try:
             importlib.import_module("fcntl")  # also where a command only starts another process, which needs it
-            command = getattr(importlib.import_module(f"{_HERE}.{module}"), attribute)
+            command = getattr(importlib.import_module(f".{module}", _HERE), attribute)
         except ModuleNotFoundError as error:
             if error.name != "fcntl":
                 raise

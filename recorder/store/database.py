@@ -16,7 +16,7 @@ from typing import Final, Literal, NamedTuple
 
 from llm_metrics_proxy.migrations import CURRENT_SCHEMA_VERSION
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.store import identity, sqlite
+from llm_metrics_proxy.recorder.store import identity, location, sqlite
 from llm_metrics_proxy.recorder.store.files import check_regular
 
 # How long somebody waits for the locks of others.
@@ -44,30 +44,13 @@ class Files(NamedTuple):
     shm: Inode | None
 
 
-def is_testing() -> bool:
-    """True if default locations are out of bounds (`TESTING=true`)."""
-    return os.environ.get("TESTING", "").strip().lower() == "true"
-
-
 def get_db_path(option: str | None = None) -> Path:
     """The database's absolute path: the option, else environment LLM_METRICS_DB, else `metrics.db` here.
 
     Raises:
         DatabaseRefused: the default under `TESTING=true`, an unknown `~name`, or a current folder that is gone.
     """
-    chosen = option or os.environ.get("LLM_METRICS_DB")
-    if not chosen:
-        if is_testing():
-            what = "TESTING is set, which forbids the default database"
-            raise DatabaseRefused(what=what, cure="set metrics_db or LLM_METRICS_DB to a path")
-        chosen = "metrics.db"
-    try:
-        return Path(chosen).expanduser().absolute()
-    except RuntimeError as error:
-        what = f"The home folder in {chosen!r} is unknown"
-        raise DatabaseRefused(what=what, cure="set metrics_db to an absolute path") from error
-    except FileNotFoundError as error:
-        raise DatabaseRefused(what="The current folder is gone", cure="change to one that is there") from error
+    return Path(location.chosen(option))
 
 
 def check_is_there(path: Path, cure: str = "start the proxy once, or give the right path") -> None:

@@ -89,7 +89,7 @@ def run(cases: list[dict[str, Any]], seconds: float) -> list[tuple[int | None, s
 
 if __name__ == "__main__":
     for module, _name, _help in COMMANDS.values():
-        importlib.import_module(f"llm_metrics_proxy.recorder.commands.{module}")
+        importlib.import_module(f".{module}", "llm_metrics_proxy.recorder.commands")
     for name in ("prices.recost", "report", "top", "care.check"):
         importlib.import_module(f"llm_metrics_proxy.recorder.{name}")
     sys.stdout.write(json.dumps(run(json.load(sys.stdin), float(sys.argv[1]))))
