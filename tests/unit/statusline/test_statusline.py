@@ -302,6 +302,6 @@ def test_the_quick_way_imports_nothing_that_takes_time(path: Path) -> None:
     code = "import sys\nfrom llm_metrics_proxy.recorder.statusline import entry\n"
     code += "entry.show(entry.asking.of_words(sys.argv[1:]))\n"
     code += f"sys.stderr.write(' '.join(set({slow}) & set(sys.modules)))"
-    words = [sys.executable, "-c", code, "--db", path, "--session", "a"]
+    words: list[str | Path] = [sys.executable, "-c", code, "--db", path, "--session", "a"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
