@@ -1,4 +1,4 @@
-"""Version 8: labels, which key was used, and the limits that answers state.
+"""Version 8: labels, which key was used, an index of sessions, and the limits that answers state.
 
 `quota` has what was last said in each minute about each window of a limit; '' stands for NULL in its key, since NULLs
 are never the same key. Published: never edited.
@@ -12,6 +12,8 @@ COLUMNS = (
 )
 STATEMENTS = (
     *(f"ALTER TABLE completion_requests ADD COLUMN {column}" for column in COLUMNS),
+    # Of all rows, as that on response_id: a session's calls are asked for with each line of a prompt.
+    "CREATE INDEX completion_requests_session_id ON completion_requests(session_id, timestamp)",
     """
     CREATE TABLE quota (
         provider TEXT NOT NULL,

@@ -335,6 +335,7 @@ CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
     ON "_sqlite_migrations" ("migration_set", "name");
 CREATE UNIQUE INDEX completion_requests_event_id ON completion_requests(event_id);
 CREATE INDEX completion_requests_response_id ON completion_requests(response_id);
+CREATE INDEX completion_requests_session_id ON completion_requests(session_id, timestamp);
 CREATE INDEX completion_requests_timestamp ON completion_requests(timestamp);
 CREATE TRIGGER completion_requests_export_changes AFTER UPDATE ON completion_requests
     WHEN EXISTS (SELECT 1 FROM exporters WHERE change_id IS NOT NULL AND claimed_id >= new.id)

@@ -66,6 +66,7 @@ def test_a_new_file_has_the_present_schema(current_db: Path) -> None:
     assert indexes == [
         ("completion_requests_event_id", 1),
         ("completion_requests_response_id", 0),
+        ("completion_requests_session_id", 0),
         ("completion_requests_timestamp", 0),
     ]
     assert columns(current_db, "recorder_counters") == words("process TEXT, name TEXT, value INTEGER, updated_at TEXT")
