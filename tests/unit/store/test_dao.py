@@ -249,7 +249,9 @@ def test_table_info_names_columns_indexes_and_contents(dao: CompletionRequestsDA
         "response_time_ms",
         "is_streaming",
     ]
-    assert info.indexes == tuple(f"completion_requests_{of}" for of in ("event_id", "response_id", "session_id", "timestamp"))
+    assert info.indexes == tuple(
+        f"completion_requests_{of}" for of in ("event_id", "response_id", "session_id", "timestamp")
+    )
     assert (info.rows, info.oldest, info.newest) == (1, "2026-03-01T12:00:00.000Z", "2026-03-01T12:00:00.000Z")
 
 
