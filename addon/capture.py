@@ -20,6 +20,8 @@ from mitmproxy.proxy.layers.http import HTTPMode
 
 from llm_metrics_proxy.addon import http_layer
 from llm_metrics_proxy.addon.admission import MISDIRECTED, Admission, Refusal, is_from_a_page, refused_by_proxy
+from llm_metrics_proxy.addon.callers.labels import for_the_proxy, origin_in
+from llm_metrics_proxy.addon.callers.who import NOBODY
 from llm_metrics_proxy.addon.connections import Connections, Tunnel
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.fastpath.layers import FastPath
@@ -58,7 +60,7 @@ class _Arrived(NamedTuple):
     at: int
     wall: int
     headers: Headers
-    label: str | None
+    ours: Headers
     user: str | None
 
 
@@ -86,6 +88,7 @@ class LLMMetrics:
         self._asking = Asking(self.calls, time.monotonic_ns)
         self._settings: Settings | None = None
         self._admission = Admission()
+        self._who = NOBODY
         self._database = Path()
         self._connections = Connections()
         self._passed = PassedUnread()
@@ -106,6 +109,7 @@ class LLMMetrics:
             opened = start.open_recorder(ctx.options, self._complaints)
             self._settings, self._database, self.calls.recorder = opened
             self._admission = start.admission(self._settings)
+            self._who = start.who(self._settings, opened[2])
 
     def running(self) -> None:
         """Start recording and say so."""
@@ -153,8 +157,9 @@ class LLMMetrics:
                 host=f"{host}:{tunnel.port}",
                 reason=flow.server_conn.error or (flow.error.msg if flow.error else None),
                 headers=headers,
-                origin=origin_of(tunnel.user, headers.get(LABEL_HEADER), headers, client),
+                origin=origin_of(origin_in(tunnel.user), headers.get(LABEL_HEADER), headers, client),
                 client=client,
+                labels=self._who.labels(headers, tunnel.user, headers, ()).json,
             )
         )
 
@@ -224,16 +229,17 @@ class LLMMetrics:
         flow.request.stream = True
         at, wall = time.monotonic_ns(), time.time_ns()
         headers = plain(flow.request.headers.fields)
-        for private in (LABEL_HEADER, _CREDENTIALS):  # first of all: whatever fails below, these do not leave
+        ours = for_the_proxy(headers)
+        for private in (*ours, _CREDENTIALS):  # first of all: whatever fails below, these do not leave
             if private in headers:
                 del flow.request.headers[private]
-        label = headers.pop(LABEL_HEADER, None)
+        said = {name: headers.pop(name) for name in ours}
         if flow.request.host == STATUS_HOST and not _is_reverse(flow):
             self._answer(flow, headers)
         elif (refusal := self._refusal(flow)) is not None:
             self._refuse(flow, refusal)
         elif flow.live and not self._closed:
-            self._begin(flow, _Arrived(at, wall, headers, label, _proxy_user(flow, headers)))
+            self._begin(flow, _Arrived(at, wall, headers, said, _proxy_user(flow, headers)))
 
     def _begin(self, flow: http.HTTPFlow, arrived: _Arrived) -> None:
         headers = arrived.headers
@@ -258,6 +264,7 @@ class LLMMetrics:
                 self.calls.submit(unrecognised(host, path, query, headers, timestamp_of(arrived.wall)))
             return
         client = _client(flow)
+        user = arrived.user or tunnel.user
         opening = Opening(
             route=route,
             at=arrived.at,
@@ -266,9 +273,12 @@ class LLMMetrics:
             path=path,
             query=query,
             headers=headers,
-            origin=origin_of(arrived.user or tunnel.user, arrived.label, headers, client),
+            origin=origin_of(origin_in(user), arrived.ours.get(LABEL_HEADER), headers, client),
             client=client,
             http_version=_version(flow),
+            user=user,
+            ours=arrived.ours,
+            who=self._who,
         )
         if is_websocket:
             self.calls.begin(flow.id, session_of(opening))

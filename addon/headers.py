@@ -107,6 +107,7 @@ _NO_SECRETS = re.compile(r"openai-beta\b|openai-insecure-api-key$")  # long name
 
 _SERVER_TIMING = ("openai-processing-ms", "x-amzn-bedrock-invocation-latency", "x-envoy-upstream-service-time")
 _LONGEST_JOINED = 64 * 1024  # characters of one name's values: with ten thousand of them, joining all takes seconds
+_LONGEST_USER = 1024  # characters: labels may stand in it
 _LONGEST_SECRET, _MOST_SECRETS = 8192, 256  # what is looked for; no message that is kept is longer
 
 
@@ -198,7 +199,7 @@ def basic_user(authorization: str | None) -> str | None:
     if not authorization:
         return None
     scheme, _, rest = authorization.partition(" ")
-    return text((_basic(rest) or [""])[0]) if scheme.lower() == "basic" else None
+    return text((_basic(rest) or [""])[0], _LONGEST_USER) if scheme.lower() == "basic" else None
 
 
 def _basic(encoded: str) -> list[str]:

@@ -51,7 +51,7 @@ class Reading:
         self._error_type: str | None = None
         self._request_read = False
         self._stopped: str | None = None
-        self.faults: set[str] = set()
+        self.faults: set[str] = self._row.faults
         """Names of the counters that the exchange adds 1 to."""
 
     @property

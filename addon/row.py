@@ -7,6 +7,8 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.callers.agents import IDENTIFIERS, caller_of
+from llm_metrics_proxy.addon.callers.labels import LEFT_OUT
+from llm_metrics_proxy.addon.callers.who import NOBODY, Who
 from llm_metrics_proxy.addon.classes import error_class, finish_class
 from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
 from llm_metrics_proxy.addon.privacy import mask_columns, masked
@@ -47,6 +49,11 @@ class Opening(msgspec.Struct, frozen=True):
     origin: str | None
     client: str | None
     http_version: str | None
+    user: str | None = None
+    """Of the proxy's URL."""
+    ours: Headers = {}
+    """Headers for the proxy alone, which are not among the others."""
+    who: Who = NOBODY
 
 
 class Ending:
@@ -77,6 +84,11 @@ class Row:
         self._header_columns = request_columns(opening.headers)
         self._caller = caller_of(opening.headers, opening.path)
         self._secrets = credentials(opening.headers, opening.query)
+        labels = opening.who.labels(opening.ours, opening.user, opening.headers, self._secrets)
+        self._header_columns["labels"] = labels.json
+        self._header_columns["key_id"] = opening.who.key_id(opening.headers, opening.query)
+        self.faults = {LEFT_OUT} if labels.some_left_out else set()
+        """Names of the counters that each call adds 1 to."""
 
     def make(self, call: Ending, at: int) -> CompletionRequest:
         """Make the row of a call that ended `at`."""

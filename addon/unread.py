@@ -174,6 +174,7 @@ def unreachable(  # noqa: PLR0913 - one argument a fact
     headers: Headers,
     origin: str | None,
     client: str | None,
+    labels: str | None,
 ) -> CompletionRequest:
     """Make the row; `headers` are those of the CONNECT request, `reason` is the operating system's."""
     columns: Columns = {
@@ -189,6 +190,7 @@ def unreachable(  # noqa: PLR0913 - one argument a fact
         "host": text(host),
         "origin": origin,
         "client": client,
+        "labels": labels,
         "user_agent": text(headers.get("user-agent")),
         **caller_of(headers, "").columns(),
     }

@@ -21,7 +21,7 @@ from llm_metrics_proxy.recorder.events import Event
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import say
-from llm_metrics_proxy.recorder.store import presence, watermarks
+from llm_metrics_proxy.recorder.store import presence, secret, watermarks
 from llm_metrics_proxy.recorder.store.account import Counters
 from llm_metrics_proxy.recorder.store.home import Home
 from llm_metrics_proxy.recorder.store.timestamps import parse_duration
@@ -112,6 +112,16 @@ class Recorder:
         )
         self._upkeep = UpkeepProcess(self._path, self._prices, interval=self._upkeep_interval, is_ours=self._is_ours)
         return self._refused
+
+    def secret(self) -> bytes | None:
+        """The secret of the database, for hashes of keys; None if there is none, which the log says."""
+        try:
+            return secret.of(self._path)
+        except OSError as error:
+            sentence = "Calls get no key_id: %(file)s cannot be used (%(error)s)."
+            file = secret.path_of(self._path)
+            say(logging.WARNING, "secret_unusable", sentence, file=file, error=error.strerror)
+            return None
 
     def start(self) -> None:
         """Start the threads; once, after `open`."""

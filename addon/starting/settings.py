@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from llm_metrics_proxy.addon.admission import host_in
+from llm_metrics_proxy.addon.callers.labels import is_name
 from llm_metrics_proxy.addon.fastpath.names import LAYERS
 
 PREFIX = "metrics_"
@@ -29,6 +30,7 @@ OPTIONS: Mapping[str, str] = {
     "metrics_published": "HOST:PORT where clients reach the proxy, if that is not where it listens. For containers.",
     "metrics_allowed_hosts": "More names under which reverse ports answer, separated by commas; .NAME is all below it.",
     "metrics_tunnelled_hosts": "Keep the names of hosts that passed unread (true or false). Default: true.",
+    "metrics_baggage_labels": "Names in the header baggage that become labels, separated by commas. Default: none.",
     "metrics_fast_path": "What is made faster in mitmproxy: auto, off, or some of dispatch,writes. Default: auto.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
@@ -60,6 +62,7 @@ class Settings:
     published: tuple[str, int] | None
     allowed_hosts: tuple[str, ...]
     tunnelled_hosts: bool
+    baggage_labels: tuple[str, ...]
     fast_path: tuple[str, ...]
     queue_size: int
 
@@ -116,6 +119,7 @@ def parse(values: Mapping[str, str | None]) -> Settings:
         published=_address("metrics_published", values["metrics_published"]),
         allowed_hosts=_host_names("metrics_allowed_hosts", values["metrics_allowed_hosts"]),
         tunnelled_hosts=_boolean("metrics_tunnelled_hosts", values["metrics_tunnelled_hosts"], default=True),
+        baggage_labels=_label_names("metrics_baggage_labels", values["metrics_baggage_labels"]),
         fast_path=_layers("metrics_fast_path", values["metrics_fast_path"]),
         queue_size=_queue_size("metrics_queue_size", values["metrics_queue_size"]),
     )
@@ -191,6 +195,15 @@ def _host_names(name: str, value: str | None) -> tuple[str, ...]:
     for one in given:
         if host_in(one.removeprefix(".")) is None:
             message = f"{name} must be host names separated by commas, and {_shown(one)} is none."
+            raise BadOption(message)
+    return given
+
+
+def _label_names(name: str, value: str | None) -> tuple[str, ...]:
+    given = tuple(one for word in (value or "").split(",") if (one := word.strip().lower()))
+    for one in given:
+        if not is_name(one):
+            message = f"{name} must be names of labels separated by commas, and {_shown(one)} is none."
             raise BadOption(message)
     return given
 

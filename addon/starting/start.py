@@ -17,6 +17,7 @@ import certifi
 
 from llm_metrics_proxy.addon import http_layer
 from llm_metrics_proxy.addon.admission import Admission
+from llm_metrics_proxy.addon.callers.who import Who
 from llm_metrics_proxy.addon.starting import log_lines
 from llm_metrics_proxy.addon.starting.greeting import facts, greeting, guard, public_addresses
 from llm_metrics_proxy.addon.starting.log_lines import Complaints, quieten
@@ -107,6 +108,11 @@ def admission(settings: Settings) -> Admission:
     short = machine.partition(".")[0]
     published = [settings.published[0]] if settings.published else []
     return Admission([machine, short, f"{short}.local", *published, *settings.allowed_hosts])
+
+
+def who(settings: Settings, recorder: Recorder) -> Who:
+    """Return what tells who spends, with the secret of the recorder's database."""
+    return Who(recorder.secret(), settings.baggage_labels)
 
 
 def authority(options: Any) -> Path:  # noqa: ANN401 - mitmproxy's

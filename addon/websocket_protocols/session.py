@@ -56,7 +56,7 @@ class Session:
         self._asked_model: str | None = opening.route.model
         self.unread = 0
         """Bytes of its messages that were noted and not read yet."""
-        self.faults: set[str] = set()
+        self.faults: set[str] = self._row.faults
         """Names of the counters that this session adds 1 to."""
 
     def message(self, message: Message) -> list[CompletionRequest]:
