@@ -174,7 +174,7 @@ def unreachable(  # noqa: PLR0913 - one argument a fact
     headers: Headers,
     origin: str | None,
     client: str | None,
-    labels: str | None,
+    labels: str | None = None,
 ) -> CompletionRequest:
     """Make the row; `headers` are those of the CONNECT request, `reason` is the operating system's."""
     columns: Columns = {

@@ -118,6 +118,10 @@ class Tunnelled(msgspec.Struct, frozen=True, tag="tunnelled"):
     at: str  # of the last
 
 
+LABEL_NAME: Final = r"[a-z0-9][a-z0-9_.-]{0,31}"
+MOST_LABELS: Final = 8  # of a call
+LONGEST_LABEL: Final = 64  # characters of a value
+
 type Event = CompletionRequest | Unrecognised | Tunnelled
 
 

@@ -17,20 +17,19 @@ import msgspec
 from llm_metrics_proxy.addon.headers import LABEL_HEADER, Headers
 from llm_metrics_proxy.addon.privacy import masked
 from llm_metrics_proxy.addon.providers.values import text
+from llm_metrics_proxy.recorder.events import LABEL_NAME, LONGEST_LABEL, MOST_LABELS
 
-MOST: Final = 8
-LONGEST_VALUE: Final = 64  # characters
 PREFIX: Final = "x-llm-label-"
 LEFT_OUT: Final = "labels_left_out"
 """The counter of calls of which a label was not kept."""
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
+_NAME = re.compile(LABEL_NAME)
 _OURS = "x-llm-"
 _BAGGAGE = "baggage"
 _BETWEEN = re.compile(r"[;,]")
 _LONGEST_LOOKED_AT = 1024  # characters of a value: what is cut off may not be the rest of a secret
 _LONGEST_BAGGAGE = 8192
-_MOST_LOOKED_AT = 4 * MOST  # of one kind
+_MOST_LOOKED_AT = 4 * MOST_LABELS  # of one kind
 _ENCODER = msgspec.json.Encoder(order="deterministic")
 
 type Said = Iterable[tuple[str, str]]
@@ -95,7 +94,7 @@ def _merged(sources: Iterable[Said], secrets: Sequence[str]) -> Labels:
     if found and not _is_clean("\n".join(chain(found, found.values())), secrets):  # which is one look as a rule
         clean = {name: value for name, value in found.items() if all(_is_clean(one, secrets) for one in (name, value))}
         some_left_out, found = some_left_out or len(clean) < len(found), clean
-    kept = {name: text(value, LONGEST_VALUE) for name, value in islice(found.items(), MOST)}
+    kept = {name: text(value, LONGEST_LABEL) for name, value in islice(found.items(), MOST_LABELS)}
     return Labels(_ENCODER.encode(kept).decode() if kept else None, some_left_out or len(kept) < len(found))
 
 

@@ -1,6 +1,7 @@
 """`llm-metrics run`."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import click
 from llm_metrics_proxy.recorder.client_setup import authority
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
 from llm_metrics_proxy.recorder.errors import NoProgram, RunRefused
+from llm_metrics_proxy.recorder.events import LABEL_NAME, LONGEST_LABEL, MOST_LABELS
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, workers
 
-_LONGEST_LABEL = 64
 _LAST_PORT = 65_535
 
 
@@ -24,9 +25,18 @@ def _settings(_context: click.Context, _option: click.Parameter, given: tuple[st
     return given
 
 
-def _label(_context: click.Context, _option: click.Parameter, given: str | None) -> str | None:
-    if given is not None and not (given.isprintable() and 0 < len(given) <= _LONGEST_LABEL):
-        message = f"{given!r} is no label: write up to {_LONGEST_LABEL} printable characters."
+def _labels(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for one in given:
+        name, equals, value = one.partition("=")
+        if not (one.isprintable() and 0 < len(value if equals else name) <= LONGEST_LABEL) or {*";,"} & {*one}:
+            message = f"{one!r} is no label: write up to {LONGEST_LABEL} printable characters without ; and ,."
+            raise click.BadParameter(message)
+        if equals and not re.fullmatch(LABEL_NAME, name):
+            message = f"{name!r} is no name of a label: write up to 32 small letters, digits, or one of _.-"
+            raise click.BadParameter(message)
+    named = [one for one in given if "=" in one]
+    if len(given) - len(named) > 1 or len(named) > MOST_LABELS:
+        message = f"give one name of who calls, and at most {MOST_LABELS} labels as NAME=VALUE."
         raise click.BadParameter(message)
     return given
 
@@ -55,7 +65,14 @@ def _document(_context: click.Context, _option: click.Parameter, given: Path | N
 )
 @click.option("--mode", "modes", metavar="MODE", multiple=True, help="A mode of mitmproxy: reverse:http://HOST@PORT.")
 @click.option("--workers", "count", type=click.IntRange(1, 64), default=1, help="Proxies, on the ports from --port on.")
-@click.option("--label", metavar="NAME", callback=_label, help="Who calls: the column origin of the program's rows.")
+@click.option(
+    "--label",
+    "labels",
+    metavar="NAME[=VALUE]",
+    multiple=True,
+    callback=_labels,
+    help="Who calls: NAME is the column origin of the program's rows, NAME=VALUE one of their labels.",
+)
 @click.option("--quiet", is_flag=True, help="Print no summary when the program has ended.")
 @click.option(
     "--json",
@@ -75,7 +92,7 @@ def run(  # noqa: PLR0913 - the options
     settings: tuple[str, ...],
     modes: tuple[str, ...],
     count: int,
-    label: str | None,
+    labels: tuple[str, ...],
     quiet: bool,
     document: Path | None,
     words: tuple[str, ...],
@@ -98,7 +115,7 @@ def run(  # noqa: PLR0913 - the options
     folder = asked.authority.parent  # mitmproxy opens its files before it loads the addon
     authority.check(folder, [folder / "config.yaml", folder / "config.yml"])
     if not words:
-        for option, value in (("--label", label), ("--json", document), ("--quiet", quiet)):
+        for option, value in (("--label", labels), ("--json", document), ("--quiet", quiet)):
             if value:
                 message = f"{option} is for a program: add -- PROGRAM, or leave it out."
                 raise click.UsageError(message)
@@ -111,7 +128,7 @@ def run(  # noqa: PLR0913 - the options
     from llm_metrics_proxy.recorder.running.program import end_like  # noqa: PLC0415
 
     try:
-        code = run_program(asked, words, label, document, quiet=quiet)
+        code = run_program(asked, words, labels, document, quiet=quiet)
     except NoProgram as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(error.code)

@@ -24,7 +24,7 @@ from llm_metrics_proxy.recorder.upkeep import UpkeepProcess
 
 
 def run_program(
-    asked: CommandLine, words: tuple[str, ...], label: str | None, document: Path | None, *, quiet: bool
+    asked: CommandLine, words: tuple[str, ...], labels: tuple[str, ...], document: Path | None, *, quiet: bool
 ) -> int:
     """Run the program and sum its calls up; return its exit code, or minus the number of the signal that ended it.
 
@@ -41,7 +41,8 @@ def run_program(
     _warn_of_another_proxy(proxy, asked)
     try:
         before = last_id(database)
-        url = proxy.url if label is None else proxy.url.replace("://", f"://{quote(label, safe='')}:x@", 1)
+        user = quote(";".join(labels), safe="")
+        url = proxy.url.replace("://", f"://{user}:x@", 1) if labels else proxy.url
         environment = program_environment(os.environ, url, *_certificates(asked.authority))
         environment |= {INSIDE_A_RUN: "1", "LLM_METRICS_DB": str(database)}
         code = program.run(path, words, environment, proxy.descriptor)
@@ -49,14 +50,14 @@ def run_program(
         proxy.leave()
     try:
         UpkeepProcess(database, asked.prices).look()
-        found = summary(database, before, label)
+        found = summary(database, before, labels)
     except RecorderError as error:  # a fault of ours never changes how the program ended
         click.echo(f"llm-metrics: {printable(str(error))}", err=True)
         return code
     if document is not None:
         _write(document, {**msgspec.to_builtins(found), "exit_code": code, "database": str(database)})
     if not quiet:
-        others = " (with those of other programs on this proxy)" if proxy.has_others and not label else ""
+        others = " (with those of other programs on this proxy)" if proxy.has_others and not labels else ""
         for line in (*proxy.said(), f"{as_text(found)}{others}"):
             click.echo(f"llm-metrics: {printable(line)}", err=True)
     return code

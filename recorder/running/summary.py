@@ -1,6 +1,8 @@
 """The summary of a run: its calls, added up from their rows."""
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +15,11 @@ _ADDED_UP = """
     SELECT count(*), sum(NOT success), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
         sum(iif(billing IS 'subscription', NULL, cost_usd)), sum(cost_usd IS NULL), max(time_to_first_token_ms),
         sum(iif(billing IS 'subscription', cost_usd, NULL)), sum(cost_complete IS 0)
-    FROM completion_requests WHERE id > :after AND (:origin IS NULL OR origin = :origin)
+    FROM completion_requests
+    WHERE id > :after AND (:origin IS NULL OR origin = :origin) AND NOT EXISTS (
+        SELECT 1 FROM json_each(:labels) AS asked
+        WHERE asked.value IS NOT (SELECT had.value FROM json_each(labels) AS had WHERE had.key = asked.key)
+    )
 """
 
 
@@ -46,18 +52,21 @@ def last_id(path: Path) -> int:
     return int(last)
 
 
-def summary(path: Path, after: int, origin: str | None) -> Summary:
-    """Add up the rows with an id above `after`, of one origin if it is given.
+def summary(path: Path, after: int, labels: Sequence[str] = ()) -> Summary:
+    """Add up the rows with an id above `after` that have these labels: NAME is the origin, NAME=VALUE one of others.
 
     Raises:
         DatabaseRefused: the database cannot be read.
     """
     with reader(path) as connection:
-        return _of(connection, after, origin)
+        return _of(connection, after, labels)
 
 
-def _of(connection: sqlite3.Connection, after: int, origin: str | None) -> Summary:
-    row = connection.execute(_ADDED_UP, {"after": after, "origin": origin}).fetchone()
+def _of(connection: sqlite3.Connection, after: int, labels: Sequence[str]) -> Summary:
+    named = dict(one.split("=", 1) for one in labels if "=" in one)
+    origin = next((one for one in labels if "=" not in one), None)
+    asked = {"after": after, "origin": origin, "labels": json.dumps(named)}
+    row = connection.execute(_ADDED_UP, asked).fetchone()
     calls, failures, prompt, completion, cached, cost, uncosted, slowest, plan, lower = row
     return Summary(calls, failures or 0, prompt, completion, cached, cost, uncosted or 0, slowest, plan, lower or 0)
 

@@ -192,9 +192,14 @@ def test_a_proxy_on_a_taken_port_is_refused_in_one_sentence(place: Place, option
 def test_a_label_is_the_origin_and_counts_alone(place: Place) -> None:
     with serving(place):
         place.run(*place.calls(2), options=("--label", "other"))
-        done = place.run(*place.calls(), options=("--label", "my team"))
+        done = place.run(*place.calls(), options=("--label", "my team", "--label", "team=search", "--label", "env=a b"))
         assert "1 call," in done.stderr
-    assert place.rows("origin") == [("other",), ("other",), ("my team",)]
+        done = place.run(*place.calls(), options=("--label", "team=search"))
+        assert "2 calls," not in done.stderr
+    labels = '{"env":"a b","team":"search"}'
+    found = place.rows("origin, labels")
+    assert found[:3] == [("other", None), ("other", None), ("my team", labels)]
+    assert found[3][1] == '{"team":"search"}'
 
 
 def test_a_proxy_that_serves_into_the_same_database_is_used_and_goes_on(place: Place) -> None:
@@ -374,6 +379,8 @@ def test_a_program_that_cannot_be_run_is_one_sentence_and_makes_nothing(place: P
         (("--db", "/proc/metrics.db"), "/proc"),
         (("--db", "."), "is "),
         (("--label", "a\nb"), "is no label"),
+        (("--label", "Team=a"), "is no name of a label"),
+        (("--label", "a", "--label", "b"), "give one name of who calls"),
         (("--workers", "2"), "--workers is for a proxy that serves alone"),
         (("--nonsense",), "No such option"),
         (("--json", "missing/x.json"), "is no folder that can be written"),

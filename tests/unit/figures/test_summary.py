@@ -31,4 +31,4 @@ def test_what_a_run_cost(
 ) -> None:
     with closing(open_writer(current_db)) as connection:
         CompletionRequestsDAO(connection).insert_completion_requests([make_event(**call) for call in calls])
-    assert f" out, {text}" in as_text(summary(current_db, 0, None)) + "\n"
+    assert f" out, {text}" in as_text(summary(current_db, 0)) + "\n"

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from llm_metrics_proxy.addon.callers.labels import LONGEST_VALUE, MOST, for_the_proxy, labels_of, origin_in
+from llm_metrics_proxy.addon.callers.labels import for_the_proxy, labels_of, origin_in
+from llm_metrics_proxy.recorder.events import LONGEST_LABEL, MOST_LABELS
 
 KEY = "sk-proj-Zq7Xw1234567890abcdefgh"
 
@@ -58,9 +59,9 @@ def test_of_baggage_only_names_that_are_allowed_are_taken_without_their_properti
 
 
 def test_names_and_values_are_bounded() -> None:
-    many = {f"n{number}": str(number) for number in range(20)}
-    assert len(labels(**many) or {}) == MOST
-    assert labels(team="x" * 1_000_000) == {"team": "x" * LONGEST_VALUE}
+    many = {f"x-llm-label-n{number}": str(number) for number in range(20)}
+    assert len(json.loads(labels_of(many, None, {}, (), ()).json or "{}")) == MOST_LABELS
+    assert labels(team="x" * 1_000_000) == {"team": "x" * LONGEST_LABEL}
     assert labels("me;" + "n" * 33 + "=1") is None
     assert labels(";".join(f"n{number}={number}" for number in range(10_000))) is not None
 

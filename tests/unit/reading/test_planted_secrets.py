@@ -17,6 +17,8 @@ import msgspec
 
 from llm_metrics_proxy.addon import headers, providers
 from llm_metrics_proxy.addon.callers.agents import HEADERS
+from llm_metrics_proxy.addon.callers.labels import for_the_proxy
+from llm_metrics_proxy.addon.callers.who import Who
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.outcomes import Cause
 from llm_metrics_proxy.addon.row import Opening
@@ -36,10 +38,9 @@ OURS = {
     "parent_span_id": "16 hexadecimal digits, or nothing",
     "cost_source": "one of three words of ours",
     "cost_note": "words of ours, of the upkeep process",
-    "labels": "nothing writes it yet",
-    "key_id": "nothing writes it yet",
 }
 """Columns in which no text of others can be, and why."""
+WHO = Who(b"a secret of 32 bytes, of nobody's")
 ANOTHERS = f"sk-proj-{MARK}0123456789abcdef"  # no credential of the request, but surely a key
 FORMS: tuple[Callable[[str], str], ...] = (
     lambda secret: f"Your key {secret} is wrong.",
@@ -70,8 +71,11 @@ class Case:
         if (route := providers.match(host, int(port or 443), path)) is None:
             return {}
         sent = self.request.headers | {"authorization": f"Bearer {SECRET}"}
-        origin = headers.origin_of(None, sent.pop(headers.LABEL_HEADER, None), sent, "127.0.0.1")
-        opening = Opening(route, 0, 0, self.request.headers["host"], path, query, sent, origin, "127.0.0.1", "1.1")
+        ours = {name: sent.pop(name) for name in for_the_proxy(sent)}
+        origin = headers.origin_of(None, ours.get(headers.LABEL_HEADER), sent, "127.0.0.1")
+        opening = Opening(
+            route, 0, 0, self.request.headers["host"], path, query, sent, origin, "127.0.0.1", "1.1", None, ours, WHO
+        )
         exchange = Exchange(opening)
         exchange.request_chunk(self.request.body, 1)
         exchange.request_end(2)
@@ -89,7 +93,11 @@ def plants(case: Case) -> Iterator[tuple[str, Plant]]:
         if message is None:
             continue
         known = headers._REQUEST if part == "request" else headers._RESPONSE  # noqa: SLF001 - what columns read
-        more = ["origin", headers.LABEL_HEADER, *HEADERS] if part == "request" else ["x-amzn-errortype"]
+        more = (
+            ["origin", headers.LABEL_HEADER, "x-llm-label-team", "x-api-key", *HEADERS]
+            if part == "request"
+            else ["x-amzn-errortype"]
+        )
         for name in sorted({*message.headers, *known, *more} - {"host", "content-type", "content-encoding"}):
             yield (
                 f"{part} header {name}",
