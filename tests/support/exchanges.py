@@ -12,6 +12,7 @@ from typing import Protocol
 import brotli
 import zstandard
 
+from llm_metrics_proxy.addon.callers.labels import for_the_proxy
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.inflight import InFlight
 from llm_metrics_proxy.addon.providers import match
@@ -125,6 +126,8 @@ def route_of(path: str, host: str, method: str = "POST") -> Route[WireFormat]:
 def begun(path: str, *, host: str, headers: Mapping[str, str] | None = None, method: str = "POST") -> Exchange:
     """Begin an exchange at the moment 0."""
     bare, _, query = path.partition("?")
+    others = dict(headers or {})
+    ours = {name: others.pop(name) for name in for_the_proxy(others)}
     return Exchange(
         Opening(
             route=route_of(path, host, method),
@@ -133,10 +136,11 @@ def begun(path: str, *, host: str, headers: Mapping[str, str] | None = None, met
             host=host,
             path=bare,
             query=query,
-            headers=headers or {},
+            headers=others,
             origin="tests",
             client="127.0.0.1",
             http_version="1.1",
+            ours=ours,
         )
     )
 
