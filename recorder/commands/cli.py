@@ -11,6 +11,11 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, ON_WINDOWS
 _HERE = "llm_metrics_proxy.recorder.commands"
 COMMANDS: Final = {
     # name: (module beside this one, or with a dot beside this folder; its command; the first sentence of its help)
+    "audit": (
+        "accounts.audit",
+        "audit",
+        "Compare agents' own session logs with the recorded calls: what they lack, and what passed by the proxy.",
+    ),
     "backup": ("backup", "backup", "Make a verified copy of the database, while the proxy goes on recording."),
     "backups": (
         "backup",

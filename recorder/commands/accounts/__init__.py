@@ -1,0 +1,1 @@
+"""Commands that compare the rows with what others have written down."""
