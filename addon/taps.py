@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from llm_metrics_proxy.addon.exchange import LONG_PIECE, MOST_PIECES, Exchange, Notes
+from llm_metrics_proxy.addon.fastpath.names import PASSES_ON
 from llm_metrics_proxy.addon.inflight import Clock, InFlight
 
 
@@ -27,6 +28,7 @@ def observing(calls: InFlight, exchange: Exchange, notes: Notes, now: Clock) -> 
                 calls.stop_reading(exchange, "read", error)
         return data
 
+    setattr(tap, PASSES_ON, True)
     return tap
 
 

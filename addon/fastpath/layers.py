@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 from mitmproxy import addonmanager
 
-from llm_metrics_proxy.addon.fastpath import dispatch, known, proof, writes
-from llm_metrics_proxy.addon.fastpath.names import DISPATCH, WRITES
+from llm_metrics_proxy.addon.fastpath import bypass, dispatch, known, proof, writes
+from llm_metrics_proxy.addon.fastpath.names import BYPASS, DISPATCH, WRITES
 
 type _Remove = Callable[[], None]
 
@@ -20,6 +20,7 @@ class _Layer(NamedTuple):
 _ALL: Final[Mapping[str, _Layer]] = {
     DISPATCH: _Layer(known.check_dispatch, proof.prove_dispatch, dispatch.install),
     WRITES: _Layer(known.check_writes, proof.prove_writes, lambda _: writes.install()),
+    BYPASS: _Layer(lambda: None, lambda: None, lambda _: bypass.install()),
 }
 
 
