@@ -10,6 +10,7 @@
 For other requests all is as it was.
 """
 
+import functools
 import weakref
 from collections.abc import Callable, Generator
 from typing import Any
@@ -52,6 +53,7 @@ def asked(request: Any) -> Asked | None:  # noqa: ANN401 - mitmproxy's
 
 
 def _noting(validate: Callable[..., str | None], transparent: object) -> Callable[..., str | None]:
+    @functools.wraps(validate)
     def noting(mode: object, request: Any, *more: object) -> str | None:  # noqa: ANN401 - mitmproxy's
         setattr(request, NOTE, Asked(mode is not transparent, request.data.authority, request.headers.fields))
         return validate(mode, request, *more)
@@ -63,6 +65,7 @@ def _noting(validate: Callable[..., str | None], transparent: object) -> Callabl
 def _answering_first(start: Callable[[Any], Commands], http: Any) -> Callable[[Any], Commands]:  # noqa: ANN401
     """Return what begins a request's stream, or answers, where mitmproxy would say that it cannot do both."""
 
+    @functools.wraps(start)
     def answering_first(stream: Any) -> Commands:  # noqa: ANN401 - mitmproxy's
         if stream.flow.response is None:
             yield from start(stream)
@@ -103,6 +106,7 @@ class Held:
 
 
 def _bounded(read: Callable[[Any, Any], Commands], held: Held, commands: Any) -> Callable[[Any, Any], Commands]:  # noqa: ANN401
+    @functools.wraps(read)
     def bounded(server: Any, event: Any) -> Commands:  # noqa: ANN401 - mitmproxy's
         yield from read(server, event)
         in_head = server.state == server.read_headers
@@ -118,6 +122,7 @@ def _bounded(read: Callable[[Any, Any], Commands], held: Held, commands: Any) ->
 
 
 def _bounded_hello(receive: Callable[[Any, bytes], Commands]) -> Callable[[Any, bytes], Commands]:
+    @functools.wraps(receive)
     def bounded(layer: Any, data: bytes) -> Commands:  # noqa: ANN401 - mitmproxy's
         if len(layer.recv_buffer) > _SHORT:
             layer.recv_buffer.clear()

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
+from h11._receivebuffer import blank_line_regex
 from mitmproxy.connection import Connection
 from mitmproxy.proxy import events, server
 from OpenSSL import SSL
@@ -20,10 +21,9 @@ from llm_metrics_proxy.addon.fastpath.bodies import take
 from llm_metrics_proxy.addon.fastpath.lanes import End, Lane, Way, lane_from
 
 _AT_MOST = 65535  # bytes that mitmproxy asks OpenSSL for
-_END_OF_HEAD = b"\r\n\r\n"
 _WORTH_IT = 1024  # bytes of chunks that come with a head: fewer are passed on by mitmproxy as quickly
 
-type _ServerEvent = Callable[[Any, Any], Coroutine[Any, Any, None]]
+type _ServerEvent = Callable[..., Coroutine[Any, Any, None]]
 
 
 def server_event_of(original: _ServerEvent) -> _ServerEvent:
@@ -48,7 +48,7 @@ def server_event_of(original: _ServerEvent) -> _ServerEvent:
 
 def _is_free(lock: asyncio.Lock) -> bool:
     """Tell whether mitmproxy would work on an event now, and not after others that wait."""
-    return not lock.locked() and not lock._waiters  # type: ignore[attr-defined]
+    return not lock.locked() and not lock._waiters
 
 
 async def _pass_body(
@@ -96,10 +96,9 @@ async def _pass_answer(
 
 def _length_of_head(data: bytes) -> int:
     """Return where a body of many chunks begins; 0 if that is not so."""
-    end = data.find(_END_OF_HEAD) + len(_END_OF_HEAD)
-    if end < len(_END_OF_HEAD) or len(data) - end < _WORTH_IT or b"chunked" not in data[:end].lower():
-        return 0
-    return end
+    found = blank_line_regex.search(data)
+    end = found.end() if found is not None else len(data)
+    return end if len(data) - end >= _WORTH_IT and b"chunked" in data[:end].lower() else 0
 
 
 @contextlib.contextmanager

@@ -12,15 +12,15 @@ type _Remove = Callable[[], None]
 
 
 class _Layer(NamedTuple):
-    check: Callable[[], None]
+    relies_on: known.Digests
     prove: Callable[[], None]
     install: Callable[[addonmanager.AddonManager], _Remove]
 
 
 _ALL: Final[Mapping[str, _Layer]] = {
-    DISPATCH: _Layer(known.check_dispatch, proof.prove_dispatch, dispatch.install),
-    WRITES: _Layer(known.check_writes, proof.prove_writes, lambda _: writes.install()),
-    BYPASS: _Layer(lambda: None, lambda: None, lambda _: bypass.install()),
+    DISPATCH: _Layer(known.DISPATCH, proof.prove_dispatch, dispatch.install),
+    WRITES: _Layer(known.WRITES, proof.prove_writes, lambda _: writes.install()),
+    BYPASS: _Layer(known.BYPASS, proof.prove_bypass, lambda _: bypass.install()),
 }
 
 
@@ -37,14 +37,16 @@ class FastPath:
         for name in wanted:
             layer = _ALL[name]
             try:
-                layer.check()
+                known.check(layer.relies_on)
                 if name == DISPATCH:
                     known.check_manager(manager)
                 layer.prove()
-                self._installed[name] = layer.install(manager)
             except Exception as error:  # noqa: BLE001 - whatever differs, mitmproxy goes on as it was
                 said = str(error) if isinstance(error, known.UnknownMitmproxyError) else type(error).__name__
                 refused[name] = said
+        for name in wanted:  # now: what is installed is not as mitmproxy has it
+            if name not in refused:
+                self._installed[name] = _ALL[name].install(manager)
         return refused
 
     def switch_off(self) -> None:

@@ -11,10 +11,10 @@ from typing import Any, cast
 from mitmproxy import addonmanager, connection, exceptions, hooks
 from mitmproxy.proxy import commands, events, mode_servers, server
 
-from llm_metrics_proxy.addon.fastpath import dispatch, writes
+from llm_metrics_proxy.addon.fastpath import bypass, dispatch, writes
+from llm_metrics_proxy.addon.fastpath.bodies import chunk
 from llm_metrics_proxy.addon.fastpath.known import UnknownMitmproxyError
-
-type Log = list[tuple[object, ...]]
+from llm_metrics_proxy.addon.fastpath.rehearsal import CLIENT, PROVIDER, Handle, Log, Rehearsal, Says, at_once
 
 
 def prove_dispatch() -> None:
@@ -98,6 +98,57 @@ def prove_writes() -> None:
     _same("writes", *(run_turns(turns, holding=holding) for holding in (False, True)))
 
 
+def prove_bypass() -> None:
+    """Let bodies of every shape pass through TLS.
+
+    Raises:
+        UnknownMitmproxyError: ours does not pass on what mitmproxy passes on, or does not by-pass it.
+    """
+    asked = b"POST / HTTP/1.1\r\nHost: provider.invalid\r\nContent-Length: %d\r\n\r\n"
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    counted = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    chunks = b"".join(chunk(b"x" * size) for size in range(1, 40))
+    script = [
+        Says(CLIENT, asked % 3000),
+        Says(CLIENT, b"y" * 3000, (1000,)),
+        Says(PROVIDER, chunked + chunks),
+        Says(PROVIDER, chunks, (300, 1, 200)),
+        Says(PROVIDER, chunk(b"")),
+        Says(CLIENT, asked % 0),
+        Says(PROVIDER, counted),
+        Says(PROVIDER, b"z" * 5000, (1000,)),
+        Says(CLIENT, asked % 0),
+        Says(PROVIDER, chunked + b"5;last\r\nhello\r\n", (60,)),
+        Says(PROVIDER),
+    ]
+    found: list[Log] = []
+    events = []
+    for wrap in (_as_it_is, bypass.server_event_of):
+        tapped: list[bytes] = []
+        rehearsal = Rehearsal(wrap, _Tap(tapped), encrypted=True)
+        found.append([*rehearsal.perform(script), ("tapped", b"".join(tapped))])
+        events.append(rehearsal.events)
+    _same("bypass", *found)
+    if events[0] == events[1]:
+        message = "bypass finds no way past mitmproxy's layers"
+        raise UnknownMitmproxyError(message)
+
+
+def _as_it_is(handle: Handle) -> Handle:
+    return handle
+
+
+class _Tap:
+    passes_on = True
+
+    def __init__(self, seen: list[bytes]) -> None:
+        self._seen = seen
+
+    def __call__(self, data: bytes) -> bytes:
+        self._seen.append(data)
+        return data
+
+
 type Step = tuple[int, bytes] | None
 """Bytes for one of two connections, or a hook."""
 
@@ -177,17 +228,6 @@ def _handler(sent: Log) -> Any:  # noqa: ANN401 - mitmproxy's, without what need
     made.timeout_watchdog = _Watchdog()
     made._server_event_lock = asyncio.Lock()  # noqa: SLF001 - mitmproxy's
     return made
-
-
-def at_once(coroutine: Any) -> None:  # noqa: ANN401 - what `async def` makes
-    """Run to its end what waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    coroutine.close()
-    message = "the proof waited"
-    raise UnknownMitmproxyError(message)
 
 
 def _same(layer: str, plain: Log, fast: Log) -> None:

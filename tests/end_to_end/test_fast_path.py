@@ -45,6 +45,7 @@ addons = [Looking()]
         ("off", [False, False]),
         ("dispatch", [True, False]),
         ("writes", [False, True]),
+        ("bypass", [False, True]),
         ("writes,dispatch", [True, True]),
     ],
 )

@@ -3,15 +3,20 @@
 import asyncio
 import functools
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import pytest
+from h11 import _readers
 from mitmproxy import addonmanager
-from mitmproxy.proxy import mode_servers, server
+from mitmproxy.proxy import layer, mode_servers, server, tunnel
+from mitmproxy.proxy.layers import http, tls
+from mitmproxy.proxy.layers.http import _http1
 
-from llm_metrics_proxy.addon.fastpath import dispatch, known, proof, writes
+from llm_metrics_proxy.addon import http_layer
+from llm_metrics_proxy.addon.fastpath import bypass, dispatch, known, proof, writes
 from llm_metrics_proxy.addon.fastpath.layers import FastPath
-from llm_metrics_proxy.addon.fastpath.names import DISPATCH, LAYERS, WRITES
+from llm_metrics_proxy.addon.fastpath.names import BYPASS, DISPATCH, LAYERS, WRITES
 
 
 def _manager() -> addonmanager.AddonManager:
@@ -46,11 +51,15 @@ def test_all_layers_know_the_mitmproxy_that_is_installed() -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_each_layer_can_be_alone(layer: str) -> None:
-    assert _switched(_manager(), (layer,)) == ({}, layer == DISPATCH, layer == WRITES)
+    assert _switched(_manager(), (layer,)) == ({}, layer == DISPATCH, layer != DISPATCH)
 
 
 def test_none_is_none() -> None:
     assert _switched(_manager(), ()) == ({}, False, False)
+
+
+def _owner(module: ModuleType, name: str) -> object:
+    return module if "." not in name else getattr(module, name.partition(".")[0])
 
 
 def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -61,16 +70,32 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapping
 
 
+_RELIED_ON = {DISPATCH: known.DISPATCH, WRITES: known.WRITES, BYPASS: known.BYPASS}
+
+
 @pytest.mark.parametrize(
     ("layer", "owner", "name"),
     [
-        *[(DISPATCH, addonmanager.AddonManager, name.partition(".")[2]) for name in known.DISPATCH if "." in name],
-        *[(DISPATCH, addonmanager, name) for name in known.DISPATCH if "." not in name],
+        *(
+            (of, _owner(module, name), name.rpartition(".")[2])
+            for of, digests in _RELIED_ON.items()
+            for module, names in digests.items()
+            if module is not server
+            for name in names
+        ),
         (WRITES, server.ConnectionHandler, "server_event"),
         (WRITES, server.ConnectionHandler, "drain_writers"),
         (WRITES, server.LiveConnectionHandler, "__init__"),
         (WRITES, mode_servers.ProxyConnectionHandler, "handle_hook"),
-        (WRITES, server, "ConnectionIO"),
+        (BYPASS, server.ConnectionHandler, "server_event"),
+        (BYPASS, http.HttpStream, "state_stream_response_body"),
+        (BYPASS, http.HttpLayer, "event_to_child"),
+        (BYPASS, _http1.Http1Connection, "read_body"),
+        (BYPASS, _http1.Http1Server, "send"),
+        (BYPASS, tls.TLSLayer, "receive_data"),
+        (BYPASS, tunnel.TunnelLayer, "event_to_child"),
+        (BYPASS, layer.Layer, "handle_event"),
+        (BYPASS, _readers.ChunkedReader, "__call__"),
     ],
 )
 @pytest.mark.parametrize("how", ["gone", "another", "wrapped"])
@@ -116,6 +141,21 @@ def test_a_writer_that_forgets_the_order_fails_its_proof(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(writes.Held, "take", take)
     assert _switched(_manager(), (WRITES,))[0] == {WRITES: "writes did not do what mitmproxy does"}
+
+
+def test_a_bypass_that_forgets_the_tap_fails_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bypass, "callable", lambda _: False, raising=False)
+    assert _switched(_manager(), (BYPASS,))[0] == {BYPASS: "bypass did not do what mitmproxy does"}
+
+
+def test_a_bypass_that_is_never_taken_fails_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bypass, "lane_from", lambda *_: None)
+    assert _switched(_manager(), (BYPASS,))[0] == {BYPASS: "bypass finds no way past mitmproxy's layers"}
+
+
+def test_what_we_change_of_mitmproxy_ourselves_is_known() -> None:
+    http_layer.change(http, tls)
+    assert _switched(_manager()) == ({}, True, True)
 
 
 def test_a_proof_that_breaks_keeps_its_layer_away(monkeypatch: pytest.MonkeyPatch) -> None:
