@@ -22,7 +22,8 @@ from mitmproxy.proxy import layer, mode_servers, server, tunnel, utils
 from mitmproxy.proxy.layers import http, modes, tls
 from mitmproxy.proxy.layers.http import _http1
 
-from llm_metrics_proxy.addon import http_layer
+_OURS: Final = str(Path(__file__).parent.parent / "http_layer.py")
+"""Whose functions are around mitmproxy's, and call them."""
 
 type Digests = Mapping[ModuleType, Mapping[str, str]]
 """Names in a module, each with the digest of its source. Read in mitmproxy 12.2.3 and 12.3.1, and h11 0.16."""
@@ -148,7 +149,7 @@ def _is_as_written(thing: Any, module: ModuleType) -> bool:  # noqa: ANN401
 def _functions(of: type) -> Iterator[tuple[str, FunctionType]]:
     """Yield the functions that mitmproxy has written into a class, by name, without what `http_layer` puts around."""
     for name, one in vars(of).items():
-        if inspect.isfunction(one) and one.__code__.co_filename != http_layer.__file__:
+        if inspect.isfunction(one) and one.__code__.co_filename != _OURS:
             yield name, one
         elif inspect.isfunction(one) and (wrapped := vars(one)["__wrapped__"]).__qualname__ == f"{of.__name__}.{name}":
             yield name, wrapped
