@@ -9,6 +9,7 @@ RecorderError
   ├─ ExportFailed      rows cannot be brought to a destination before somebody does something about it
   ├─ CannotServe       figures cannot be served at an address
   ├─ BadPrices         the file of own prices cannot be used
+  ├─ BadExport         a file of a provider's usage or costs cannot be compared
   ├─ NoAnswer          a question about costs has none: no such model, no price, no calls
   ├─ ReportFailed      a report could not be written; what stood there stays
   ├─ NoAuthority       the certificate of the proxy's CA cannot be read
@@ -66,6 +67,10 @@ class CannotServe(RecorderError):  # noqa: N818
 
 class BadPrices(RecorderError):  # noqa: N818
     """The file of own prices cannot be used."""
+
+
+class BadExport(RecorderError):  # noqa: N818
+    """A file of a provider's usage or costs cannot be compared."""
 
 
 class NoAnswer(RecorderError):  # noqa: N818

@@ -43,6 +43,11 @@ COMMANDS: Final = {
         "Bring the list of prices up to date, show what a model costs, name models without a price.",
     ),
     "prune": ("prune", "prune", "Delete old calls, after a backup."),
+    "reconcile": (
+        "accounts.reconcile",
+        "reconcile",
+        "Compare providers' usage and cost exports with the recorded calls: how much of them is here, and why not all.",
+    ),
     "recost": ("recost", "recost", "Compute anew what calls cost, and show what changed."),
     "restore": ("backup", "restore", "Put a backup back into the database, also while the proxy runs."),
     "rollup": ("recost", "rollup", "Bring the roll-up up to date with the rows."),
