@@ -18,9 +18,9 @@ from pathlib import Path
 from llm_metrics_proxy.recorder.prices.history import Span
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.recost import recost
-from tests.trials.bench.calls import calls
 from tests.trials.bench.fill import fill
-from tests.trials.bench.moments import moments
+from tests.trials.bench.made_up.calls import calls
+from tests.trials.bench.made_up.moments import moments
 
 ROOT = Path(__file__).parents[2]
 PAGES = (

@@ -24,8 +24,8 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.store import database, identity, watermarks
 from llm_metrics_proxy.recorder.store.slices import open_background
-from tests.trials.bench.calls import calls
-from tests.trials.bench.moments import moments
+from tests.trials.bench.made_up.calls import calls
+from tests.trials.bench.made_up.moments import moments
 
 _COLUMNS = CompletionRequest.__struct_fields__
 _INSERT = f"""

@@ -21,7 +21,7 @@ from llm_metrics_proxy.recorder.export.outbox import COLUMN, COLUMNS
 from llm_metrics_proxy.recorder.export.postgres import Postgres, schema
 from llm_metrics_proxy.recorder.store.exporters import Position
 from tests.support.exporting.postgres_server import PASSWORD, Server, binaries
-from tests.trials.bench.calls import calls
+from tests.trials.bench.made_up.calls import calls
 
 pytest_plugins = ["tests.support.exporting.postgres_fixtures"]
 pytestmark = [

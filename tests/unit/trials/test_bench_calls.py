@@ -19,9 +19,9 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.store import database
 from llm_metrics_proxy.recorder.store.timestamps import bound
 from tests.support.proxy import ROOT
-from tests.trials.bench.calls import calls
 from tests.trials.bench.fill import fill
-from tests.trials.bench.moments import moments
+from tests.trials.bench.made_up.calls import calls
+from tests.trials.bench.made_up.moments import moments
 from tests.trials.bench.queries import differences
 
 ROWS, DAYS = 20_000, 10

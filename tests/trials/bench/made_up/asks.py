@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 from random import Random
 from zlib import crc32
 
-from tests.trials.bench.catalogue import MODELS, Model, Wire
-from tests.trials.bench.origins import AGENTS, COUNTS_RETRIES, LABELS, ORIGINS, USER_AGENTS, Origin
-from tests.trials.bench.spread import Spread, lot
-from tests.trials.bench.usages import USAGE, Columns, Usage
+from tests.trials.bench.made_up.catalogue import MODELS, Model, Wire
+from tests.trials.bench.made_up.origins import AGENTS, COUNTS_RETRIES, LABELS, ORIGINS, USER_AGENTS, Origin
+from tests.trials.bench.made_up.spread import Spread, lot
+from tests.trials.bench.made_up.usages import USAGE, Columns, Usage
 
 _SESSIONS = 5  # of an origin with a model, at the same time
 _SESSION_ENDS_MS = 25 * 60_000

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.trials.bench.catalogue import Price, Wire
+from tests.trials.bench.made_up.catalogue import Price, Wire
 
 type Columns = dict[str, Any]
 type Usage = Callable[["Counts", Price | None], Columns]

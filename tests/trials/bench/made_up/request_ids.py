@@ -2,7 +2,7 @@
 
 from random import Random
 
-from tests.trials.bench.catalogue import Service, Wire
+from tests.trials.bench.made_up.catalogue import Service, Wire
 
 _LETTERS = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _PIECES = 1024

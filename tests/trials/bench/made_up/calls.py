@@ -8,10 +8,10 @@ from heapq import heappop, heappush
 from random import Random
 
 from llm_metrics_proxy.recorder.events import CompletionRequest, timestamp_of
-from tests.trials.bench.answers import Answering
-from tests.trials.bench.asks import Ask, Asking
-from tests.trials.bench.catalogue import MODELS
-from tests.trials.bench.usages import Columns
+from tests.trials.bench.made_up.answers import Answering
+from tests.trials.bench.made_up.asks import Ask, Asking
+from tests.trials.bench.made_up.catalogue import MODELS
+from tests.trials.bench.made_up.usages import Columns
 
 _PROVIDERS = sorted({model.service.provider for model in MODELS.values()})
 _MINUTE_MS = 60_000

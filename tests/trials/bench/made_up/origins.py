@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tests.trials.bench.spread import Spread
+from tests.trials.bench.made_up.spread import Spread
 
 _ANY: tuple[float | None, ...] = (None,)
 

@@ -6,12 +6,12 @@ Times are milliseconds from t0, with six digits after the point, as the recorder
 from random import Random
 
 from llm_metrics_proxy.migrations.classes import FINISH_OF, folded, of_error_type
-from tests.trials.bench.asks import Ask
-from tests.trials.bench.catalogue import Model, Service, Thinking, Wire
-from tests.trials.bench.failures import LIKELY, Failure, Stage
-from tests.trials.bench.request_ids import RequestIds
-from tests.trials.bench.spread import Spread
-from tests.trials.bench.usages import Columns, Counts, billed, of_cut_stream
+from tests.trials.bench.made_up.asks import Ask
+from tests.trials.bench.made_up.catalogue import Model, Service, Thinking, Wire
+from tests.trials.bench.made_up.failures import LIKELY, Failure, Stage
+from tests.trials.bench.made_up.request_ids import RequestIds
+from tests.trials.bench.made_up.spread import Spread
+from tests.trials.bench.made_up.usages import Columns, Counts, billed, of_cut_stream
 
 PRICES = "genai-prices 0.2.3"
 _HOUR_MS = 3_600_000

@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from tests.trials.bench.spread import Spread
+from tests.trials.bench.made_up.spread import Spread
 
 
 class Wire(enum.Enum):

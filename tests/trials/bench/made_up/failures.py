@@ -3,8 +3,8 @@
 import enum
 from dataclasses import dataclass
 
-from tests.trials.bench.catalogue import Wire
-from tests.trials.bench.spread import Spread, lot
+from tests.trials.bench.made_up.catalogue import Wire
+from tests.trials.bench.made_up.spread import Spread, lot
 
 
 class Stage(enum.Enum):

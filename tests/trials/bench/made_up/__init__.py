@@ -1,0 +1,1 @@
+"""Made-up calls that look like real traffic, for databases of any size."""
