@@ -5,7 +5,7 @@ BIN := .venv/bin
 MARK := .venv/setup
 DASHBOARD_MARK := .venv-dashboard/setup
 
-.PHONY: help setup run demo dashboard programs test fuzz torture bench soak hostile fleet trials promises clients receivers check lock clean FORCE
+.PHONY: help setup run demo dashboard programs test mitmproxy fuzz torture bench soak hostile fleet trials promises clients receivers check lock clean FORCE
 .DEFAULT_GOAL := help
 # Where this is set, as in many containers, each process that a test starts would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -46,6 +46,13 @@ programs:  # that tests run
 test: programs $(MARK) $(DASHBOARD_MARK) ## run the tests; ARGS="-k name"
 	@exec $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
+# The mitmproxy of .venv is the oldest that is allowed; this is the newest that is known.
+MITMPROXY ?= 12.3.1
+WITH_MITMPROXY := tests/unit/addon/fastpath tests/end_to_end/test_fast_path.py tests/end_to_end/test_transparency_http1.py
+mitmproxy: $(MARK) ## run tests of real traffic with another mitmproxy than that of .venv; MITMPROXY=12.3.1, ARGS="tests/unit/addon tests/end_to_end"
+	@sh deploy/scripts/make-mitmproxy $(MITMPROXY)
+	@exec .mitmproxy/$(MITMPROXY)/bin/python -m pytest -p no:cacheprovider $(or $(ARGS),$(WITH_MITMPROXY))
+
 # A run in full, without any of these variables, leaves its record for docs/promises.md.
 RECORD = $(if $(strip $(ARGS)$(ROUNDS)$(SECONDS)$(EXCHANGES)),,--json tests/trials/results/$@.json)
 
@@ -58,7 +65,8 @@ torture: $(MARK) ## break the storage in every way that is known, and see what i
 	@exec $(BIN)/python -m tests.trials.torture $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SECONDS),--seconds $(SECONDS)) $(RECORD) $(ARGS)
 
 # pytest-benchmark is in no lock file either: only the micro-benchmarks need it.
-bench: $(MARK) ## measure what the proxy costs, about 30 minutes; ARGS="--quick", ARGS=micro, ARGS=capacity, ARGS="--only burst16 --json FILE --svg FILE"
+# It installs Envoy and LiteLLM into .bench/, to compare with, and says so where they cannot be had.
+bench: $(MARK) ## measure what the proxy costs beside others, about 40 minutes; ARGS="--quick", ARGS=--no-peers, ARGS=micro, ARGS=capacity, ARGS="--only burst16 --json FILE --svg FILE"
 	@$(BIN)/python -c "import pytest_benchmark" 2>/dev/null || $(BIN)/python -m pip install --quiet pytest-benchmark
 	@exec $(BIN)/python -m tests.trials.bench $(ARGS)
 
@@ -102,5 +110,5 @@ lock: ## pin what pyproject.toml asks for (needs uv); ARGS="--upgrade" takes new
 	$(LOCK) $(ARGS) -o deploy/dashboard/requirements.txt deploy/dashboard/requirements.in
 	echo hatchling | $(LOCK) $(ARGS) -c requirements-dev.txt -o requirements-build.txt -
 
-clean: ## remove venvs, .clients, .receivers and caches, but no database
-	rm -rf .venv .venv-dashboard .clients .receivers .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+clean: ## remove venvs, .clients, .receivers, .bench, .mitmproxy and caches, but no database
+	rm -rf .venv .venv-dashboard .clients .receivers .bench .mitmproxy .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -44,10 +44,11 @@ class Proxy:
         options: Iterable[str] = (),
         scripts: Iterable[Path] = (),
         environment: Mapping[str, str] | None = None,
+        python: Path | str = sys.executable,
     ) -> None:
         """Prepare a start; `options` are further `--set`s, `scripts` further addons, `environment` further variables.
 
-        With `addon` None it is mitmproxy alone, to compare with.
+        With `addon` None it is mitmproxy alone, to compare with. `python` is that of another environment.
         """
         self.database = folder / "metrics.db"
         self.ca = folder / "mitmproxy" / "mitmproxy-ca-cert.pem"
@@ -69,7 +70,7 @@ class Proxy:
             *([f"metrics_db={self.database}"] if addon else []),
             *options,
         ]
-        self.command = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
+        self.command = [str(python), "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
         self.command += ["--listen-host", "127.0.0.1", "--listen-port", "0", "--mode", mode]
         self.command += [word for setting in settings for word in ("--set", setting)]
         self.command += [word for script in (addon, REDIRECT, *scripts) if script for word in ("-s", str(script))]

@@ -1,4 +1,4 @@
-"""`make bench`: measure, print the summary, and write the results where told. Loopback only, about 30 minutes.
+"""`make bench`: measure, print the summary, and write the results where told. Loopback only, about 40 minutes.
 
 `make bench ARGS=micro` runs the micro-benchmarks alone, `ARGS=capacity` what one proxy carries and several do;
 `ARGS="--from FILE"` measures nothing and shows what a file holds. The exit code is 1 if anything failed: a wrong
@@ -19,13 +19,13 @@ import msgspec
 from tests.support.proxy import ProxyFailedError
 from tests.trials.bench.capacity import carried
 from tests.trials.bench.goals import GOALS, Standing, standing
-from tests.trials.bench.litellm import LiteLLM
 from tests.trials.bench.load import BenchFailedError
 from tests.trials.bench.microbench import micro, missing
+from tests.trials.bench.peers.catalogue import PEERS, Peer, peers, prepared
 from tests.trials.bench.plot import svg
 from tests.trials.bench.rounds import Bench, Results
 from tests.trials.bench.summary import summary
-from tests.trials.bench.systems import LITELLM, SYSTEMS
+from tests.trials.bench.systems import SYSTEMS
 from tests.trials.bench.workloads import WORKLOADS
 
 _MICRO, _CAPACITY = "micro", "capacity"
@@ -67,7 +67,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--must", action="append", default=[], choices=[goal.measure for goal in GOALS], help="a goal that counts"
     )
-    parser.add_argument("--with-litellm", action="store_true", help="install LiteLLM into .bench/ and measure it too")
+    names = [*(system.name for system in SYSTEMS), *(peer.name for peer in PEERS)]
+    parser.add_argument(
+        "--systems", nargs="+", choices=names, metavar="NAME", help=f"these alone, of: {', '.join(names)}"
+    )
+    parser.add_argument("--no-peers", action="store_true", help="install nothing, measure mitmproxy and ours alone")
+    parser.add_argument("--optimised", type=Path, metavar="PYTHON", help="an optimised Python to measure beside this")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture there")
     parser.add_argument("--from", type=Path, metavar="FILE", dest="source", help="take the results from there instead")
@@ -81,18 +86,17 @@ def _options() -> argparse.Namespace:
 
 def _measure(folder: Path, options: argparse.Namespace) -> Results:
     chosen = [workload for workload in WORKLOADS if not options.only or workload.name in options.only]
-    bench = Bench(folder, [one.quick() if options.quick else one for one in chosen], SYSTEMS, _tell)
+    not_run: dict[str, str] = {}
+    systems = [*SYSTEMS, *prepared(_peers(options) if chosen else (), not_run)]
+    systems = [system for system in systems if not options.systems or system.name in options.systems]
+    bench = Bench(folder, [one.quick() if options.quick else one for one in chosen], systems, _tell)
     results = bench.results
-    results.quick = options.quick
-    litellm = LiteLLM(folder) if options.with_litellm else None
-    reason = litellm.install() if litellm is not None else "ask for it by --with-litellm"
-    if reason is not None:
-        litellm, results.not_run[LITELLM.name] = None, reason
+    results.quick, results.not_run = options.quick, not_run
     try:
         if not options.only or _MICRO in options.only:
             _add_micro(folder, results)
         if chosen:
-            bench.run(options.rounds, litellm)
+            bench.run(options.rounds)
         if not options.only or _CAPACITY in options.only:
             results.capacity = carried(folder, min(options.rounds, _CAPACITY_ROUNDS), _tell)
     except (BenchFailedError, ProxyFailedError) as error:
@@ -100,6 +104,14 @@ def _measure(folder: Path, options: argparse.Namespace) -> Results:
     except KeyboardInterrupt:
         results.failures.append("interrupted")
     return results
+
+
+def _peers(options: argparse.Namespace) -> list[Peer]:
+    """Return the peers that are wanted."""
+    if options.no_peers:
+        return []
+    every = peers(options.optimised)
+    return [one for one in every if (one.name in options.systems if options.systems else one.usual)]
 
 
 def _add_micro(folder: Path, results: Results) -> None:

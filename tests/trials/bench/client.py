@@ -165,7 +165,7 @@ class Client:
                     await connection.ask(asked, run.answer)
                     _close(connection)
                 samples.take(connection, sent)
-                check(connection.buffer, run.answer, rewritten=self._target.rewrites)
+                samples.count(check(connection.buffer, run.answer, rewritten=self._target.rewrites))
 
         await asyncio.gather(*(keep_asking(number) for number in range(run.concurrency)))
         return samples.report(run.answer, time.monotonic() - began)

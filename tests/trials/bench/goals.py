@@ -74,6 +74,19 @@ GOALS = (
     Goal("events of streams not counted in their row", ROWS, "events_lost", How.VALUE, 0),
 )
 
+REACH = (
+    Goal("16 streams without pauses: events/s", "burst16", "events_per_s", How.RATIO, 3.0, at_least=True),
+    Goal("CPU of such an event", "burst16", "cpu_us_per_event", How.RATIO, 0.40),
+    Goal("small calls, 32 at a time: requests/s", "small32", "requests_per_s", How.RATIO, 1.6, at_least=True),
+    Goal("small call, one at a time: p50", "small1", "p50_ms", How.RATIO, 0.65),
+    Goal("50 streams of 50 events/s: first token p99", "paced50", "ttft_p99_ms", How.RATIO, 0.9),
+    Goal("the same: event delay p99", "paced50", "delay_p99_ms", How.RATIO, 0.9),
+    Goal("the same: CPU of an event", "paced50", "cpu_us_per_event", How.RATIO, 0.70),
+    Goal("request of 200 KB: requests/s", "body200k", "requests_per_s", How.RATIO, 1.1, at_least=True),
+    Goal("added peak RSS, 15,000 requests, MB", "memory", "peak_rss_mb", How.ADDED, 15.0),
+)
+"""What the fast path is to reach. No promise: what is not met is said where the figures are shown."""
+
 
 def reached(results: Results, goal: Goal) -> Compared | None:
     """Return what was measured of a goal; None if it was not."""

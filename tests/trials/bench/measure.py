@@ -3,6 +3,7 @@
 import sqlite3
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ from statistics import median
 from tests.trials.bench.commands import Close, Open, Report, Run
 from tests.trials.bench.load import BenchFailedError, LoadClient
 from tests.trials.bench.process import cpu_seconds, peak_rss_mb
-from tests.trials.bench.systems import OURS, Running
+from tests.trials.bench.systems import Running
 from tests.trials.bench.traffic import Answer
 from tests.trials.bench.workloads import Workload
 
@@ -30,16 +31,20 @@ def warm_up(client: LoadClient, running: Running) -> None:
     client.do(Close())
 
 
-def measured(client: LoadClient, running: Running, workload: Workload) -> Figures:
-    """Return the figures of a workload.
+def measured(client: LoadClient, running: Running, workload: Workload, other: LoadClient | None = None) -> Figures:
+    """Return the figures of a workload; `other` asks what goes on beside it.
 
     Raises:
         BenchFailedError: an answer was wrong or never came.
     """
     run = Run(workload.answer, workload.concurrency, workload.count, workload.body, workload.lock_seconds)
     client.do(Open(running.target, 0 if workload.reconnects else workload.concurrency))
+    if running.system.foreign is not None and not workload.reconnects:
+        # The others connect to the provider with their client's connection, before anything is measured.
+        _run(client, running, Run(Answer.SMALL, workload.concurrency, 1, 0))
     used_before, began = _cpu(running), time.monotonic_ns()
-    report = _run(client, running, run)
+    with _asking_beside(other, running, workload):
+        report = _run(client, running, run)
     used = _cpu(running) - used_before
     figures = dict(report.figures)
     if workload.lock_seconds:
@@ -64,11 +69,11 @@ def rows_of(running: Running) -> Figures:
     An event counts as lost if the row of its stream does not count it.
     """
     assert running.system.rows is not None  # noqa: S101 - asked only of systems that record
-    deadline = time.monotonic() + _PATIENCE_SECONDS * (running.system.name == OURS)
+    deadline = time.monotonic() + _PATIENCE_SECONDS * running.system.is_ours
     while (stored := running.count(running.system.rows)) < running.sent and time.monotonic() < deadline:
         time.sleep(0.05)  # another process's transactions give no signal
     figures: Figures = {"sent": running.sent, "stored": stored, "lost": running.sent - stored}
-    if running.system.name == OURS:
+    if running.system.is_ours:
         figures["events_lost"] = running.events - running.count(_EVENTS)
     return figures
 
@@ -83,6 +88,27 @@ def must_be_whole(figures: Figures, log: str) -> None:
         msg = f"llm-metrics stored {figures['stored']} rows of {figures['sent']} calls, and {figures['events_lost']}"
         msg += f" events are not counted; it printed:\n{log[-2000:]}"
         raise BenchFailedError(msg)
+
+
+@contextmanager
+def _asking_beside(other: LoadClient | None, running: Running, workload: Workload) -> Iterator[None]:
+    """Ask what goes on beside a workload, from before it until about its end."""
+    beside = workload.beside
+    if beside is None or other is None:
+        yield
+        return
+    seconds = workload.seconds
+    run = Run(beside.answer, beside.concurrency, 0, beside.body, seconds)
+    other.do(Open(running.target, beside.concurrency))
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(other.do, run)
+        try:
+            yield
+        finally:
+            report = asking.result()
+            running.sent += report.requests
+            running.events += report.events
+            other.do(Close())
 
 
 def _run(client: LoadClient, running: Running, run: Run) -> Report:

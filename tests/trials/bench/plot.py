@@ -5,7 +5,7 @@ from html import escape
 
 from tests.trials.bench.comparison import Spread, spread
 from tests.trials.bench.rounds import Results
-from tests.trials.bench.systems import AGAIN, LITELLM, OURS, SYSTEMS
+from tests.trials.bench.systems import AGAIN, OURS
 
 _WIDTH, _COLUMNS = 880, 2
 _LABEL, _NUMBER, _GAP = 190, 70, 24  # pixels of a panel that are not bars, and between panels
@@ -47,7 +47,6 @@ PANELS = (
     Panel("16 streams without pauses: events/s", "burst16", "events_per_s", "more is better"),
     Panel("Request of 200 KB: p50, ms", "body200k", "p50_ms"),
 )
-_SHOWN = tuple(system for system in (*SYSTEMS, LITELLM) if system.name != AGAIN)
 
 
 def svg(results: Results) -> str:
@@ -73,9 +72,9 @@ def svg(results: Results) -> str:
 def _measured(results: Results, panel: Panel) -> dict[str, tuple[str, Spread]]:
     """Return title and spread by name, of the systems that were measured."""
     found = {}
-    for system in _SHOWN:
-        if (one := spread(results, panel.workload, panel.figure, system.name)) is not None:
-            found[system.name] = system.title, one
+    for name, title in results.titles.items():
+        if name != AGAIN and (one := spread(results, panel.workload, panel.figure, name)) is not None:
+            found[name] = title, one
     return found
 
 

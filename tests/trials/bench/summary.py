@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from tests.trials.bench.comparison import How, compared, spread
-from tests.trials.bench.goals import GOALS, reached, standing
+from tests.trials.bench.goals import GOALS, REACH, Goal, reached, standing
 from tests.trials.bench.rounds import Results
-from tests.trials.bench.systems import AGAIN, FLOOR, LITELLM, SYSTEMS
+from tests.trials.bench.systems import AGAIN, FLOOR
 from tests.trials.bench.workloads import WORKLOADS
 
-_ALL = (*SYSTEMS, LITELLM)
 _NOTHING = "-"
 
 
@@ -16,7 +15,10 @@ def summary(results: Results) -> str:
     """Return the whole text."""
     machine = ", ".join(f"{name} {value}" for name, value in results.machine.items())
     quick = " OF FEW REQUESTS (--quick): THIS SHOWS THAT IT WORKS, AND MEASURES NOTHING" if results.quick else ""
-    systems = "".join(f"{system.name:8} {system.title}\n" for system in _ALL)
+    systems = "".join(
+        f"{name:14} {title}" + (f" ({note})" if (note := results.notes.get(name)) else "") + "\n"
+        for name, title in results.titles.items()
+    )
     systems += "".join(f"not run: {name}: {reason}\n" for name, reason in results.not_run.items())
     parts = {
         f"{len(results.rounds)} ROUNDS{quick}; {machine}": systems,
@@ -28,18 +30,19 @@ def summary(results: Results) -> str:
         "CAPACITY: proxies on one file; cores are those of the proxies alone": _capacity(results),
         "ROWS": _rows(results),
         f"GOALS: medians of ratios to {FLOOR}, or of differences, adjusted by what it differs from itself (A/A)": (
-            _goals(results)
+            _goals(results, GOALS)
         ),
+        f"TO REACH: medians of ratios to {FLOOR}, divided by what it differs from itself": _goals(results, REACH),
         "FAILED": "".join(f"{failure}\n" for failure in results.failures),
     }
     return "\n".join(f"{title}\n{text}" for title, text in parts.items() if text)
 
 
 def _figures(results: Results) -> str:
-    lines = [("workload", "figure", *(system.name for system in _ALL))]
+    lines = [("workload", "figure", *results.titles)]
     for workload in WORKLOADS:
         for figure in workload.shown:
-            found = [spread(results, workload.name, figure, system.name) for system in _ALL]
+            found = [spread(results, workload.name, figure, name) for name in results.titles]
             if any(found):
                 cells = (_number(one.middle) if one else _NOTHING for one in found)
                 lines.append((workload.name, figure, *cells))
@@ -47,7 +50,7 @@ def _figures(results: Results) -> str:
 
 
 def _ratios(results: Results) -> str:
-    names = [system.name for system in _ALL if system.name != FLOOR]
+    names = [name for name in results.titles if name != FLOOR]
     lines = [("workload", "figure", *names)]
     for workload in WORKLOADS:
         for figure in workload.shown:
@@ -83,11 +86,11 @@ def _rows(results: Results) -> str:
     )
 
 
-def _goals(results: Results) -> str:
+def _goals(results: Results, goals: Sequence[Goal]) -> str:
     lines: list[Sequence[str]] = [
         ("measure", "naive was", FLOOR, "ours", "compared", "range", "A/A", "adjusted", "goal", "")
     ]
-    for goal in GOALS:
+    for goal in goals:
         found, stands = reached(results, goal), standing(results, goal)
         own = [spread(results, goal.workload, goal.figure, system) for system in (FLOOR, "ours")]
         values = [_number(one.middle) if one else _NOTHING for one in own]

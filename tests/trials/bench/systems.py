@@ -1,17 +1,30 @@
 """The systems that are measured, as data; each starts in a folder of its own, before the same provider."""
 
+import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from tests.support.proxy import ADDON, Proxy
 from tests.trials.bench.commands import Target
 from tests.trials.bench.provider import Provider
 
-_SCRIPTS = Path(__file__).parent / "scripts"
-_LATENESS = _SCRIPTS / "lateness.py"
+SCRIPTS = Path(__file__).parent / "scripts"
+_LATENESS = SCRIPTS / "lateness.py"
+
+
+class Served(NamedTuple):
+    """Somebody else's proxy that serves."""
+
+    pid: int
+    target: Target
+
+
+type Foreign = Callable[[Path, Provider], AbstractContextManager[Served]]
 
 
 @dataclass(frozen=True)
@@ -25,20 +38,29 @@ class System:
     options: tuple[str, ...] = ()
     scripts: tuple[Path, ...] = ()
     rows: str | None = None
+    python: Path | str = sys.executable
+    paths: tuple[Path, ...] = ()  # where it finds packages before all others
+    foreign: Foreign | None = None  # no mitmdump: starts it in a folder, before a provider
+    share: float = 1.0  # of the requests of each workload, for one that would take as long as all others together
+    note: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether every call through it must have its row."""
+        return self.addon is not None
 
 
-FLOOR, AGAIN, OURS, DIRECT = "floor", "again", "ours", "direct"
-_OUR_ROWS = "SELECT count(*) FROM completion_requests"
+FLOOR, AGAIN, OURS, OFF, DIRECT, BARE = "floor", "again", "ours", "off", "direct", "bare"
+OUR_ROWS = "SELECT count(*) FROM completion_requests"
 SYSTEMS = (
     System(DIRECT, "no proxy", proxied=False),
-    System("bare", "mitmdump, no addon"),
-    System(FLOOR, "mitmdump, no-op addon", scripts=(_SCRIPTS / "passthrough.py",)),
-    System(AGAIN, "the same again", scripts=(_SCRIPTS / "passthrough.py",)),
-    System(OURS, "mitmdump, llm-metrics", addon=ADDON, rows=_OUR_ROWS),
-    System("slow", "the same, fast path off", addon=ADDON, options=("metrics_fast_path=off",), rows=_OUR_ROWS),
-    System("naive", "mitmdump, naive addon", scripts=(_SCRIPTS / "naive.py",), rows="SELECT count(*) FROM calls"),
+    System(BARE, "mitmproxy, no addon"),
+    System(FLOOR, "mitmproxy, pass-through addon", scripts=(SCRIPTS / "passthrough.py",)),
+    System(AGAIN, "the same again", scripts=(SCRIPTS / "passthrough.py",)),
+    System(OURS, "llm-metrics", addon=ADDON, rows=OUR_ROWS),
+    System(OFF, "llm-metrics, fast path off", addon=ADDON, options=("metrics_fast_path=off",), rows=OUR_ROWS),
+    System("naive", "mitmproxy, naive addon", scripts=(SCRIPTS / "naive.py",), rows="SELECT count(*) FROM calls"),
 )
-LITELLM = System("litellm", "LiteLLM's proxy")
 
 
 @dataclass
@@ -73,6 +95,11 @@ def started(
     if not system.proxied:
         yield Running(system, Target(provider.ports.tls, str(provider.ca), tunnel=False))
         return
+    if system.foreign is not None:
+        with system.foreign(folder, provider) as served:
+            yield Running(system, served.target, pid=served.pid)
+        return
+    paths = {"PYTHONPATH": os.pathsep.join(map(str, system.paths))} if system.paths else {}
     lateness, naive = folder / "lateness.txt", folder / "naive.db"
     proxy = Proxy(
         folder,
@@ -81,7 +108,8 @@ def started(
         addon=system.addon,
         options=system.options,
         scripts=(*system.scripts, *((_LATENESS,) if watched else ())),
-        environment={"BENCH_LATENESS_FILE": str(lateness), "BENCH_NAIVE_DATABASE": str(naive)},
+        environment={"BENCH_LATENESS_FILE": str(lateness), "BENCH_NAIVE_DATABASE": str(naive), **paths},
+        python=system.python,
     )
     with proxy:
         yield Running(

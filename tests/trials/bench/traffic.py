@@ -116,14 +116,14 @@ def head_and_length(message: bytes | bytearray) -> tuple[int, int | None] | None
     return end + len(_HEAD_END), int(found[1]) if found else None
 
 
-def dechunked(data: bytes | bytearray) -> bytes:
-    """Undo the chunked coding of a complete body."""
+def chunks(data: bytes | bytearray) -> list[bytes]:
+    """Return what is in each chunk of a complete body in the chunked coding."""
     parts: list[bytes] = []
     place = 0
     while True:
         line_end = data.index(b"\r\n", place)
         size = int(data[place:line_end], 16)
         if size == 0:
-            return b"".join(parts)
+            return parts
         parts.append(bytes(data[line_end + 2 : line_end + 2 + size]))
         place = line_end + 2 + size + 2

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-from tests.trials.bench.traffic import Answer
+from tests.trials.bench.traffic import INTERVAL_SECONDS, Answer
 
 _KIB = 1024
+_TOKENS_100K = 400 * _KIB  # English text has about four bytes a token
 _PACED = (
     "ttft_p50_ms",
     "ttft_p50_added_ms",
@@ -12,8 +13,20 @@ _PACED = (
     "ttft_p99_added_ms",
     "delay_p50_ms",
     "delay_p99_ms",
+    "jitter_p99_ms",
+    "own_chunk_percent",
+    "before_next_percent",
     "cpu_us_per_event",
 )
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What others ask at the same time through the same proxy, from another process, until the workload has ended."""
+
+    answer: Answer
+    concurrency: int
+    body: int = 0
 
 
 @dataclass(frozen=True)
@@ -28,15 +41,25 @@ class Workload:
     body: int = 0  # bytes of the request; 0: the shortest
     reconnects: bool = False  # a new connection for each request, its setup measured with it
     lock_seconds: float = 0.0  # asks for so long, then again while another process holds the database's write lock
+    beside: Beside | None = None  # what holds up these calls, if a proxy lets it
     alone: bool = False  # on a proxy that was started for it
     watched: bool = False  # with a script that watches the event loop; such a proxy is alone
     systems: tuple[str, ...] = ()  # only those; empty: all
     most_rounds: int = 1000
     shown: tuple[str, ...] = ("p50_ms", "cpu_us_per_request")  # the figures of its summary, the main one first
 
+    @property
+    def seconds(self) -> float:
+        """How long its paced streams take one after the other, with the time in which they begin."""
+        return (self.count + 1) * (self.answer.events + 1) * INTERVAL_SECONDS
+
     def quick(self) -> "Workload":
         """Return a version for a look at whether everything works."""
         return replace(self, count=max(1, self.count // 10), lock_seconds=min(self.lock_seconds, 2.0))
+
+    def shared(self, share: float) -> "Workload":
+        """Return a version with a share of the requests."""
+        return replace(self, count=max(1, round(self.count * share)))
 
 
 WORKLOADS = (
@@ -46,17 +69,56 @@ WORKLOADS = (
         Answer.SMALL,
         1,
         500,
-        shown=("p50_ms", "p50_added_ms", "p99_ms", "cpu_us_per_request"),
+        shown=("p50_ms", "p50_added_ms", "p99_ms", "p99_added_ms", "cpu_us_per_request"),
+    ),
+    Workload(
+        "small16",
+        "small JSON, C=16",
+        Answer.SMALL,
+        16,
+        40,
+        shown=("p50_ms", "p50_added_ms", "p99_ms", "p99_added_ms"),
     ),
     Workload(
         "small32", "small JSON, C=32", Answer.SMALL, 32, 30, shown=("requests_per_s", "p99_ms", "cpu_us_per_request")
     ),
     Workload(
-        "burst16", "200 events without delay, C=16", Answer.BURST, 16, 8, shown=("events_per_s", "cpu_us_per_event")
+        "burst16",
+        "200 events without delay, C=16",
+        Answer.BURST,
+        16,
+        8,
+        shown=("events_per_s", "own_chunk_percent", "cpu_us_per_event"),
     ),
-    Workload("paced10", "50 events at 20 ms, C=10", Answer.PACED, 10, 3, shown=_PACED),
+    Workload("paced10", "50 events at 20 ms, C=10", Answer.PACED, 10, 2, shown=_PACED),
     Workload("paced50", "50 events at 20 ms, C=50", Answer.PACED, 50, 4, shown=_PACED),
-    Workload("body200k", "200 KB request, C=1", Answer.SMALL, 1, 150, body=200 * _KIB),
+    Workload(
+        "blocked",
+        "50 events at 20 ms, C=10, beside requests of 5 MB",
+        Answer.PACED,
+        10,
+        2,
+        beside=Beside(Answer.SMALL, 2, 5 * _KIB * _KIB),
+        shown=("delay_p99_ms", "ttft_p99_ms", "jitter_p99_ms", "before_next_percent"),
+    ),
+    Workload(
+        "body200k",
+        "200 KB request, C=1",
+        Answer.SMALL,
+        1,
+        150,
+        body=200 * _KIB,
+        shown=("requests_per_s", "p50_ms", "cpu_us_per_request"),
+    ),
+    Workload(
+        "prompt100k",
+        "a prompt of 100,000 tokens, streamed answer, C=4",
+        Answer.BURST,
+        4,
+        15,
+        body=_TOKENS_100K,
+        shown=("ttft_p50_ms", "ttft_p50_added_ms", "ttft_p99_ms", "cpu_us_per_request"),
+    ),
     Workload("body5m", "5 MB request, C=1", Answer.SMALL, 1, 12, body=5 * _KIB * _KIB),
     Workload("connect", "new connection per request, C=1", Answer.SMALL, 1, 60, reconnects=True),
     Workload(
@@ -88,7 +150,7 @@ WORKLOADS = (
         32,
         469,
         alone=True,
-        systems=("floor", "again", "ours"),
+        systems=("floor", "again", "ours", "off"),
         most_rounds=1,
         shown=("peak_rss_mb", "requests_per_s"),
     ),

@@ -20,7 +20,7 @@ from tests.trials.bench.rounds import Bench, Results, Round, machine
 from tests.trials.bench.samples import check
 from tests.trials.bench.summary import summary
 from tests.trials.bench.systems import SYSTEMS
-from tests.trials.bench.traffic import BODIES, SMALL_RESPONSE, STREAM_HEAD, TAIL, Answer, dechunked, event
+from tests.trials.bench.traffic import BODIES, SMALL_RESPONSE, STREAM_HEAD, TAIL, Answer, chunks, event
 from tests.trials.bench.workloads import WORKLOADS, Workload
 
 _STREAM = STREAM_HEAD + event(17) * Answer.BURST.events + TAIL
@@ -29,6 +29,9 @@ _STREAM = STREAM_HEAD + event(17) * Answer.BURST.events + TAIL
 # A stream of a second, a start of mitmdump and five seconds of a naive wait for a lock are not spent twice.
 _SPARED = {
     "paced10": ("direct", "bare", "floor", "ours"),
+    "blocked": ("direct", "ours"),
+    "prompt100k": ("floor", "ours"),
+    "small16": ("direct", "ours"),
     "paced50": ("direct", "ours"),
     "hold": ("ours",),
     "memory": ("ours",),
@@ -43,6 +46,7 @@ def _tiny(workload: Workload) -> Workload:
         concurrency=min(workload.concurrency, 2),
         body=min(workload.body, 300_000),
         lock_seconds=workload.lock_seconds / 20,
+        beside=workload.beside and replace(workload.beside, body=300_000),
         systems=_SPARED.get(workload.name, ()),
     )
 
@@ -79,6 +83,13 @@ def test_figures_are_plausible(results: Results) -> None:
     assert figures["paced10"]["bare"]["ttft_p50_ms"] > 900
     assert 0 < figures["paced10"]["direct"]["delay_p50_ms"] <= figures["paced10"]["direct"]["delay_p99_ms"]
     assert figures["small1"]["floor"]["p50_added_ms"] > 0
+    for paced in (figures["paced10"][system] for system in ("direct", "floor", "ours")):
+        assert 0 <= paced["jitter_p50_ms"] <= paced["jitter_p99_ms"] < 1_000
+        assert paced["own_chunk_percent"] == 100
+        assert paced["before_next_percent"] > 50
+    assert figures["paced10"]["bare"]["own_chunk_percent"] == 0, "it hands on the whole stream in one chunk"
+    assert figures["paced10"]["bare"]["before_next_percent"] < 50
+    assert figures["small16"]["ours"]["p99_added_ms"] > 0
     assert figures["hold"]["ours"]["worst_hold_ms"] >= figures["hold"]["ours"]["typical_hold_ms"] > 0
     assert figures["locked"]["ours"]["locked_requests_per_s"] > 1
 
@@ -95,6 +106,8 @@ def test_a_foreign_lock_keeps_every_writer_out(tmp_path: Path) -> None:
 def test_every_call_of_ours_has_its_row(results: Results) -> None:
     rows = results.rounds[0].rows["ours"]
     assert rows["sent"] == rows["stored"] > 90
+    asked = sum(one.concurrency * one.count for one in _TINY if not one.lock_seconds)
+    assert rows["sent"] > asked, "what was asked beside a workload is not in it"
     assert rows["lost"] == rows["events_lost"] == 0
 
 
@@ -133,7 +146,7 @@ def test_the_client_notices_a_wrong_byte_and_a_missing_one(message: bytes, answe
     if answer.events:
         with pytest.raises(ValueError, match="instead of"):
             check(STREAM_HEAD + event(17) * (answer.events - 1) + TAIL, answer)
-        assert len(dechunked(message[len(STREAM_HEAD) :])) == len(BODIES[answer])
+        assert len(b"".join(chunks(message[len(STREAM_HEAD) :]))) == len(BODIES[answer])
 
 
 def test_proxies_on_one_file_are_measured_together_and_lose_nothing(tmp_path: Path) -> None:
