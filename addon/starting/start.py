@@ -24,6 +24,7 @@ from llm_metrics_proxy.addon.starting.log_lines import Complaints, quieten
 from llm_metrics_proxy.addon.starting.settings import OPTIONS, BadOption, Settings, check_given, parse
 from llm_metrics_proxy.recorder.client_setup.authority import CA_NAME, check
 from llm_metrics_proxy.recorder.client_setup.bundle import write_bundle
+from llm_metrics_proxy.recorder.client_setup.place import is_greeted
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store.database import get_db_path
@@ -129,9 +130,12 @@ def greet(
 ) -> None:
     """Say where the rows go and what to type, and warn about an address that others can reach.
 
-    Where `published` is given clients reach the first server there, whatever it listens on: in a container that has to
-    be every address, and what counts is the port outside.
+    A worker of several says nothing where another one has. Where `published` is given clients reach the first server
+    there, whatever it listens on: in a container that has to be every address, and what counts is the port outside.
     """
+    bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
+    if is_greeted():
+        return
     listening = [(server.mode.type_name, address[:2]) for server in servers for address in server.listen_addrs]
     if published is not None:
         listening = [(mode, published) for mode, _ in listening[:1]]
@@ -147,7 +151,6 @@ def greet(
         complaints.once("unknown_option", f"There is no option {name}: check its name.", option=name, about=name)
     for sentence in guard(authority(options).parent):
         complaints.once("ca_open_to_others", sentence, about=sentence)
-    bundle = write_bundle(authority(options), Path(options.ssl_verify_upstream_trusted_ca or certifi.where()))
     if bundle == authority(options):
         complaints.once(
             "bundle_not_written",

@@ -8,15 +8,21 @@ import hashlib
 import json
 from typing import Final
 
+from llm_metrics_proxy.recorder.client_setup.place import place
+
 STATUS_HOST: Final = "llm-metrics.invalid"
 STATUS_PATH: Final = "/status"
 _KEY, _TOKEN = "llm_metrics_proxy", 1  # the number changes if ever the answer's meaning does
 _RECORDER = "recorder"
+_WORKER, _WORKERS = "worker", "workers"
 
 
 def answer(process: str | None) -> bytes:
     """Return the body of the answer; `process` is the recorder's name, None while there is none."""
-    return json.dumps({_KEY: _TOKEN, _RECORDER: process and fingerprint(process)}).encode() + b"\n"
+    said: dict[str, object] = {_KEY: _TOKEN, _RECORDER: process and fingerprint(process)}
+    if (here := place()) is not None:
+        said |= {_WORKER: here.number, _WORKERS: here.count}
+    return json.dumps(said).encode() + b"\n"
 
 
 def fingerprint(process: str) -> str:
@@ -25,10 +31,14 @@ def fingerprint(process: str) -> str:
 
 
 class Signature:
-    """An answer that only the addon gives; `recorder` is the fingerprint of the recorder that it writes with."""
+    """An answer that only the addon gives.
 
-    def __init__(self, recorder: str | None) -> None:
+    `recorder` is the fingerprint of the recorder that it writes with, `workers` how many share its port.
+    """
+
+    def __init__(self, recorder: str | None, workers: int = 1) -> None:
         self.recorder = recorder
+        self.workers = workers
 
 
 def read(body: bytes) -> Signature | None:
@@ -40,4 +50,5 @@ def read(body: bytes) -> Signature | None:
     if not isinstance(found, dict) or found.get(_KEY) != _TOKEN:
         return None
     recorder = found.get(_RECORDER)
-    return Signature(recorder if isinstance(recorder, str) else None)
+    workers = found.get(_WORKERS)
+    return Signature(recorder if isinstance(recorder, str) else None, workers if isinstance(workers, int) else 1)

@@ -12,7 +12,8 @@ from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, refusing
 from llm_metrics_proxy.recorder.errors import NoProgram, RunRefused
 from llm_metrics_proxy.recorder.events import LABEL_NAME, LONGEST_LABEL, MOST_LABELS
 from llm_metrics_proxy.recorder.reporting import printable
-from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, workers
+from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, listening
+from llm_metrics_proxy.recorder.running.count import AUTO, MOST, workers_of
 
 _LAST_PORT = 65_535
 
@@ -41,6 +42,14 @@ def _labels(_context: click.Context, _option: click.Parameter, given: tuple[str,
     return given
 
 
+def _workers(_context: click.Context, _option: click.Parameter, given: str | None) -> int | None:
+    try:
+        return None if given is None else workers_of(given)
+    except ValueError as error:
+        message = f"{error}."
+        raise click.BadParameter(message) from error
+
+
 def _document(_context: click.Context, _option: click.Parameter, given: Path | None) -> Path | None:
     if given is not None and not os.access(given.parent, os.W_OK | os.X_OK):
         message = f"{given.parent} is no folder that can be written: create it, or give another path."
@@ -64,7 +73,21 @@ def _document(_context: click.Context, _option: click.Parameter, given: Path | N
     help="An option of mitmproxy or of the addon.",
 )
 @click.option("--mode", "modes", metavar="MODE", multiple=True, help="A mode of mitmproxy: reverse:http://HOST@PORT.")
-@click.option("--workers", "count", type=click.IntRange(1, 64), default=1, help="Proxies, on the ports from --port on.")
+@click.option(
+    "--workers",
+    "count",
+    metavar="N",
+    callback=_workers,
+    help=f"Processes that share the port: 1 to {MOST}, or {AUTO} for one on each core. 1 by default.",
+)
+@click.option(
+    "--drain",
+    metavar="SECONDS",
+    type=click.FloatRange(0, 86_400),
+    default=300,
+    show_default=True,
+    help="For how long a worker that SIGHUP exchanges may finish its calls.",
+)
 @click.option(
     "--label",
     "labels",
@@ -91,7 +114,8 @@ def run(  # noqa: PLR0913 - the options
     db: str | None,
     settings: tuple[str, ...],
     modes: tuple[str, ...],
-    count: int,
+    count: int | None,
+    drain: float,
     labels: tuple[str, ...],
     quiet: bool,
     document: Path | None,
@@ -119,16 +143,14 @@ def run(  # noqa: PLR0913 - the options
             if value:
                 message = f"{option} is for a program: add -- PROGRAM, or leave it out."
                 raise click.UsageError(message)
-        _serve(asked, count)
-    if count != 1:
-        message = "--workers is for a proxy that serves alone: leave it out, or leave the program out."
-        raise click.UsageError(message)
+        _serve(asked, count or 1, drain)
     # The proxy alone has no use for these, and would listen 0.1 s later.
     from llm_metrics_proxy.recorder.running.one_run import run_program  # noqa: PLC0415
     from llm_metrics_proxy.recorder.running.program import end_like  # noqa: PLC0415
 
+    several = None if count is None else (count, drain)
     try:
-        code = run_program(asked, words, labels, document, quiet=quiet)
+        code = run_program(asked, words, labels, document, several=several, quiet=quiet)
     except NoProgram as error:
         click.echo(f"Error: {printable(str(error))}", err=True)
         sys.exit(error.code)
@@ -141,13 +163,12 @@ def _database(given: str) -> Path:
     return get_db_path(given)
 
 
-def _serve(asked: CommandLine, count: int) -> None:
-    """Become the proxy, or the parent of several."""
-    if asked.port and asked.port + count - 1 > _LAST_PORT:
-        message = f"The ports from {asked.port} on are fewer than {count}: give a lower --port."
-        raise click.UsageError(message)
-    workers.check_ports(asked, count)
+def _serve(asked: CommandLine, count: int, drain: float) -> None:
+    """Become the proxy, or the parent of several workers."""
     if count == 1:
+        if asked.port and asked.listens():
+            listening.check(asked.host, asked.port)
         os.execv(asked.words[0], asked.words)  # noqa: S606 - a command of our own
-    commands = [asked.on(asked.port + number if asked.port else 0).words for number in range(count)]
-    sys.exit(workers.serve(commands, asked.authority))
+    from llm_metrics_proxy.recorder.running import workers  # noqa: PLC0415 - one proxy alone has no use for it
+
+    sys.exit(workers.serve(asked, count, drain))

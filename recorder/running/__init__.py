@@ -1,7 +1,8 @@
 """`llm-metrics run`: the command line of the proxy, alone or for one program.
 
 proxy.py finds or starts the proxy that a program goes through, program.py runs that program as if it had been started
-alone, summary.py tells what its calls came to, and workers.py keeps several proxies on one database.
+alone, summary.py tells what its calls came to. workers.py keeps several workers on one port: accepting.py deals clients
+out to them, one_worker.py is one of them as the parent sees it, worker.py what runs in its process.
 """
 
 import sys
@@ -22,6 +23,8 @@ ADDON: Final = Path(llm_metrics_proxy.__file__).parent / "addon" / "main.py"
 # termlog_verbosity: it prints a line for each connection; without warnings nobody would hear that a client does not
 # trust the CA. tcp_timeout: it ends calls that think for ten minutes.
 _DEFAULTS = {"flow_detail": "0", "termlog_verbosity": "warn", "tcp_timeout": "3600"}
+
+_RUN = "from llm_metrics_proxy.recorder.commands.cli import main; main(prog_name='llm-metrics')"
 
 
 @dataclass(frozen=True)
@@ -53,17 +56,39 @@ class CommandLine:
     @property
     def words(self) -> list[str]:
         """The words that start mitmdump with the addon."""
+        return [*_mitmdump(), *self.arguments]
+
+    @property
+    def arguments(self) -> list[str]:
+        """These words without mitmdump."""
         # Beside -s, --set scripts=... would leave the addon out.
         scripts = [str(ADDON), *self._values("scripts")]
         settings = [f"{name}={value}" for name, value in _DEFAULTS.items() if not self._values(name)]
         settings += [setting for setting in self.settings if not setting.startswith("scripts=")]
         if self.database is not None:
             settings.append(f"metrics_db={self.database}")
-        words = [*_mitmdump(), "--listen-host", self.host, "--listen-port", str(self.port)]
+        words = ["--listen-host", self.host, "--listen-port", str(self.port)]
         for option, values in (("--mode", self.modes), ("--set", settings), ("-s", scripts)):
             for value in values:
                 words += [option, value]
         return words
+
+    def with_workers(self, count: int, drain: float) -> list[str]:
+        """Return the words that start the parent of several workers."""
+        words = [sys.executable, "-P", "-c", _RUN, "run", "--workers", str(count), "--drain", str(drain)]
+        words += ["--host", self.host, "--port", str(self.port)]
+        for option, values in (
+            ("--set", self.settings),
+            ("--mode", self.modes),
+            ("--db", [str(self.database)] if self.database is not None else []),
+        ):
+            for value in values:
+                words += [option, value]
+        return words
+
+    def listens(self) -> bool:
+        """Tell whether its port counts: modes that name their own (`@`) need none."""
+        return not self.modes or not all("@" in mode for mode in self.modes)
 
     def _values(self, name: str) -> list[str]:
         pairs = (setting.partition("=") for setting in self.settings)

@@ -15,7 +15,7 @@ from llm_metrics_proxy.recorder.client_setup.variables import program_environmen
 from llm_metrics_proxy.recorder.doctor import HTTPS_VARIABLES
 from llm_metrics_proxy.recorder.errors import NoAuthority, RecorderError, RunRefused
 from llm_metrics_proxy.recorder.reporting import printable
-from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program
+from llm_metrics_proxy.recorder.running import INSIDE_A_RUN, CommandLine, program, until_unused
 from llm_metrics_proxy.recorder.running.proxy import Proxy
 from llm_metrics_proxy.recorder.running.summary import as_text, last_id, summary
 from llm_metrics_proxy.recorder.store.database import get_db_path, is_file_of
@@ -23,10 +23,18 @@ from llm_metrics_proxy.recorder.store.files import write_result
 from llm_metrics_proxy.recorder.upkeep import UpkeepProcess
 
 
-def run_program(
-    asked: CommandLine, words: tuple[str, ...], labels: tuple[str, ...], document: Path | None, *, quiet: bool
+def run_program(  # noqa: PLR0913 - the options
+    asked: CommandLine,
+    words: tuple[str, ...],
+    labels: tuple[str, ...],
+    document: Path | None,
+    *,
+    several: tuple[int, float] | None = None,
+    quiet: bool,
 ) -> int:
     """Run the program and sum its calls up; return its exit code, or minus the number of the signal that ended it.
+
+    `several` are the workers that its proxy is to have, and the seconds for which one may drain.
 
     Raises:
         RunRefused, NoProgram, NoAuthority: it was not started, for want of a proxy, of itself, or of the CA.
@@ -36,8 +44,13 @@ def run_program(
     database = asked.database or get_db_path()
     if document is not None and is_file_of(database, document):
         raise RunRefused(what=f"{document} belongs to the database", cure="write the summary to another file")
-    proxy = Proxy(asked.host, asked.port, database, asked.authority)
-    proxy.use(replace(asked, port=proxy.port, database=database).words, os.environ)
+    proxy = Proxy(asked.host, asked.port, database, asked.authority, workers=several and several[0])
+    exact = replace(asked, port=proxy.port, database=database)
+    if several is None or several[0] == 1:
+        command = [*exact.words, "-s", until_unused.__file__]
+    else:
+        command = exact.with_workers(*several)
+    proxy.use(command, os.environ)
     _warn_of_another_proxy(proxy, asked)
     try:
         before = last_id(database)

@@ -43,12 +43,16 @@ _ANOTHER_PORT = "choose another port with --port"
 class Proxy:
     """A proxy that records into `database`: `use()` it, give `descriptor` to programs, `leave()` it."""
 
-    def __init__(self, host: str, port: int, database: Path, authority: Path) -> None:
-        """Touch nothing yet; port 0 is a free one, `authority` the certificate of the CA that programs are to trust."""
+    def __init__(self, host: str, port: int, database: Path, authority: Path, workers: int | None = None) -> None:
+        """Touch nothing yet; port 0 is a free one, `authority` the certificate of the CA that programs are to trust.
+
+        `workers` is how many it is to have, None: as many as it has.
+        """
         self.host = "127.0.0.1" if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - where clients find it
         self.port = port or _free_port(self.host)
         self.database = database
         self.authority = authority
+        self._workers = workers
         self.has_others = False
         """Other programs go through it, so their calls may be among those of a run."""
         self.descriptor = -1
@@ -70,7 +74,7 @@ class Proxy:
         return _folder() / f"{self.port}-{os.getpid()}.log"
 
     def use(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Use the proxy that serves, or start one by `command`, which has this host and port.
+        """Use the proxy that serves, or start one by `command`, which has this host and port, and heeds the lock.
 
         Raises:
             RunRefused: the port is another program's, or its proxy records into another database, or cannot start.
@@ -162,6 +166,10 @@ class Proxy:
                 raise RunRefused(what=what, cure=f"give its database with --db, or {_ANOTHER_PORT}")
             time.sleep(_POLL_SECONDS)  # it listens a moment before its recorder is there
             signed = signature.read(port.get(place, STATUS_URL, _PATIENCE_SECONDS).body) or signed
+        if self._workers not in (None, signed.workers):
+            has = f"{signed.workers} worker{'s' if signed.workers != 1 else ''}"
+            what = f"The proxy that serves on {self.address} has {has}, not {self._workers}"
+            raise RunRefused(what=what, cure=f"leave --workers out to use it, or {_ANOTHER_PORT}")
         return True
 
     def _check_authority(self) -> None:
@@ -190,7 +198,7 @@ class Proxy:
         descriptor = open_regular(self.log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
         try:
             self._process = subprocess.Popen(  # noqa: S603 - a command of our own
-                [*command, "-s", until_unused.__file__],
+                command,
                 env={**environment, until_unused.LOCK: str(self._users())},
                 stdin=subprocess.DEVNULL,
                 stdout=descriptor,
