@@ -381,7 +381,7 @@ def test_a_program_that_cannot_be_run_is_one_sentence_and_makes_nothing(place: P
         (("--label", "a\nb"), "is no label"),
         (("--label", "Team=a"), "is no name of a label"),
         (("--label", "a", "--label", "b"), "give one name of who calls"),
-        (("--workers", "2"), "--workers is for a proxy that serves alone"),
+        (("--workers", "0"), "is no number of workers: write 1 to 64, or auto."),
         (("--nonsense",), "No such option"),
         (("--json", "missing/x.json"), "is no folder that can be written"),
     ],
@@ -496,16 +496,29 @@ def test_ctrl_z_and_fg_stop_and_continue_it_and_the_proxy_serves_on(place: Place
     terminal.wait_for("1 call,")
 
 
-def test_several_proxies_record_into_one_file_and_end_together(place: Place) -> None:
-    place.options = ["--port", str(place.port), *place.options[2:]]
-    with serving(place, "--workers", "2") as proxies:
-        second = place.port + 1
-
-        def serves_too() -> bool:
-            with socket.socket() as client:
-                return client.connect_ex(("127.0.0.1", second)) == 0
-
-        assert eventually(serves_too, within=30)
-        proxies.terminate()
-        assert proxies.wait(30) == 0
+def test_a_program_may_have_a_proxy_of_several_workers(place: Place) -> None:
+    options = ("--workers", "2", "--set", "connection_strategy=lazy")
+    wait = "import time, pathlib\npathlib.Path('up').touch()\nwhile not pathlib.Path('go').exists(): time.sleep(0.02)\n"
+    program = place.command(sys.executable, "-c", f"{wait}import runpy; runpy.run_path('call.py')", options=options)
+    with subprocess.Popen(program, cwd=place.folder, env=place.environment, stderr=subprocess.PIPE, text=True) as first:
+        assert eventually((place.folder / "up").exists, within=30)
+        another = place.run("true", options=("--workers", "3"))
+        assert (another.returncode, another.stderr.count("\n")) == (1, 1)
+        assert "has 2 workers, not 3: leave --workers out to use it, or choose another port" in another.stderr
+        assert place.run(*place.calls(3), options=options).returncode == 0
+        (place.folder / "go").touch()
+        assert "4 calls" in first.communicate(timeout=30)[1]
+        assert first.returncode == 0
+    assert len(place.rows()) == 4
     assert not place.serves()
+    assert not (place.folder / "metrics.db.spill").exists()
+
+
+def test_workers_are_refused_where_one_proxy_serves(place: Place) -> None:
+    with serving(place):
+        done = place.run("true", options=("--workers", "2"))
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert (
+            f"The proxy that serves on 127.0.0.1:{place.port} has 1 worker, not 2: leave --workers out" in done.stderr
+        )
+        assert place.run("true", options=("--workers", "1")).returncode == 0
