@@ -7,6 +7,7 @@ from typing import Final
 
 MOST: Final = 64
 AUTO: Final = "auto"
+_MOST_DIGITS: Final = 8
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # of a container: microseconds of CPU in so many microseconds, or max
 
@@ -19,8 +20,8 @@ def workers_of(text: str) -> int:
     """
     if text.strip().lower() == AUTO:
         return min(cores(), MOST)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST):
-        message = f"{text!r} is no number of workers: write 1 to {MOST}, or {AUTO}"
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and 1 <= int(text) <= MOST):
+        message = f"{text[:100]!r} is no number of workers: write 1 to {MOST}, or {AUTO}"
         raise ValueError(message)
     return int(text)
 
