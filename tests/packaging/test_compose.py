@@ -18,7 +18,7 @@ from tests.support.proxy import ROOT
 
 # Ours: those of others are run as their makers made them.
 EXPORTERS = ["postgres-export", "metrics", "otlp-export"]
-OWN = ["proxy", "more", "dashboard", "ollama-proxy", *EXPORTERS]
+OWN = ["proxy", "dashboard", "ollama-proxy", *EXPORTERS]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_a_proxy_is_told_where_it_is_published(name: str) -> None:
     assert service["environment"]["METRICS_PUBLISHED"] == published.rpartition(":")[0]
 
 
-@pytest.mark.parametrize("name", [*OWN, "balancer"])
+@pytest.mark.parametrize("name", OWN)
 def test_every_container_of_ours_is_walled_in(name: str) -> None:
     service = services()[name]
     assert service["read_only"] is True
@@ -97,7 +97,7 @@ def test_the_images_are_not_roots_and_their_base_has_a_version(stage: str) -> No
     assert set(bases[1:]) == {"base"}
 
 
-@pytest.mark.parametrize("name", ["proxy", "more", "ollama-proxy"])
+@pytest.mark.parametrize("name", ["proxy", "ollama-proxy"])
 def test_a_proxy_has_longer_to_end_than_the_recorder_takes(name: str) -> None:
     deadline = inspect.signature(Recorder.close).parameters["deadline"].default
     assert float(services()[name]["stop_grace_period"].removesuffix("s")) >= 2 * deadline
@@ -113,7 +113,7 @@ def test_all_that_record_share_one_volume() -> None:
 
 
 def test_every_setting_is_an_option_of_the_addon() -> None:
-    for name in ("proxy", "more", "ollama-proxy"):
+    for name in ("proxy", "ollama-proxy"):
         given = {one.lower() for one in services()[name]["environment"] if one.startswith("METRICS_")}
         assert given <= OPTIONS.keys()
 

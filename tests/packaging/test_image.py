@@ -3,23 +3,18 @@
 Making it takes about half a minute, that of the live page as long, and all tests of this file about two minutes.
 """
 
-import functools
 import http.client
 import json
 import os
-import shutil
 import signal
-import socket
 import sqlite3
 import ssl
-import struct
 import subprocess
 import sys
-import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,7 +30,6 @@ from tests.support.rig import CHAT, OPENAI, question
 from tests.support.waiting import PATIENCE, eventually
 
 PORT = 8080  # within a container
-BALANCER_PORT = 8090
 TABLE = "http://127.0.0.1:8001/metrics/completion_requests.json"
 REDIRECTED = ("-s", "/extra/redirect.py", "--set", "ssl_verify_upstream_trusted_ca=/extra/provider-ca.pem")
 WRITABLE = {"/": False, APP: False, "/etc": False, "/data": True, "/tmp": True}  # noqa: S108 - the container's
@@ -121,11 +115,11 @@ def start(running: Container) -> None:
     assert eventually(lambda: is_healthy(running), within=STARTS_WITHIN), f"{running.run(*asked)}: {running.log}"
 
 
-def call(volume: Path, user: str | None = None, *, port: int = PORT) -> int:
+def call(volume: Path, user: str | None = None) -> int:
     """One call through the proxy, as a client that trusts its CA."""
     context = ssl.create_default_context(cafile=volume / "ca" / "mitmproxy-ca-cert.pem")
     credentials = {"Proxy-Authorization": f"Basic {b64encode(user.encode()).decode()}"} if user else {}
-    with closing(http.client.HTTPSConnection("127.0.0.1", port, timeout=PATIENCE, context=context)) as connection:
+    with closing(http.client.HTTPSConnection("127.0.0.1", PORT, timeout=PATIENCE, context=context)) as connection:
         connection.set_tunnel(OPENAI, 443, credentials)
         connection.request("POST", CHAT, question(), {"Content-Type": "application/json"})
         with connection.getresponse() as response:
@@ -314,68 +308,24 @@ def _says(running: Container, words: str) -> bool:
     return words in running.log
 
 
-# Containers of a network have addresses of their own; here each listens on another one of the loopback interface.
-ADDRESSES = {"proxy": ["127.0.0.1"], "more": ["127.0.0.2", "127.0.0.3"]}
-
-
-def answer_names(stop: threading.Event) -> None:
-    """Do as an engine's name server: one address of a service's containers for each, in one answer."""
-    with socket.socket(type=socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 53))
-        server.settimeout(0.2)
-        while not stop.is_set():
-            with suppress(TimeoutError):
-                query, client = server.recvfrom(512)
-                name = query[13 : 13 + query[12]].decode()
-                question = query[12 : query.index(b"\0", 12) + 5]
-                found = ADDRESSES.get(name, []) if question[-3] == 1 else []  # A
-                records = [b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 5, 4) + socket.inet_aton(one) for one in found]
-                head = query[:2] + b"\x84\x00" + struct.pack(">HHHH", 1, len(records), 0, 0)
-                server.sendto(head + question + b"".join(records), client)
-
-
-@pytest.mark.skipif(not (shutil.which("haproxy") or os.environ.get("CI")), reason="needs HAProxy: apt install haproxy")
-def test_the_balancer_finds_all_proxies_and_leaves_out_one_that_is_gone(
+def test_a_container_may_have_several_workers(
     image: Image, network: Network, provider: Provider, tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)
-    (tmp_path / "haproxy.cfg").write_text(container.compose()["configs"]["balancer"]["content"])
-    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-    script = f"mount --bind {tmp_path}/resolv.conf /etc/resolv.conf && exec haproxy -f {tmp_path}/haproxy.cfg"
-    stop = threading.Event()
-    names = threading.Thread(target=network.within(answer_names), args=(stop,))
-    names.start()
-    with ExitStack() as stack:
-        stack.callback(names.join)
-        stack.callback(stop.set)
+    with proxy(image, network, tmp_path, provider, WORKERS="2") as running:
+        start(running)
 
-        def add(address: str) -> Container:
-            listening = ("--listen-host", address)
-            log = tmp_path / f"{address}.log"
-            made = proxy(image, network, tmp_path, provider, *listening, log=log, PROXY_AUTH="a:b")
-            return stack.enter_context(made)
+        def both_have_written() -> bool:
+            assert network.within(call)(running.volume) == 200
+            return processes(running.volume) == 2
 
-        first = add(ADDRESSES["proxy"][0])
-        start(first)
-        more = [add(address) for address in ADDRESSES["more"]]
-        said = stack.enter_context((tmp_path / "haproxy.log").open("w"))
-        balance = network.within(subprocess.Popen[bytes])
-        command = ["unshare", "--mount", "sh", "-c", script]
-        balancer = balance(command, env=os.environ | {"PROXY_AUTH": "a:b"}, stdout=said, stderr=said)
-        stack.callback(balancer.wait)
-        stack.callback(balancer.terminate)
-        ask = functools.partial(network.within(call), first.volume, "a:b", port=BALANCER_PORT)
-
-        def all_serve() -> bool:
-            with suppress(OSError, http.client.HTTPException):
-                ask()
-            return processes(first.volume) == 1 + len(more)
-
-        assert eventually(all_serve, within=STARTS_WITHIN), (tmp_path / "haproxy.log").read_text()
-        more[0].stop()
-        assert [ask() for _ in range(9)] == [200] * 9  # also before a check has noticed
-        more[1].stop()
-        assert [ask() for _ in range(9)] == [200] * 9
+        assert eventually(both_have_written, within=STARTS_WITHIN), running.log
+        code, seconds = running.stop()
+    assert (code, seconds < SLOW) == (0, True)
+    assert set(events(running.log)) == {"started"}
+    with proxy(image, network, tmp_path, provider, WORKERS="many") as running:
+        assert running.wait(STARTS_WITHIN) == 1
+        assert running.log == "llm-metrics: 'many' is no number of workers: write 1 to 64, or auto.\n"
 
 
 def processes(volume: Path) -> int:
