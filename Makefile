@@ -30,7 +30,7 @@ $(MARK): pyproject.toml requirements-dev.txt deploy/scripts/make-venv
 $(DASHBOARD_MARK): deploy/dashboard/requirements.txt deploy/scripts/make-venv
 	@sh deploy/scripts/make-venv .venv-dashboard deploy/dashboard/requirements.txt
 
-run: $(MARK) ## start the proxy on 127.0.0.1; PORT=8080, ARGS="--set name=value ...", N=4 for four on ports 8080 to 8083
+run: $(MARK) ## start the proxy on 127.0.0.1; PORT=8080, ARGS="--set name=value ...", N=4 for four workers on that port
 	@exec $(BIN)/llm-metrics run --port $(PORT) $(if $(N),--workers $(N)) $(ARGS)
 
 demo: $(MARK) ## measure six calls to a local stand-in for OpenAI and Anthropic: no key, no network

@@ -41,6 +41,7 @@ _COUNTERS: Final = {
     "body_too_large": ("calls_body_too_large", "Calls with a body that was too large to be parsed."),
     "client_tls_failed": ("clients_tls_failed", "Connections of clients that do not trust the proxy's CA."),
     "requests_refused": ("requests_refused", "Requests that were not meant for the port that they reached."),
+    "workers_lost": ("workers_lost", "Workers that ended unasked, and were replaced."),
     "recorder_errors": ("recorder_errors", "Faults of the recorder's own."),
     "addon_errors": ("addon_errors", "Faults of the addon's own."),
 }
