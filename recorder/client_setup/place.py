@@ -11,14 +11,14 @@ _GREETED: Final = "LLM_METRICS_GREETED"
 
 
 class Place(NamedTuple):
-    """Worker `number` of `count`, counted from 1."""
+    """Worker `number` of so many, counted from 1."""
 
     number: int
-    count: int
+    of: int
 
     def environment(self, *, greeted: bool) -> dict[str, str]:
         """Return the variables that tell a worker its place, and whether another one has said the first words."""
-        return {_PLACE: f"{self.number}/{self.count}"} | ({_GREETED: "1"} if greeted else {})
+        return {_PLACE: f"{self.number}/{self.of}"} | ({_GREETED: "1"} if greeted else {})
 
 
 def place() -> Place | None:

@@ -21,7 +21,7 @@ def answer(process: str | None) -> bytes:
     """Return the body of the answer; `process` is the recorder's name, None while there is none."""
     said: dict[str, object] = {_KEY: _TOKEN, _RECORDER: process and fingerprint(process)}
     if (here := place()) is not None:
-        said |= {_WORKER: here.number, _WORKERS: here.count}
+        said |= {_WORKER: here.number, _WORKERS: here.of}
     return json.dumps(said).encode() + b"\n"
 
 
