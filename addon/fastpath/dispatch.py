@@ -1,12 +1,13 @@
-"""Hooks that nobody has cost nearly nothing.
+"""Hooks cost what their functions cost.
 
 For every hook mitmproxy enters each of some forty addons, with a context manager, a coroutine and two generators, to
-find that it has no such function. Here an addon is looked at first, and entered only if mitmproxy would find something.
-What is entered is entered by mitmproxy's own code, in its order, at its moment: nothing is remembered from one hook to
-the next, so an addon that was loaded, changed or removed meanwhile is seen as mitmproxy sees it.
+find that most have no such function. Here an addon is looked at, and its function called. The order, the moment, and
+what becomes of exceptions are mitmproxy's. Nothing is remembered from one hook to the next, so an addon that was
+loaded, changed or removed meanwhile is seen as mitmproxy sees it.
 """
 
-from collections.abc import Awaitable, Callable
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from mitmproxy import addonmanager, exceptions, hooks
@@ -14,7 +15,7 @@ from mitmproxy import addonmanager, exceptions, hooks
 type Trigger = Callable[[hooks.Hook], Awaitable[None]]
 
 
-def trigger_of(manager: addonmanager.AddonManager) -> Trigger:
+def trigger_of(manager: addonmanager.AddonManager) -> Trigger:  # noqa: C901 - a call for each of forty addons costs
     """Return what does for this manager what its `trigger_event` does."""
     original = manager.trigger_event
 
@@ -22,25 +23,36 @@ def trigger_of(manager: addonmanager.AddonManager) -> Trigger:
         if not isinstance(event, hooks.Hook):
             await original(event)
             return
-        name = event.name
+        name, arguments = event.name, event.args()
         for addon in manager.chain:  # as mitmproxy: who is added meanwhile is called
             try:
-                found = getattr(addon, name, None) or (hasattr(addon, "addons") and _has_within(addon, name))
-            except Exception:  # noqa: BLE001 - mitmproxy logs it, where it meets it
-                found = True
-            if found:
-                try:
-                    with addonmanager.safecall():
-                        await manager.invoke_addon(addon, event)
-                except exceptions.AddonHalt:
-                    return
+                function = getattr(addon, name, None)
+                functions: Iterable[tuple[Any, Any]]
+                if hasattr(addon, "addons") or (function and not callable(function)):
+                    functions = manager._iter_hooks(addon, event)
+                elif function:
+                    functions = ((addon, function),)
+                else:
+                    continue
+                for _, one in functions:
+                    result = one(*arguments)
+                    if result is not None and inspect.isawaitable(result):
+                        await result
+            except exceptions.AddonHalt:
+                return
+            except exceptions.OptionsError:
+                raise
+            except Exception as error:  # noqa: BLE001 - as mitmproxy
+                _log(error)
 
     return trigger_event
 
 
-def _has_within(addon: Any, name: str) -> bool:  # noqa: ANN401 - anything can be an addon
-    """Tell whether mitmproxy would call, or complain of, something of those within this addon."""
-    return any(getattr(one, name, None) or (hasattr(one, "addons") and _has_within(one, name)) for one in addon.addons)
+def _log(error: Exception) -> None:
+    """Log an error, and where the addon made it, as mitmproxy's `safecall` does."""
+    trace = error.__traceback__
+    of_addon = trace.tb_next if trace is not None else None
+    addonmanager.logger.error(f"Addon error: {error}", exc_info=(type(error), error, of_addon or trace))
 
 
 def install(manager: addonmanager.AddonManager) -> Callable[[], None]:

@@ -126,7 +126,7 @@ def test_a_manager_whose_method_is_anothers_is_left_alone() -> None:
 
 
 def test_a_dispatch_that_forgets_an_addon_fails_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "_has_within", lambda *_: False)
+    monkeypatch.setattr(dispatch, "hasattr", lambda *_: False, raising=False)
     assert _switched(_manager(), (DISPATCH,))[0] == {DISPATCH: "dispatch did not do what mitmproxy does"}
 
 
