@@ -21,6 +21,7 @@ from llm_metrics_proxy.addon.fastpath.bodies import take
 from llm_metrics_proxy.addon.fastpath.lanes import End, Lane, Way, lane_from
 
 _AT_MOST = 65535  # bytes that mitmproxy asks OpenSSL for
+_SUCCESS = b"HTTP/1.1 200"
 _WORTH_IT = 1024  # bytes of chunks that come with a head: fewer are passed on by mitmproxy as quickly
 
 type _ServerEvent = Callable[..., Coroutine[Any, Any, None]]
@@ -96,7 +97,7 @@ async def _pass_answer(
 
 def _length_of_head(data: bytes) -> int:
     """Return where a body of many chunks begins; 0 if that is not so."""
-    found = blank_line_regex.search(data)
+    found = blank_line_regex.search(data) if data.startswith(_SUCCESS) else None
     end = found.end() if found is not None else len(data)
     return end if len(data) - end >= _WORTH_IT and b"chunked" in data[:end].lower() else 0
 

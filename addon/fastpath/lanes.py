@@ -94,9 +94,14 @@ class Lane:
 
     @property
     def is_before_an_answer(self) -> bool:
-        """Tell whether the head of an answer comes next."""
+        """Tell whether the head of an answer comes next that may have a body."""
         http1 = self.source.http1
-        return self._is_answer and http1.request is not None and http1.state == http1.read_headers
+        return (
+            self._is_answer
+            and http1.request is not None
+            and http1.request.method != "HEAD"
+            and http1.state == http1.read_headers
+        )
 
     def _target_at(self, connection: Connection) -> End | None:
         if self._target is None or self._target.connection is not connection:
