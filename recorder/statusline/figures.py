@@ -28,18 +28,22 @@ _LACKS = """(cost_note IS NOT NULL
 _OF_ROWS = f"""count(*), total(iif({_IS_PLAN}, NULL, cost_usd)), count(iif({_IS_PLAN}, NULL, cost_usd)),
     total(NOT ({_IS_PLAN}) AND {_LACKS}), total(iif({_IS_PLAN}, cost_usd, NULL)),
     count(iif({_IS_PLAN}, cost_usd, NULL)), total({_IS_PLAN} AND {_LACKS})"""
-_OF_SESSION = f"""
+OF_SESSION = f"""
     SELECT {_OF_ROWS}, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
     FROM completion_requests WHERE session_id = :session
 """  # noqa: S608 - texts of our own
-_OF_NEW_ROWS = f"""
-    SELECT {_OF_ROWS} FROM completion_requests WHERE id > :rollup AND timestamp >= :since AND timestamp < :until
+OF_HOUR = f"""
+    SELECT {_OF_ROWS} FROM completion_requests
+    WHERE timestamp >= :begins AND timestamp < :first_hour AND +id <= :rollup
+"""  # noqa: S608 - texts of our own
+_IN_DAY_AND_MONTH = "timestamp >= :begins, timestamp >= :month"
+OF_NEW_ROWS = f"""
+    SELECT {_IN_DAY_AND_MONTH}, {_OF_ROWS} FROM completion_requests WHERE id > :rollup GROUP BY 1, 2
 """  # noqa: S608 - texts of our own
 # A row without a cost that was added up before it was priced is in no group with a note.
-_UNPRICED = f"""
-    SELECT 0, 0, 0, total(NOT ({_IS_PLAN})), 0, 0, total({_IS_PLAN}) FROM completion_requests
-    WHERE id > :pricing AND id <= :rollup AND timestamp >= :since AND timestamp < :until AND {_LACKS}
-        AND cost_note IS NULL
+UNPRICED = f"""
+    SELECT {_IN_DAY_AND_MONTH}, 0, 0, 0, total(NOT ({_IS_PLAN})), 0, 0, total({_IS_PLAN}) FROM completion_requests
+    WHERE id > :pricing AND id <= :rollup AND {_LACKS} AND cost_note IS NULL GROUP BY 1, 2
 """  # noqa: S608 - texts of our own
 _OF_ROLLUP = """
     SELECT total(calls),
@@ -47,7 +51,7 @@ _OF_ROLLUP = """
         total(iif(billing = 'subscription' OR cost_note = '', 0, calls)),
         total(iif(billing = 'subscription', cost_usd, 0)), total(iif(billing = 'subscription', cost_usd_known, 0)),
         total(iif(billing = 'subscription' AND cost_note <> '', calls, 0))
-    FROM rollup_costs WHERE span = :span AND period >= :since AND period < :until
+    FROM rollup_costs WHERE span = ? AND period >= ?
 """
 _LATEST_SESSION = """
     SELECT session_id FROM completion_requests
@@ -106,8 +110,7 @@ def ask(path: str, session: str | None, document: str | None, latest: str) -> Fi
         figures.session_id = _session(connection, session, document, latest)
         if figures.session_id is not None:
             figures.session = _of_session(connection, values | {"session": figures.session_id})
-        figures.day = _of_days(connection, values)
-        figures.month = _of_month(connection, values)
+        figures.day, figures.month = _of_day_and_month(connection, values | _since())
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise Refused(_words(error)) from error
@@ -157,42 +160,30 @@ def _session(connection: sqlite3.Connection, session: str | None, document: str 
 
 
 def _of_session(connection: sqlite3.Connection, values: dict[str, object]) -> Costs:
-    *sums, prompt, cached, completion = connection.execute(_OF_SESSION, values).fetchone()
+    *sums, prompt, cached, completion = connection.execute(OF_SESSION, values).fetchone()
     return Costs(sums, (prompt, cached, completion))
 
 
-def _of_days(connection: sqlite3.Connection, values: dict[str, object]) -> Costs:
-    """The hours of the local day; where it begins within an hour of UTC, the rows of that hour alone."""
+def _since() -> dict[str, object]:
+    """When the local day begins, when its first hour of UTC, and the month of UTC."""
     now = time.time()
     local = time.localtime(now)
     begins = time.mktime((local.tm_year, local.tm_mon, local.tm_mday, 0, 0, 0, 0, 0, -1))
-    ends = time.mktime((local.tm_year, local.tm_mon, local.tm_mday + 1, 0, 0, 0, 0, 0, -1))
     first_hour = -(-begins // 3600) * 3600
-    sums = _of_period(connection, values, "hour", (first_hour, ends), 13)
-    if first_hour > begins:
-        span = {"rollup": 0, "since": _text(begins), "until": _text(first_hour), "pricing": values["pricing"]}
-        sums = _added(sums, connection.execute(_OF_NEW_ROWS, span).fetchone())
-    return Costs(sums)
+    return {"begins": _text(begins), "first_hour": _text(first_hour), "month": _text(now)[:7]}
 
 
-def _of_month(connection: sqlite3.Connection, values: dict[str, object]) -> Costs:
-    now = time.gmtime()
-    begins = time.strftime("%Y-%m", now)
-    span = {"since": begins, "until": f"{begins}~", "span": "month"}
-    return Costs(_of_span(connection, values | span))
-
-
-def _of_period(
-    connection: sqlite3.Connection, values: dict[str, object], span: str, bounds: tuple[float, float], length: int
-) -> list[float]:
-    since, until = (_text(moment)[:length] for moment in bounds)
-    return _of_span(connection, values | {"since": since, "until": until, "span": span})
-
-
-def _of_span(connection: sqlite3.Connection, values: dict[str, object]) -> list[float]:
-    sums = connection.execute(_OF_ROLLUP, values).fetchone()
-    sums = _added(sums, connection.execute(_OF_NEW_ROWS, values).fetchone())
-    return _added(sums, connection.execute(_UNPRICED, values).fetchone())
+def _of_day_and_month(connection: sqlite3.Connection, values: dict[str, object]) -> tuple[Costs, Costs]:
+    """From the roll-up's hours and months; where the day begins within an hour of UTC, with the rows of that hour."""
+    day = connection.execute(_OF_ROLLUP, ("hour", str(values["first_hour"])[:13])).fetchone()
+    month = connection.execute(_OF_ROLLUP, ("month", values["month"])).fetchone()
+    if values["begins"] != values["first_hour"]:
+        day = _added(day, connection.execute(OF_HOUR, values).fetchone())
+    for statement in (OF_NEW_ROWS, UNPRICED):
+        for in_day, in_month, *sums in connection.execute(statement, values):
+            day = _added(day, sums) if in_day else day
+            month = _added(month, sums) if in_month else month
+    return Costs(day), Costs(month)
 
 
 def _added(one: list[float], other: list[float]) -> list[float]:

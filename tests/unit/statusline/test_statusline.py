@@ -139,19 +139,36 @@ def test_any_calls_add_up_as_the_table_says(path: Path) -> None:
         assert (found.calls, found.usd) == (calls, usd if calls else None)
 
 
-@pytest.mark.parametrize("zone", ["Asia/Kolkata", "America/Los_Angeles", "Pacific/Chatham", "UTC"])
-def test_the_day_is_the_local_one(path: Path, monkeypatch: pytest.MonkeyPatch, zone: str) -> None:
-    monkeypatch.setenv("TZ", zone)
+@pytest.mark.parametrize("minutes", [10, 12 * 60 + 7, 23 * 60 + 50])
+def test_the_day_is_the_local_one(path: Path, monkeypatch: pytest.MonkeyPatch, minutes: int) -> None:
+    now = datetime.now(UTC)
+    ahead = (minutes - now.hour * 60 - now.minute + 720) % 1440 - 720  # so that so many minutes of the day have passed
+    hours, rest = divmod(abs(ahead), 60)
+    monkeypatch.setenv("TZ", f"<here>{'-' if ahead > 0 else '+'}{hours:02}:{rest:02}")
     time.tzset()
     midnight = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
-    ago = datetime.now(UTC) - midnight.astimezone(UTC)
-    write(path, [call(ago + MINUTE, cost_usd=1.0), call(ago - timedelta(seconds=1), cost_usd=2.0)])
+    passed = datetime.now(UTC) - midnight.astimezone(UTC)
+    assert passed // MINUTE in {minutes, minutes + 1}
+    second = timedelta(seconds=1)
+    write(path, [call(passed + second, cost_usd=1.0), call(passed - second, cost_usd=2.0), call(second, cost_usd=4.0)])
     priced(path)
     for _ in range(2):
         found = asked(path).day
         assert found is not None
-        assert (found.calls, found.usd) == (1, 2.0)
+        assert (found.calls, found.usd) == (2, 6.0)
         added_up(path)
+
+
+def test_the_figures_of_a_long_month_are_those_above_the_roll_up_and_its_sums(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in (figures.OF_NEW_ROWS, figures.UNPRICED):
+            values = {"begins": "", "month": "", "rollup": 1, "pricing": 1}
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            assert any("INTEGER PRIMARY KEY" in str(step) for step in plan)
+        values = {"begins": "", "first_hour": "", "rollup": 1, "pricing": 1, "session": "a"}
+        for statement, index in ((figures.OF_HOUR, "timestamp"), (figures.OF_SESSION, "session_id")):
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {statement}", values).fetchall()
+            assert f"completion_requests_{index} " in str(plan)
 
 
 def test_claude_codes_json_says_which_session(path: Path) -> None:
