@@ -24,6 +24,7 @@ class BatchReading:
     """The reading of one fetch of results, or of a file that turns out to be none."""
 
     proven = False
+    stated = None
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
@@ -40,8 +41,9 @@ class BatchReading:
     def request_end(self, at: int) -> None:
         """The request is complete."""
 
-    def answer_head(self, status: int, headers: Headers) -> None:
+    def answer_head(self, status: int, headers: Headers, at: int) -> None:
         """The answer's status and headers have come."""
+        del at
         if 200 <= status < 300:  # noqa: PLR2004 - RFC 9110: successful
             self._answered = Body(headers.get("content-encoding", ""), Lines())
 

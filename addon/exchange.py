@@ -10,6 +10,7 @@ An exchange does no I/O, reads no clock and knows no mitmproxy: `at` is always n
 from llm_metrics_proxy.addon.batch_reading import BatchReading
 from llm_metrics_proxy.addon.headers import Headers
 from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.quota.stated import Stated
 from llm_metrics_proxy.addon.reading import Reading
 from llm_metrics_proxy.addon.row import Opening
 from llm_metrics_proxy.recorder.events import CompletionRequest
@@ -72,7 +73,7 @@ class Exchange:
         self._uploaded: int | None = None  # until it is read
         self.request_complete = False
         """All of the request's body has come."""
-        self._head: tuple[int, Headers] | None = None  # until it is read
+        self._head: tuple[int, Headers, int] | None = None  # until it is read
         self.has_answer = False
         """The answer's headers have come."""
         self._last = opening.at
@@ -96,6 +97,11 @@ class Exchange:
         return self._reading.rows if isinstance(self._reading, BatchReading) else []
 
     @property
+    def stated(self) -> Stated | None:
+        """What the answer says of its key's limits, as far as it was read."""
+        return self._reading.stated if self._reading is not None else None
+
+    @property
     def faults(self) -> set[str]:
         """Names of the counters that this exchange adds 1 to."""
         return self._reading.faults if self._reading is not None else set()
@@ -113,7 +119,7 @@ class Exchange:
     def answer_head(self, status: int, headers: Headers, at: int) -> None:
         """The answer's status and headers have come."""
         self._last = at
-        self._head, self.has_answer = (status, headers), True
+        self._head, self.has_answer = (status, headers, at), True
 
     def read(self) -> Reading | BatchReading:
         """Read what has been noted; whatever raises here was not read, and is not read again."""

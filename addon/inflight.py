@@ -13,6 +13,7 @@ from functools import partial
 from llm_metrics_proxy.addon.exchange import Exchange
 from llm_metrics_proxy.addon.framing.decoding import TooLarge
 from llm_metrics_proxy.addon.outcomes import Cause
+from llm_metrics_proxy.addon.quota.news import News
 from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.addon.websocket_protocols.message import Message
 from llm_metrics_proxy.addon.websocket_protocols.session import Session
@@ -52,6 +53,7 @@ class InFlight:
         self._now = now
         self._waiting: deque[tuple[int, _Step]] = deque()  # since when, and what
         self._unread = 0  # bytes of messages
+        self._news = News()
         self._of_batches: deque[CompletionRequest] = deque()
         self._turn_is_due = False
         self._exchanges: dict[str, Exchange] = {}
@@ -150,6 +152,8 @@ class InFlight:
             self.stop_reading(exchange, "finish", error)
             row = exchange.finish(cause, at, reason)
         self._record([row] if row is not None else [], exchange.faults)
+        if row is not None and (stated := exchange.stated) is not None and (limits := self._news.of(row, stated)):
+            self.submit(limits)
         if rows := exchange.rows:
             is_busy = bool(self._of_batches)
             self._of_batches += rows

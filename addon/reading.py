@@ -18,6 +18,7 @@ from llm_metrics_proxy.addon.providers.decode import Unparsed
 from llm_metrics_proxy.addon.providers.errors import ProviderError, failure_in, read_error, value_of
 from llm_metrics_proxy.addon.providers.format import Answer, Output, Request, WireFormat
 from llm_metrics_proxy.addon.providers.values import count, text
+from llm_metrics_proxy.addon.quota.stated import Stated, body_of_limits, headers_of_limits
 from llm_metrics_proxy.addon.row import Ending, Opening, Row
 from llm_metrics_proxy.recorder.events import CompletionRequest
 
@@ -36,6 +37,9 @@ class Reading:
         self._format: WireFormat = opening.route.speaks
         self._known_host = opening.route.known_host
         self._is_later = opening.route.later is not None
+        self._wall_at_0 = opening.wall - opening.at
+        self.stated: Stated | None = None
+        """What the answer says of its key's limits."""
         self._path_model = opening.route.model
         self._asks_by_header = opening.headers.get(self._format.stream_header, _DISABLED) != _DISABLED
         self._call = Ending(opening.at)
@@ -71,9 +75,11 @@ class Reading:
         self._timing.uploaded = at
         self._read_request()
 
-    def answer_head(self, status: int, headers: Headers) -> None:
+    def answer_head(self, status: int, headers: Headers, at: int) -> None:
         """The answer's status and headers have come."""
         self._status = status
+        if (of_limits := headers_of_limits(headers)) is not None:
+            self.stated = Stated(self._wall_at_0 + at, of_limits)
         self._promised = count(headers.get("content-length", "")) or 0
         self._error_type = error_type(headers)
         call = self._call
@@ -173,8 +179,10 @@ class Reading:
                 self._note_unparsed(cut=cut)
 
     def _read_error(self, events: Iterable[Event], *, cut: bool) -> None:  # noqa: ARG002 - as of the others
-        for _, payload, _ in events:
+        for _, payload, at in events:
             self._call.answer.error = read_error(payload) or self._call.answer.error
+            if of_limits := body_of_limits(payload):
+                self.stated = Stated(self._wall_at_0 + at, self.stated.headers if self.stated else {}, of_limits)
 
     def _read_whole(self, events: Iterable[Event], *, cut: bool) -> None:
         for _, payload, _ in events:

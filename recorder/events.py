@@ -118,11 +118,31 @@ class Tunnelled(msgspec.Struct, frozen=True, tag="tunnelled"):
     at: str  # of the last
 
 
+class Limit(msgspec.Struct, frozen=True):
+    """One window of a limit, as an answer states it."""
+
+    kind: str
+    window: str | None
+    model: str | None  # None: it is of all models
+    limit: float | None
+    remaining: float | None
+    resets_at: str | None  # as CompletionRequest.timestamp
+
+
+class Limits(msgspec.Struct, frozen=True, tag="limits"):
+    """What an answer states of its key's limits, once a minute."""
+
+    provider: str
+    key_id: str | None
+    at: str  # as CompletionRequest.timestamp
+    limits: tuple[Limit, ...]
+
+
 LABEL_NAME: Final = r"[a-z0-9][a-z0-9_.-]{0,31}"
 MOST_LABELS: Final = 8  # of a call
 LONGEST_LABEL: Final = 64  # characters of a value
 
-type Event = CompletionRequest | Unrecognised | Tunnelled
+type Event = CompletionRequest | Unrecognised | Tunnelled | Limits
 
 
 _RANDOM = random.Random()  # noqa: S311 - ids are unique, not secret, and asking the system each time takes 6 us

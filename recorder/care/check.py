@@ -144,7 +144,7 @@ _TOO_MANY = """
         SELECT process,
             sum(CASE WHEN name IN ('received', 'replayed') THEN value ELSE 0 END) AS came,
             sum(CASE WHEN name IN (
-                    'written', 'completed', 'duplicates', 'unrecognised', 'tunnelled', 'spilled', 'rejected'
+                    'written', 'completed', 'duplicates', 'unrecognised', 'tunnelled', 'limits', 'spilled', 'rejected'
                 )
                 OR (name GLOB 'dropped_*' AND name <> 'dropped_spill_damaged') THEN value ELSE 0 END) AS became
         FROM recorder_counters GROUP BY process)

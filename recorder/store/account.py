@@ -1,6 +1,7 @@
 """A recorder's account of itself: the fate of every event, losses, and traffic that nobody understood.
 
-received = written + completed + duplicates + unrecognised + tunnelled + the dropped_* counters + those that still wait.
+received = written + completed + duplicates + unrecognised + tunnelled + limits + the dropped_* counters + what still
+waits.
 Events that were dropped also make a gap: how many, and from when to when, by cause. `Counters` has both in memory until
 they are written with a batch; `Account` writes them, in the caller's transaction, into tables that stand in the same
 file, so that another process can ask how the recording goes. Texts in those tables come from clients; whoever prints

@@ -1,4 +1,4 @@
-"""Daily maintenance by the recorder: a verified backup, and the deletion of old rows.
+"""Maintenance by the recorder: a daily verified backup, and the deletion of old rows.
 
 A thread of its own, with connections of its own, so that neither holds up what is written. Of several recorders that
 share a database one does it; a lock in the spill folder says which.
@@ -19,8 +19,9 @@ from llm_metrics_proxy.recorder.backup import retention as backup_retention
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, say
-from llm_metrics_proxy.recorder.store import database, identity, presence, timestamps
+from llm_metrics_proxy.recorder.store import database, identity, presence, quota, timestamps
 from llm_metrics_proxy.recorder.store.account import account_of_this_process
+from llm_metrics_proxy.recorder.store.slices import Slices, open_background
 from llm_metrics_proxy.recorder.upkeep import prune
 
 FIRST_LOOK: Final = 60.0  # seconds after the start
@@ -28,6 +29,7 @@ NEXT_LOOK: Final = 3600.0
 
 _NO_BACKUP: Final = "The daily backup failed, and is tried again in an hour. %(error)s"
 _NOT_DELETED: Final = "Calls that are older than the retention stay for now; it is tried again in an hour. %(error)s"
+_NOT_THINNED: Final = "What answers said of limits long ago stays for now; it is tried again in an hour. %(error)s"
 _BORN = "SELECT min(applied_at) FROM schema_version"
 
 
@@ -68,11 +70,12 @@ class Maintenance:
         """Do what is due now, unless another recorder is at it."""
         if not self._is_ours():
             return
-        backup_and_deletion = (
+        works = (
             (self._back_up, "backup_failed", _NO_BACKUP),
             (self._delete, "deletion_failed", _NOT_DELETED),
+            (self._thin, "limits_not_thinned", _NOT_THINNED),
         )
-        for work, event, sentence in backup_and_deletion:
+        for work, event, sentence in works:
             try:
                 with presence.alone(self._path, "maintenance") as alone:
                     if alone:
@@ -111,6 +114,10 @@ class Maintenance:
         with closing(database.open_reader(self._path)) as connection:
             (born,) = connection.execute(_BORN).fetchone()
         return born is not None and born <= since
+
+    def _thin(self) -> None:
+        with closing(open_background(self._path)) as connection:
+            quota.thin(connection, Slices(connection, self._path, stop=self._stop))
 
     def _delete(self) -> None:
         if self._retention is None:

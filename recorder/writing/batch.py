@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 
 from llm_metrics_proxy.recorder import writing
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Tunnelled, Unrecognised
-from llm_metrics_proxy.recorder.store import sqlite
+from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Limits, Tunnelled, Unrecognised
+from llm_metrics_proxy.recorder.store import quota, sqlite
 from llm_metrics_proxy.recorder.store.account import Account, Gap, Tally
 from llm_metrics_proxy.recorder.writing import later
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
@@ -35,6 +35,9 @@ _ABOUT_A_ROW: Final = (
 )
 _OWN_COLUMN_IS_NULL: Final = "NOT NULL constraint failed: completion_requests."
 _PRESENT: Final = "SELECT event_id FROM completion_requests WHERE event_id IN (SELECT value FROM json_each(?))"
+
+_COUNTED: Final[Mapping[type, str]] = {Unrecognised: "unrecognised", Tunnelled: "tunnelled", Limits: "limits"}
+_TABLES: Final[Mapping[type, str]] = {Unrecognised: "unrecognised", Tunnelled: "tunnelled_hosts", Limits: "quota"}
 
 type Failures = Mapping[str, Exception]
 """The ids of calls whose insert fails, and what SQLite says then."""
@@ -85,7 +88,7 @@ def insert(
         if not isinstance(event, CompletionRequest):
             try:
                 _note(connection, account, event)
-                counts["tunnelled" if isinstance(event, Tunnelled) else "unrecognised"] += 1
+                counts[_COUNTED[type(event)]] += 1
             except (*_ABOUT_A_ROW, KeptOutError) as error:
                 (kept_out if _is_kept_out(error) else rejected).append(Rejected(event, error))
     counts["spilled"] = len(kept_out)
@@ -98,7 +101,7 @@ def insert_piece(
     """Insert the lines of a spill file that the database does not have, and note that it has them; like `insert`."""
     had = account.replayed_lines(piece.file)
     records: list[Record] = [record for record in piece.records[max(0, had - piece.first) :] if record]
-    events = [record for record in records if isinstance(record, CompletionRequest | Unrecognised | Tunnelled)]
+    events = [record for record in records if not isinstance(record, Gap | Tally)]
     outcome = insert(connection, account, events, enders, watched=watched)
     outcome.counts.update({"replayed": len(events)} if events else {})
     of_file = Account(connection, piece.process)
@@ -236,17 +239,22 @@ def _present(connection: sqlite3.Connection, requests: Iterable[CompletionReques
     return {event_id for (event_id,) in connection.execute(_PRESENT, (ids,))}
 
 
-def _note(connection: sqlite3.Connection, account: Account, event: Unrecognised | Tunnelled) -> None:
-    """Count traffic that was not read.
+def _note(connection: sqlite3.Connection, account: Account, event: Unrecognised | Tunnelled | Limits) -> None:
+    """Note what is no call: traffic that was not read, and limits.
 
     Raises:
         KeptOutError, sqlite3.Error: that is not done.
     """
     try:
-        noted = account.note_tunnelled(event) if isinstance(event, Tunnelled) else account.note_unrecognised(event)
+        if isinstance(event, Limits):
+            noted = quota.note(connection, event)
+        elif isinstance(event, Tunnelled):
+            noted = account.note_tunnelled(event)
+        else:
+            noted = account.note_unrecognised(event)
     except sqlite3.IntegrityError as error:
         if not connection.in_transaction:  # so it is about all of the batch
-            table = "tunnelled_hosts" if isinstance(event, Tunnelled) else "unrecognised"
+            table = _TABLES[type(event)]
             raise DatabaseRefused(what=f"A trigger of {table} undoes all ({error})", cure="drop it") from error
         raise
     if not noted:

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused, RecorderError
-from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Tunnelled, Unrecognised
+from llm_metrics_proxy.recorder.events import CompletionRequest, Event, Limits, Tunnelled, Unrecognised
 from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import spill_folder, timestamps
 from llm_metrics_proxy.recorder.store.account import Counters, Gap, Tally
@@ -29,7 +29,7 @@ from llm_metrics_proxy.recorder.store.spill_folder import Reserve
 from llm_metrics_proxy.recorder.writing import rejected
 from llm_metrics_proxy.recorder.writing.rejected import Rejected
 
-type Record = CompletionRequest | Unrecognised | Tunnelled | Gap | Tally
+type Record = Event | Gap | Tally
 
 VERSION: Final = 2  # of the files; release 0.1.0 had no version in their names, which is read as 1
 FILE_BYTES: Final = 64 << 20  # of one file
@@ -38,7 +38,7 @@ HELD: Final = ".held"  # at the end of a file's name, see held.py
 
 _encode = msgspec.json.Encoder().encode
 _decoder: msgspec.json.Decoder[Record] = msgspec.json.Decoder(
-    CompletionRequest | Unrecognised | Tunnelled | Gap | Tally
+    CompletionRequest | Unrecognised | Tunnelled | Limits | Gap | Tally
 )
 _BEFORE_PAYLOAD = 9  # eight digits and a space
 # Names of version 1 end with `.jsonl`. Release 0.1.0 looks for just that, so it leaves later files alone.

@@ -88,7 +88,7 @@ def _in_memory(connection: sqlite3.Connection, process: str) -> int:
     """
     values = dict(connection.execute(_COUNTERS, (process,)))
     came = values.get("received", 0) + values.get("replayed", 0)
-    became = ("written", "completed", "duplicates", "unrecognised", "tunnelled", "rejected", "spilled")
+    became = ("written", "completed", "duplicates", "unrecognised", "tunnelled", "limits", "rejected", "spilled")
     dropped = sum(n for name, n in values.items() if name.startswith(_DROPPED) and name != _SPILL_DAMAGED)
     return int(came - sum(values.get(name, 0) for name in became) - dropped)
 

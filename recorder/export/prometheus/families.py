@@ -33,6 +33,7 @@ _COUNTERS: Final = {
     "completed": ("events_completed", "Answers that came later, and completed the row of their call."),
     "duplicates": ("events_duplicate", "Calls that had been written before."),
     "unrecognised": ("events_unrecognised", "Requests that look like LLM calls and that no parser understood."),
+    "limits": ("events_limits", "Answers that stated limits, one a minute for each key and model."),
     "tunnelled": ("events_tunnelled", "Hosts whose TLS was not opened, each once in a few seconds."),
     "spilled": ("events_spilled", "Events kept aside in files since the database refused them."),
     "replayed": ("events_replayed", "Events that went from these files to the database."),

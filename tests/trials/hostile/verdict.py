@@ -97,7 +97,7 @@ def _printable(value: str) -> bool:
 
 def _counters(counters: dict[str, int]) -> Promise:
     known = ", ".join(f"{name} {n}" for name, n in sorted(counters.items()))
-    problems = uncounted(counters, stored=("written", "unrecognised", "tunnelled"))
+    problems = uncounted(counters, stored=("written", "unrecognised", "tunnelled", "limits"))
     return Promise.unless(problems, "nothing was dropped or refused, and no fault of ours counted", known)
 
 

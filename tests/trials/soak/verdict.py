@@ -34,7 +34,7 @@ def promises(floor: Result, ours: Result, database: Path) -> list[Promise]:
         *(_answers(result) for result in (floor, ours)),
         *rows.promises(database, ours.traffic.expected),
         Promise.unless(
-            uncounted(counters, stored=("written", "tunnelled")),
+            uncounted(counters, stored=("written", "tunnelled", "limits")),
             "nothing dropped, no fault counted",
             f"{counters.get('written')} written",
         ),

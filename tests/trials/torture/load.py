@@ -74,7 +74,7 @@ class Progress:
 
 def handled(counters: dict[str, int]) -> int:
     """Return the number of events that have left the memory, wherever they went."""
-    ends = ("written", "completed", "duplicates", "unrecognised", "tunnelled", "rejected", "spilled")
+    ends = ("written", "completed", "duplicates", "unrecognised", "tunnelled", "limits", "rejected", "spilled")
     lost = sum(n for name, n in counters.items() if name.startswith("dropped_") and name != "dropped_queue_full")
     return sum(counters.get(name, 0) for name in ends) + lost - counters.get("replayed", 0)
 

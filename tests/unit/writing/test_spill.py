@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.recorder.errors import DatabaseRefused
-from llm_metrics_proxy.recorder.events import CompletionRequest, Tunnelled, Unrecognised, new_event_id
+from llm_metrics_proxy.recorder.events import CompletionRequest, Limit, Limits, Tunnelled, Unrecognised, new_event_id
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.reporting import Reporter
 from llm_metrics_proxy.recorder.store import spill_folder
@@ -105,6 +105,7 @@ def test_a_line_holds_a_call_exactly(event: CompletionRequest) -> None:
     [
         Unrecognised("host", "/path", AT),
         Tunnelled("host", 2, AT, AT),
+        Limits("openai", None, AT, (Limit("requests", "1m", "gpt-5", 500.0, 499.0, AT),)),
         Gap("queue_full", 3, AT, AT),
         Tally(PROCESS, {"written": 7}),
     ],
