@@ -15,9 +15,10 @@ import pytest
 
 from llm_metrics_proxy.migrations import classes, views
 from llm_metrics_proxy.recorder.dao import CompletionRequestsDAO
-from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.events import CompletionRequest, Limit, Limits
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.percentile import RELATIVE_ERROR
+from llm_metrics_proxy.recorder.store import quota
 from llm_metrics_proxy.recorder.store.account import Account, Gap
 from llm_metrics_proxy.recorder.store.slices import open_background
 from llm_metrics_proxy.recorder.store.timestamps import bound
@@ -124,6 +125,7 @@ def test_a_view_can_be_read_by_any_sqlite_that_is_not_ours(
 ) -> None:
     unpriced = make_event(timestamp=bound(NOW), model="new", prompt_tokens=5)
     CompletionRequestsDAO(connection).insert_completion_request(unpriced)
+    quota.note(connection, Limits("openai", None, bound(NOW), (Limit("tokens", "1m", None, 10.0, 9.0, None),)))
     rollup.bring_up_to_date(connection, current_db)
     shell = subprocess.run(
         ["sqlite3", "-readonly", current_db, f"SELECT count(*) FROM {view}"],  # noqa: S607, S608 - a view of ours

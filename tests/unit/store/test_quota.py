@@ -1,10 +1,8 @@
 """What answers said of limits: one row a minute, small for ever, and what is left of each."""
 
-import threading
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -36,9 +34,9 @@ def noted(path: Path, *said: Limits) -> None:
         assert [quota.note(connection, one) for one in said] == [True] * len(said)
 
 
-def thinned(path: Path, **how: Any) -> int:
+def thinned(path: Path, most: int = quota.MOST_ROWS) -> int:
     with closing(open_background(path)) as connection:
-        return quota.thin(connection, Slices(connection, path, stop=threading.Event()), NOW, **how)
+        return quota.thin(connection, Slices(connection, path), NOW, most)
 
 
 def headroom(path: Path) -> list[tuple[object, ...]]:
@@ -81,9 +79,8 @@ def test_of_days_that_are_past_the_last_minute_of_each_hour_stays_for_a_month(cu
     before = ask(current_db, "SELECT minute, remaining FROM quota ORDER BY minute")
     deleted = thinned(current_db)
     after = ask(current_db, "SELECT minute, remaining FROM quota ORDER BY minute")
-    last_of_hours = dict(
-        (str(at)[:13], (at, left)) for at, left in before if str(at) < "2026-11-30" and str(at) > "2026-11-20"
-    )
+    between = [(str(at), left) for at, left in before if "2026-11-20" < str(at) < "2026-11-30"]
+    last_of_hours = {at[:13]: (at, left) for at, left in between}
     assert after == [*last_of_hours.values(), *before[-9:]]
     assert deleted == len(before) - len(after)
     assert thinned(current_db) == 0
