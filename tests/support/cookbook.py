@@ -13,11 +13,15 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
+from llm_metrics_proxy.recorder.events import Limit, Limits, timestamp_of
 from llm_metrics_proxy.recorder.prices.history import Span
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.recost import recost
+from llm_metrics_proxy.recorder.store import quota
+from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.trials.bench.fill import fill
 from tests.trials.bench.made_up.calls import calls
 from tests.trials.bench.made_up.moments import moments
@@ -29,6 +33,7 @@ PAGES = (
 )
 _BLOCK = re.compile(r"^```\n\$ (?P<command>.*?)\n(?P<output>(?:(?!```).*\n)*)```$", re.MULTILINE)
 _ROWS, _DAYS = 20_000, 16
+_HALF_AN_HOUR = 1_800_000_000_000  # nanoseconds
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -39,7 +44,15 @@ def blocks(text: str) -> Iterator[tuple[str, str]]:
 
 def make_database(path: Path) -> None:
     """Fill a new database with made-up calls up to now, priced as real ones, so that costs say what they lack."""
-    fill(path, calls(moments(_ROWS, _DAYS, round(time.time() * 1_000))))
+    now = time.time_ns()
+    fill(path, calls(moments(_ROWS, _DAYS, now // 1_000_000)))
+    with closing(open_background(path)) as connection:
+        for at, (of_plan, of_requests) in ((now - _HALF_AN_HOUR, (71.0, 4_800.0)), (now, (58.0, 4_613.0))):
+            said = timestamp_of(at), timestamp_of(now + 5 * _HALF_AN_HOUR)
+            plan = Limit("plan", "5h", None, 100.0, of_plan, said[1])
+            quota.note(connection, Limits("anthropic", "5f1d0c9a7be3264d", said[0], (plan,)))
+            requests = Limit("requests", "1d", "gpt-5-mini", 10_000.0, of_requests, said[1])
+            quota.note(connection, Limits("openai", "c07fa2e1936b58d4", said[0], (requests,)))
     recost(path, OwnPrices(), Span())
 
 
