@@ -5,7 +5,8 @@ last day stay, of the days before the last of each hour, for as long as the long
 """
 
 import sqlite3
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from llm_metrics_proxy.recorder.events import Limits
@@ -40,6 +41,8 @@ _SURPLUS = f"""
 _DELETE = f"DELETE FROM quota WHERE ({_KEY}) = (?, ?, ?, ?, ?, ?)"  # noqa: S608
 _FIRST_OF_MOST = "SELECT minute FROM quota ORDER BY minute DESC LIMIT 1 OFFSET ?"
 
+type Key = tuple[str, ...]
+
 
 def note(connection: sqlite3.Connection, said: Limits) -> bool:
     """Note what an answer said, in the caller's transaction; False if a trigger keeps any of it out."""
@@ -64,23 +67,23 @@ def note(connection: sqlite3.Connection, said: Limits) -> bool:
     )
 
 
-def thin(connection: sqlite3.Connection, slices: Slices, now: datetime | None = None, most: int = MOST_ROWS) -> int:
-    """Delete what is too old or too much, and of what is older than a day all but the last of each hour.
+def surplus(connection: sqlite3.Connection, now: datetime, most: int = MOST_ROWS) -> list[Key]:
+    """The keys of what is too old or too much, and of what is older than a day all but the last of each hour."""
+    oldest, day = (timestamps.bound(now - kept)[:_MINUTE] for kept in (HOURS_KEPT, MINUTES_KEPT))
+    if (found := connection.execute(_FIRST_OF_MOST, (most,)).fetchone()) is not None:
+        oldest = max(oldest, f"{found[0]}~")
+    return connection.execute(_SURPLUS, {"oldest": oldest, "day": day}).fetchall()
 
-    Returns how many rows those were.
+
+def delete(connection: sqlite3.Connection, slices: Slices, keys: Sequence[Key]) -> None:
+    """Delete the rows with these keys.
 
     Raises:
         DatabaseRefused: SQLite refused; what was deleted stays deleted.
     """
-    now = now or datetime.now(UTC)
-    oldest, day = (timestamps.bound(now - kept)[:_MINUTE] for kept in (HOURS_KEPT, MINUTES_KEPT))
-    if (found := connection.execute(_FIRST_OF_MOST, (most,)).fetchone()) is not None:
-        oldest = max(oldest, f"{found[0]}~")
-    surplus = connection.execute(_SURPLUS, {"oldest": oldest, "day": day}).fetchall()
     deleted = 0
-    while deleted < len(surplus) and not slices.stopped:
+    while deleted < len(keys) and not slices.stopped:
         with slices.hold() as has_time:
-            while deleted < len(surplus) and has_time():
-                connection.executemany(_DELETE, surplus[deleted : deleted + _AT_ONCE])
+            while deleted < len(keys) and has_time():
+                connection.executemany(_DELETE, keys[deleted : deleted + _AT_ONCE])
                 deleted += _AT_ONCE
-    return len(surplus)

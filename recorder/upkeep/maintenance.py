@@ -76,6 +76,8 @@ class Maintenance:
             (self._thin, "limits_not_thinned", _NOT_THINNED),
         )
         for work, event, sentence in works:
+            if self._stop.is_set():
+                return
             try:
                 with presence.alone(self._path, "maintenance") as alone:
                     if alone:
@@ -116,8 +118,11 @@ class Maintenance:
         return born is not None and born <= since
 
     def _thin(self) -> None:
-        with closing(open_background(self._path)) as connection:
-            quota.thin(connection, Slices(connection, self._path, stop=self._stop))
+        with database.reader(self._path) as connection:
+            surplus = quota.surplus(connection, datetime.now(UTC))
+        if surplus:
+            with closing(open_background(self._path)) as connection:
+                quota.delete(connection, Slices(connection, self._path, stop=self._stop), surplus)
 
     def _delete(self) -> None:
         if self._retention is None:

@@ -36,7 +36,9 @@ def noted(path: Path, *said: Limits) -> None:
 
 def thinned(path: Path, most: int = quota.MOST_ROWS) -> int:
     with closing(open_background(path)) as connection:
-        return quota.thin(connection, Slices(connection, path), NOW, most)
+        surplus = quota.surplus(connection, NOW, most)
+        quota.delete(connection, Slices(connection, path), surplus)
+    return len(surplus)
 
 
 def headroom(path: Path) -> list[tuple[object, ...]]:
