@@ -126,6 +126,12 @@ class Line[Got]:
             self._write()
         return True
 
+    def read_rest(self) -> None:
+        """The other process has ended: hear what it still said, and hang up."""
+        while self._read():
+            pass
+        self.close()
+
     def close(self) -> None:
         """Hang up."""
         if not self.lost.is_set():
@@ -147,16 +153,19 @@ class Line[Got]:
         else:
             self._loop.remove_writer(self.end)
 
-    def _read(self) -> None:
+    def _read(self) -> bool:
+        """Hear what has come; False if that was nothing."""
+        if self.lost.is_set():
+            return False
         try:
             data, descriptors, _flags, _address = socket.recv_fds(self.end, _AT_ONCE, 1)
         except (BlockingIOError, InterruptedError):
-            return
+            return False
         except OSError:
             data, descriptors = b"", []
         if not data:
             self.close()
-            return
+            return False
         self._descriptors += descriptors
         self._begun += data
         *lines, rest = self._begun.split(b"\n")
@@ -166,3 +175,4 @@ class Line[Got]:
             # None: this process may not have one more, so the kernel has closed it.
             brings = isinstance(message, Take) and self._descriptors
             self._got(message, self._descriptors.popleft() if brings else None)
+        return True

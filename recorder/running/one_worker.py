@@ -108,7 +108,7 @@ class OneWorker:
 
     def take_back(self) -> list[Client]:
         """It has ended: return the connections that it never took."""
-        self._line.close()
+        self._line.read_rest()
         self.settled.set()
         given, self._given = self._given, {}
         self.open -= len(given)

@@ -26,7 +26,7 @@ from llm_metrics_proxy.recorder.running.one_worker import OneWorker
 
 DRAIN_SECONDS: Final = 300.0
 # Modes that need UDP, or the machine's network, which workers cannot share; or any port, which each would choose anew.
-_OF_ONE = re.compile(r"(dns|wireguard|local|tun|reverse:(http3|quic|udp|dtls|dns):)|.*[@:]0$")
+_OF_ONE = re.compile(r"(dns|wireguard|local|tun|reverse:(http3|quic|udp|dtls|dns))\b|.*[@:]0$")
 _SETTLE_SECONDS = 0.2  # so that the end of all is not taken for the loss of one
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0  # seconds, before a worker that ended soon after its start has a successor
 _SOON_SECONDS = 10.0

@@ -300,6 +300,7 @@ def run(*options: str, home: Path) -> subprocess.CompletedProcess[str]:
         ),
         (("--workers", "2", "--drain", "-1"), 2, "-1.0 is not in the range"),
         (("--workers", "2", "--mode", "wireguard:"), 1, "The mode wireguard: is for one proxy: leave --workers out"),
+        (("--workers", "2", "--mode", "local"), 1, "The mode local is for one proxy: leave --workers out"),
         (("--workers", "2", "--mode", "reverse:quic://a.b@1"), 1, "is for one proxy: leave --workers out"),
         (("--workers", "2", "--mode", "regular@0"), 1, "is for one proxy: leave --workers out"),
         (("--workers", "2", "--host", "203.0.113.1"), 1, "203.0.113.1 cannot be listened on at port 8080"),

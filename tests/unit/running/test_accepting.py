@@ -98,10 +98,11 @@ async def fleet(count: int) -> AsyncIterator[Fleet]:
         yield made
     finally:
         made.accepting.close()
-        for one, other in zip(made.living, made.others, strict=False):
+        for other in made.others:
             for connection in other.has.values():
                 connection.close()
             other.line.close()
+        for one in made.living:
             for _, connection in one.take_back():
                 connection.close()
         for client in made.clients:
@@ -171,6 +172,23 @@ def test_what_a_worker_had_not_taken_when_it_ended_goes_to_another() -> None:
             made.accepting.give_back(dead.take_back())
             await made.until(lambda: made.counts() == [8])
             assert dead.open == 0
+
+    run(test)
+
+
+def test_what_a_worker_had_taken_when_it_ended_is_nobodys() -> None:
+    async def test() -> None:
+        async with fleet(1) as made:
+            made.others[0].takes = False
+            await made.come(3)
+            await made.until(lambda: made.counts() == [3])
+            for number in (1, 2):
+                made.others[0].line.send(Taken(number))
+            dead = made.living.pop()
+            made.others[0].line.close()  # its last words have not been heard yet
+            (left,) = dead.take_back()
+            left[1].close()
+            assert dead.open == 2
 
     run(test)
 
