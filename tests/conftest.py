@@ -22,6 +22,7 @@ from llm_metrics_proxy.recorder.recorder import Recorder
 from tests.support import rig as rigs
 from tests.support.provider.scenario import Scenario
 from tests.support.provider.server import Provider
+from tests.support.proxy import Proxy
 
 # The same examples in every run of CI: a new one is found where somebody looks at it.
 settings.register_profile("ci", derandomize=True)
@@ -64,6 +65,11 @@ def _isolation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TESTING", "true")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("LLM_METRICS_DB", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _starts_are_forked() -> None:
+    Proxy.is_warm = True
 
 
 @pytest.fixture

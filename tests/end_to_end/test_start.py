@@ -20,8 +20,8 @@ from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, clean_environment
 from tests.support.rig import question, started
 from tests.support.waiting import PATIENCE, eventually
-
-MITMDUMP = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
+from tests.support.warm import ADDON as OUR_ADDON
+from tests.support.warm import MITMDUMP, warm
 
 
 def answer_of(port: int) -> bytes:
@@ -38,21 +38,22 @@ def answer_of(port: int) -> bytes:
 def refusal(folder: Path, *settings: str, **variables: str) -> str:
     """Start mitmdump, see that it ends with 1, has served nobody and has printed one sentence; return that."""
     port = free_port()
-    command = [*MITMDUMP, "--listen-host", "127.0.0.1", "--listen-port", str(port), "-s", str(ADDON)]
-    command += [word for setting in (f"confdir={folder}/confdir", *settings) for word in ("--set", setting)]
+    words = ["--listen-host", "127.0.0.1", "--listen-port", str(port), "-s", str(ADDON)]
+    words += [word for setting in (f"confdir={folder}/confdir", *settings) for word in ("--set", setting)]
     environment = clean_environment(folder) | {"PYTHONPATH": str(ROOT)} | variables
-    with subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with (folder / "said.log").open("w+") as said, (folder / "complained.log").open("w+") as complaints:
+        process = warm(*MITMDUMP, OUR_ADDON).start(words, environment, folder, said, complaints)
         ends = time.monotonic() + PATIENCE
         answer = b""
         while process.poll() is None and not answer and time.monotonic() < ends:
             answer = answer_of(port)
             time.sleep(0.005)
         process.kill()
-        said, complained = process.communicate()
-    assert (process.returncode, answer) == (1, b"")
-    assert "listening" not in said
+        assert (process.wait(PATIENCE), answer) == (1, b"")
+        complaints.seek(0)
+        complained = complaints.read()
+        said.seek(0)
+        assert "listening" not in said.read()
     assert complained.endswith(".\n")
     assert complained.count("\n") == 1, complained
     return complained
@@ -141,7 +142,8 @@ def test_a_public_address_without_a_password_is_warned_of_once(tmp_path: Path) -
 
 
 def test_the_very_first_start_names_a_bundle_that_exists(tmp_path: Path) -> None:
-    command = [*MITMDUMP, "--listen-host", "127.0.0.1", "--listen-port", "0", "-s", str(ADDON)]
+    command = [sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
+    command += ["--listen-host", "127.0.0.1", "--listen-port", "0", "-s", str(ADDON)]
     command += ["--set", f"metrics_db={tmp_path}/metrics.db"]
     environment = clean_environment(tmp_path) | {"PYTHONPATH": str(ROOT)}  # its home has no CA yet
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as process:

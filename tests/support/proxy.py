@@ -9,7 +9,10 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
+
+from tests.support.warm import ADDON as OUR_ADDON
+from tests.support.warm import MITMDUMP, Forked, warm
 
 ROOT = Path(__file__).parents[2]
 ADDON = ROOT / "addon" / "main.py"
@@ -32,6 +35,8 @@ class ProxyFailedError(Exception):
 
 class Proxy:
     """mitmdump on a free port of 127.0.0.1. Everything that it writes lies below `folder`."""
+
+    is_warm: ClassVar[bool] = False  # tests set it, trials do not
 
     def __init__(  # noqa: PLR0913 - each is one thing that a test varies
         self,
@@ -56,7 +61,9 @@ class Proxy:
         self.port = 0  # known once it serves
         self.exit_code: int | None = None
         self._listening_file = folder / "listening.json"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
+        self._python = str(python)
+        self._imported = MITMDUMP if addon is None else (*MITMDUMP, OUR_ADDON)
         self._environment = clean_environment(folder) | {
             "TEST_PROVIDER_PORT": str(provider_port),
             "TEST_LISTENING_FILE": str(self._listening_file),
@@ -70,8 +77,7 @@ class Proxy:
             *([f"metrics_db={self.database}"] if addon else []),
             *options,
         ]
-        self.command = [str(python), "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()"]
-        self.command += ["--listen-host", "127.0.0.1", "--listen-port", "0", "--mode", mode]
+        self.command = ["--listen-host", "127.0.0.1", "--listen-port", "0", "--mode", mode]
         self.command += [word for setting in settings for word in ("--set", setting)]
         self.command += [word for script in (addon, REDIRECT, *scripts) if script for word in ("-s", str(script))]
 
@@ -94,9 +100,13 @@ class Proxy:
         """Start it, and wait until it serves and its CA can be trusted."""
         self._listening_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as log:
-            self._process = subprocess.Popen(
-                self.command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-            )
+            if self.is_warm and self._python == sys.executable:
+                self._process = warm(*self._imported).start(self.command, self._environment, Path.cwd(), log, log)
+            else:
+                command = [self._python, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()", *self.command]
+                self._process = subprocess.Popen(
+                    command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+                )
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (self._listening_file.exists() and self.ca.exists()):
             if self._process.poll() is not None:
@@ -130,7 +140,7 @@ class Proxy:
         process.kill()
         self.exit_code = process.wait()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def _started(self) -> subprocess.Popen[bytes] | Forked:
         if self._process is None:
             msg = "the proxy was not started"
             raise RuntimeError(msg)
