@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import shutil
 import signal
 import socket
 import sqlite3
@@ -109,6 +110,17 @@ def serving(place: Place, *options: str) -> Iterator[subprocess.Popen[str]]:
             proxy.terminate()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A place where a proxy serves all the time: a run that does not start its own takes a quarter of the time."""
+    with Provider(lambda _request: rig.at_once(json.dumps(ANSWER).encode())) as upstream:
+        made = Place(tmp_path_factory.mktemp("shared"), upstream)
+        with serving(made) as proxy:
+            assert eventually(made.database.exists)
+            yield made
+            assert proxy.poll() is None
+
+
 def test_a_programs_calls_are_recorded_priced_and_summed_up(place: Place) -> None:
     done = place.run(*place.calls(3), options=("--json", "summary.json"))
     assert (done.returncode, done.stdout) == (0, "")
@@ -127,15 +139,15 @@ def test_a_summary_that_cannot_be_written_is_one_sentence_and_shown_all_the_same
     assert (done.returncode, done.stderr) == (7, f"llm-metrics: {refused}\nllm-metrics: no calls\n")
 
 
-@pytest.mark.parametrize("name", ["metrics.db", "metrics.db-wal"])
-def test_a_summary_never_replaces_the_database(place: Place, name: str) -> None:
+def test_a_summary_never_replaces_the_database(place: Place) -> None:
     place.run("true")
     with closing(sqlite3.connect(place.database)) as other:
         other.execute("SELECT 1 FROM completion_requests")  # now there is a WAL
-        before = (place.folder / name).read_bytes()
-        done = place.run("true", options=("--json", name))
-        assert (done.returncode, "belongs to the database" in done.stderr) == (1, True)
-        assert (place.folder / name).read_bytes() == before
+        for name in ("metrics.db", "metrics.db-wal"):
+            before = (place.folder / name).read_bytes()
+            done = place.run("true", options=("--json", name))
+            assert (done.returncode, "belongs to the database" in done.stderr) == (1, True)
+            assert (place.folder / name).read_bytes() == before
 
 
 def test_a_cost_that_is_not_whole_says_so(place: Place) -> None:
@@ -152,27 +164,33 @@ def test_quiet_says_nothing(place: Place) -> None:
     assert len(place.rows()) == 1
 
 
-@pytest.mark.parametrize("code", [0, 1, 3, 255])
-def test_the_exit_code_is_the_programs(place: Place, code: int) -> None:
+@pytest.mark.parametrize(("where", "code"), [("shared", 0), ("shared", 1), ("place", 3), ("shared", 255)])
+def test_the_exit_code_is_the_programs(request: pytest.FixtureRequest, where: str, code: int) -> None:
+    place: Place = request.getfixturevalue(where)
     assert place.run("sh", "-c", f"exit {code}").returncode == code
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV])
-def test_a_program_that_a_signal_ended_ends_the_run_by_that_signal(place: Place, number: signal.Signals) -> None:
+@pytest.mark.parametrize(
+    ("where", "number"), [("place", signal.SIGTERM), ("shared", signal.SIGKILL), ("shared", signal.SIGSEGV)]
+)
+def test_a_program_that_a_signal_ended_ends_the_run_by_that_signal(
+    request: pytest.FixtureRequest, where: str, number: signal.Signals
+) -> None:
+    place: Place = request.getfixturevalue(where)
     assert place.run("sh", "-c", f"kill -{number.value} $$").returncode == -number
 
 
-def test_input_and_output_are_the_programs(place: Place) -> None:
-    done = place.run("cat", input="in and out\n")
+def test_input_and_output_are_the_programs(shared: Place) -> None:
+    done = shared.run("cat", input="in and out\n")
     assert done.stdout == "in and out\n"
 
 
-def test_descriptors_of_the_shell_reach_the_program(place: Place) -> None:
-    words = " ".join(f"'{word}'" for word in place.command("cat"))
+def test_descriptors_of_the_shell_reach_the_program(shared: Place) -> None:
+    words = " ".join(f"'{word}'" for word in shared.command("cat"))
     done = subprocess.run(
         ["/bin/bash", "-c", f"{words} <(echo substituted)"],
-        cwd=place.folder,
-        env=place.environment,
+        cwd=shared.folder,
+        env=shared.environment,
         capture_output=True,
         text=True,
         check=False,
@@ -189,15 +207,15 @@ def test_a_proxy_on_a_taken_port_is_refused_in_one_sentence(place: Place, option
     assert not place.database.exists()
 
 
-def test_a_label_is_the_origin_and_counts_alone(place: Place) -> None:
-    with serving(place):
-        place.run(*place.calls(2), options=("--label", "other"))
-        done = place.run(*place.calls(), options=("--label", "my team", "--label", "team=search", "--label", "env=a b"))
-        assert "1 call," in done.stderr
-        done = place.run(*place.calls(), options=("--label", "team=search"))
-        assert "2 calls," not in done.stderr
+def test_a_label_is_the_origin_and_counts_alone(shared: Place) -> None:
+    before = len(shared.rows())
+    shared.run(*shared.calls(2), options=("--label", "other"))
+    done = shared.run(*shared.calls(), options=("--label", "my team", "--label", "team=search", "--label", "env=a b"))
+    assert "1 call," in done.stderr
+    done = shared.run(*shared.calls(), options=("--label", "team=search"))
+    assert "2 calls," not in done.stderr
     labels = '{"env":"a b","team":"search"}'
-    found = place.rows("origin, labels")
+    found = shared.rows("origin, labels")[before:]
     assert found[:3] == [("other", None), ("other", None), ("my team", labels)]
     assert found[3][1] == '{"team":"search"}'
 
@@ -212,13 +230,12 @@ def test_a_proxy_that_serves_into_the_same_database_is_used_and_goes_on(place: P
     assert len(place.rows()) == 1
 
 
-def test_a_proxy_that_records_elsewhere_is_refused(place: Place) -> None:
-    with serving(place):
-        done = place.run(*place.calls(), options=("--db", "another.db"))
+def test_a_proxy_that_records_elsewhere_is_refused(shared: Place) -> None:
+    done = shared.run(*shared.calls(), options=("--db", "another.db"))
     assert done.returncode == 1
     assert "does not record into" in done.stderr
     assert "--port" in done.stderr
-    assert not (place.folder / "another.db").exists()
+    assert not (shared.folder / "another.db").exists()
 
 
 def test_a_port_of_another_program_is_refused_in_one_sentence(place: Place) -> None:
@@ -239,8 +256,8 @@ def test_a_port_of_another_program_is_refused_in_one_sentence(place: Place) -> N
     assert not place.database.exists()
 
 
-def test_a_proxy_of_another_ca_is_refused(place: Place) -> None:
-    place.run("true")  # makes the usual CA
+def test_a_proxy_of_another_ca_is_refused(place: Place, shared: Place) -> None:
+    shutil.copytree(shared.folder / ".mitmproxy", place.folder / ".mitmproxy")  # the usual CA
     with serving(place, "--set", f"confdir={place.folder}/another"):
         assert eventually(place.database.exists)
         done = place.run(*place.calls())
@@ -395,14 +412,14 @@ def test_bad_words_are_one_sentence(place: Place, options: tuple[str, ...], sent
     assert not place.database.exists()
 
 
-def test_local_servers_stay_reachable_and_are_not_recorded(place: Place) -> None:
+def test_local_servers_stay_reachable_and_are_not_recorded(shared: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         code = f"import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:{port}/mcp').read())"
         run = subprocess.Popen(
-            place.command(sys.executable, "-c", code),
-            cwd=place.folder,
-            env=place.environment | {"no_proxy": "internal.example"},
+            shared.command(sys.executable, "-c", code),
+            cwd=shared.folder,
+            env=shared.environment | {"no_proxy": "internal.example"},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -415,9 +432,9 @@ def test_local_servers_stay_reachable_and_are_not_recorded(place: Place) -> None
             assert run.communicate(timeout=30)[0] == "b'ok'\n"
 
 
-def test_what_no_proxy_excepts_already_stays_excepted(place: Place) -> None:
+def test_what_no_proxy_excepts_already_stays_excepted(shared: Place) -> None:
     code = "import os; print(os.environ['NO_PROXY'], os.environ['no_proxy'])"
-    done = place.run(sys.executable, "-c", code, environment={"NO_PROXY": "a.example, b.example"})
+    done = shared.run(sys.executable, "-c", code, environment={"NO_PROXY": "a.example, b.example"})
     assert done.stdout == " ".join(["a.example,b.example,localhost,127.0.0.1,::1"] * 2) + "\n"
 
 
