@@ -40,7 +40,7 @@ def refusal(folder: Path, *settings: str, **variables: str) -> str:
     port = free_port()
     words = ["--listen-host", "127.0.0.1", "--listen-port", str(port), "-s", str(ADDON)]
     words += [word for setting in (f"confdir={folder}/confdir", *settings) for word in ("--set", setting)]
-    environment = clean_environment(folder) | {"PYTHONPATH": str(ROOT)} | variables
+    environment = clean_environment(folder) | variables
     with (folder / "said.log").open("w+") as said, (folder / "complained.log").open("w+") as complaints:
         process = warm(*MITMDUMP, OUR_ADDON).start(words, environment, folder, said, complaints)
         ends = time.monotonic() + PATIENCE

@@ -64,6 +64,8 @@ class Proxy:
         self._process: subprocess.Popen[bytes] | Forked | None = None
         self._python = str(python)
         self._imported = MITMDUMP if addon is None else (*MITMDUMP, OUR_ADDON)
+        sets_python = any(name.startswith("PYTHON") for name in environment or ())
+        self._is_another_python = sets_python or self._python != sys.executable
         self._environment = clean_environment(folder) | {
             "TEST_PROVIDER_PORT": str(provider_port),
             "TEST_LISTENING_FILE": str(self._listening_file),
@@ -100,7 +102,7 @@ class Proxy:
         """Start it, and wait until it serves and its CA can be trusted."""
         self._listening_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as log:
-            if self.is_warm and self._python == sys.executable:
+            if self.is_warm and not self._is_another_python:
                 self._process = warm(*self._imported).start(self.command, self._environment, Path.cwd(), log, log)
             else:
                 command = [self._python, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()", *self.command]

@@ -2,7 +2,7 @@
 
 They are forked from a process that has imported what they run and has no threads. All else is as if Python had been
 started anew: the child has the words, variables, folder and descriptors that it was given and no others, and it ends as
-an interpreter does. Trials, which measure, start theirs alone.
+an interpreter does. Trials, which measure, start theirs alone, and so does a test that sets a variable of Python's.
 """
 
 import contextlib
@@ -141,7 +141,7 @@ def _become(words: list[str], environment: Mapping[str, str], folder: str, umask
     os.umask(umask)
     os.chdir(folder)
     sys.argv = ["mitmdump", *words]
-    sys.path[0:0] = ["", *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+    sys.path[0:0] = [""]
 
 
 if __name__ == "__main__":

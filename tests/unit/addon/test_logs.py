@@ -4,7 +4,6 @@ import ast
 import json
 import logging
 import re
-import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,11 +14,12 @@ import pytest
 from llm_metrics_proxy.addon.starting import log_lines
 from llm_metrics_proxy.addon.starting.log_lines import Complaints
 from llm_metrics_proxy.recorder.reporting import Reporter, say
-from tests.end_to_end.test_start import MITMDUMP
 from tests.support.provider import openai_answers
 from tests.support.proxy import ADDON, ROOT, Proxy, clean_environment
 from tests.support.rig import Rig, question, started
 from tests.support.waiting import PATIENCE, eventually
+from tests.support.warm import ADDON as OUR_ADDON
+from tests.support.warm import MITMDUMP, warm
 
 JSON_LINES = ("metrics_log_format=json",)
 BEGIN = ["timestamp", "level", "event", "message"]
@@ -104,15 +104,15 @@ def test_what_the_recorder_says_has_its_values_as_fields(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("also", ["metrics_queue_size=many", "metrics_dbb=x", "metrics_db=nowhere/metrics.db"])
 def test_a_refused_start_is_one_object_too(tmp_path: Path, also: str) -> None:
-    command = [*MITMDUMP, "--listen-host", "127.0.0.1", "--listen-port", "0", "-s", str(ADDON)]
+    words = ["--listen-host", "127.0.0.1", "--listen-port", "0", "-s", str(ADDON)]
     settings = [f"confdir={tmp_path}", "termlog_verbosity=warn", *JSON_LINES, also]
-    command += [word for setting in settings for word in ("--set", setting)]
-    environment = clean_environment(tmp_path) | {"PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE * 3
-    )
-    assert (ended.returncode, ended.stdout) == (1, "")
-    (refusal,) = objects(ended.stderr)
+    words += [word for setting in settings for word in ("--set", setting)]
+    stdout, stderr = tmp_path / "stdout.log", tmp_path / "stderr.log"
+    with stdout.open("w") as said, stderr.open("w") as complained:
+        process = warm(*MITMDUMP, OUR_ADDON).start(words, clean_environment(tmp_path), tmp_path, said, complained)
+        code = process.wait(PATIENCE * 3)
+    assert (code, stdout.read_text()) == (1, "")
+    (refusal,) = objects(stderr.read_text())
     assert (refusal["level"], refusal["event"]) == ("error", "start_refused")
     assert refusal["message"].startswith(
         ("metrics_queue_size must be", "There is no option metrics_dbb", "There is no")

@@ -185,16 +185,19 @@ def searched() -> tuple[dict[str, list[str]], dict[str, set[str]], int]:
     for name in CASES:
         case = Case.read(name)
         before = case.row()
+        for column, value in before.items():
+            if isinstance(value, str) and found_in_text(value):
+                leaks.setdefault(column, []).append(f"{name}: {value[:200]!r}")
         for number, (place, plant) in enumerate(plants(case)):
             turns = [FORMS[(number + turn) % len(FORMS)](SECRET) for turn in (0, 5)]
             for planted in (SECRET, ANOTHERS, *turns):
                 after = plant(planted).row()
                 tries += 1
                 for column, value in after.items():
-                    if isinstance(value, str) and found_in_text(value):
-                        leaks.setdefault(column, []).append(f"{name}, {place}: {value[:200]!r}")
                     if value != before.get(column):
                         changes.setdefault(column, set()).add(f"{name}, {place}")
+                        if isinstance(value, str) and found_in_text(value):
+                            leaks.setdefault(column, []).append(f"{name}, {place}: {value[:200]!r}")
     return leaks, changes, tries
 
 
