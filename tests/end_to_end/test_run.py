@@ -116,7 +116,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     with Provider(lambda _request: rig.at_once(json.dumps(ANSWER).encode())) as upstream:
         made = Place(tmp_path_factory.mktemp("shared"), upstream)
         with serving(made) as proxy:
-            assert eventually(made.database.exists)
+            assert eventually(made.database.exists, within=30)
             yield made
             assert proxy.poll() is None
 
