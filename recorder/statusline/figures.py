@@ -9,6 +9,9 @@ import sqlite3
 import stat
 import time
 
+from llm_metrics_proxy.recorder.statusline import windows
+from llm_metrics_proxy.recorder.statusline.windows import Window
+
 SECONDS = 0.3  # for all questions together: a prompt that waits longer is worse than one that knows less
 _LOCK_SECONDS = 0.05
 _STEPS = 20_000  # of SQLite's machine, some tenths of a millisecond: between two looks at the clock
@@ -19,15 +22,15 @@ _NOTHING = "no database yet"
 _NO_DATABASE = "no database"
 _UNREADABLE = "the database cannot be read"
 
-type Windows = list[tuple[str, float | None, str | None]]
-
-# calls, what is billed, of how many calls, of how many only a lower bound or nothing is known; the same of plans
+# calls; what is billed, of how many calls, of how many only a lower bound or nothing is known; the same of plans; of
+# how many the cost is still to come
 _IS_PLAN = "billing IS 'subscription'"
 _LACKS = """(cost_note IS NOT NULL
     OR cost_usd IS NULL AND id > :pricing AND (success OR prompt_tokens IS NOT NULL))"""
 _OF_ROWS = f"""count(*), total(iif({_IS_PLAN}, NULL, cost_usd)), count(iif({_IS_PLAN}, NULL, cost_usd)),
     total(NOT ({_IS_PLAN}) AND {_LACKS}), total(iif({_IS_PLAN}, cost_usd, NULL)),
-    count(iif({_IS_PLAN}, cost_usd, NULL)), total({_IS_PLAN} AND {_LACKS})"""
+    count(iif({_IS_PLAN}, cost_usd, NULL)), total({_IS_PLAN} AND {_LACKS}),
+    total(cost_note IS NULL AND {_LACKS})"""
 OF_SESSION = f"""
     SELECT {_OF_ROWS}, sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens)
     FROM completion_requests WHERE session_id = :session
@@ -42,7 +45,8 @@ OF_NEW_ROWS = f"""
 """  # noqa: S608 - texts of our own
 # A row without a cost that was added up before it was priced is in no group with a note.
 UNPRICED = f"""
-    SELECT {_IN_DAY_AND_MONTH}, 0, 0, 0, total(NOT ({_IS_PLAN})), 0, 0, total({_IS_PLAN}) FROM completion_requests
+    SELECT {_IN_DAY_AND_MONTH}, 0, 0, 0, total(NOT ({_IS_PLAN})), 0, 0, total({_IS_PLAN}), count(*)
+    FROM completion_requests
     WHERE id > :pricing AND id <= :rollup AND {_LACKS} AND cost_note IS NULL GROUP BY 1, 2
 """  # noqa: S608 - texts of our own
 _OF_ROLLUP = """
@@ -50,7 +54,7 @@ _OF_ROLLUP = """
         total(iif(billing = 'subscription', 0, cost_usd)), total(iif(billing = 'subscription', 0, cost_usd_known)),
         total(iif(billing = 'subscription' OR cost_note = '', 0, calls)),
         total(iif(billing = 'subscription', cost_usd, 0)), total(iif(billing = 'subscription', cost_usd_known, 0)),
-        total(iif(billing = 'subscription' AND cost_note <> '', calls, 0))
+        total(iif(billing = 'subscription' AND cost_note <> '', calls, 0)), 0
     FROM rollup_costs WHERE span = ? AND period >= ?
 """
 _LATEST_SESSION = """
@@ -76,6 +80,7 @@ class Costs:
         """Sums are as `_OF_ROWS` has them."""
         self.calls = int(sums[0])
         self.is_lower_bound, self.is_plan_lower_bound = bool(sums[3]), bool(sums[6])
+        self.is_to_come = bool(sums[7])
         self.usd = sums[1] if sums[2] else None
         self.plan_usd = sums[4] if sums[5] else None
         self.tokens = tokens
@@ -90,7 +95,7 @@ class Figures:
         self.session: Costs | None = None
         self.day: Costs | None = None
         self.month: Costs | None = None
-        self.windows: Windows = []
+        self.windows: list[Window] = []
 
 
 def ask(path: str, session: str | None, document: str | None, latest: str) -> Figures:
@@ -110,6 +115,7 @@ def ask(path: str, session: str | None, document: str | None, latest: str) -> Fi
         figures.session_id = _session(connection, session, document, latest)
         if figures.session_id is not None:
             figures.session = _of_session(connection, values | {"session": figures.session_id})
+        figures.windows = windows.of_plan(connection, figures.session_id)
         figures.day, figures.month = _of_day_and_month(connection, values | _since())
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:

@@ -45,17 +45,18 @@ def _texts(figures: Figures) -> dict[str, str]:
 
 def _money(costs: Costs) -> str:
     """What is billed, and what the calls of a plan would have cost; `+` says that it is at least so much."""
-    plan = f"plan {_dollars(costs.plan_usd, is_lower_bound=costs.is_plan_lower_bound)}"
+    unknown = "$…" if costs.is_to_come else "$?"
+    plan = f"plan {_dollars(costs.plan_usd, unknown, is_lower_bound=costs.is_plan_lower_bound)}"
     has_plan = costs.plan_usd is not None or costs.is_plan_lower_bound
     if costs.usd is None and not costs.is_lower_bound:
         return plan if has_plan else "$0.00"
-    billed = _dollars(costs.usd, is_lower_bound=costs.is_lower_bound)
+    billed = _dollars(costs.usd, unknown, is_lower_bound=costs.is_lower_bound)
     return f"{billed} + {plan}" if has_plan else billed
 
 
-def _dollars(usd: float | None, *, is_lower_bound: bool) -> str:
+def _dollars(usd: float | None, unknown: str, *, is_lower_bound: bool) -> str:
     if usd is None:
-        return "$?"
+        return unknown
     return f"${usd:,.{2 if usd >= 1 or not usd else 3}f}{'+' * is_lower_bound}"
 
 

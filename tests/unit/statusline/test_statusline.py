@@ -19,7 +19,7 @@ from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.commands.cli import main
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.statusline import asked as asking
-from llm_metrics_proxy.recorder.statusline import figures
+from llm_metrics_proxy.recorder.statusline import figures, windows
 from llm_metrics_proxy.recorder.store import watermarks
 from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.support.database import ask, execute
@@ -322,3 +322,74 @@ def test_the_quick_way_imports_nothing_that_takes_time(path: Path) -> None:
     words: list[str | Path] = [sys.executable, "-c", code, "--db", path, "--session", "a"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def stated(path: Path, *rows: tuple[object, ...]) -> None:
+    """Write rows of `quota`: provider, key, model, kind, window, seen so many seconds ago, limit, rest, resets in."""
+    for provider, key, model, kind, window, ago, limit, rest, resets in rows:
+        now = datetime.now(UTC)
+        seen = f"{now - timedelta(seconds=float(str(ago))):%Y-%m-%dT%H:%M:%S.000Z}"
+        at = None if resets is None else f"{now + timedelta(seconds=float(str(resets))):%Y-%m-%dT%H:%M:%S.000Z}"
+        values = (provider, key, model, kind, window, seen[:16], seen, limit, rest, at)
+        execute(path, "INSERT OR REPLACE INTO quota VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
+
+
+def test_a_plans_windows_are_those_of_the_sessions_key(path: Path) -> None:
+    stated(
+        path,
+        ("anthropic", "a", "", "plan", "5h", 400, 100, 90, 3_600),
+        ("anthropic", "a", "", "plan", "5h", 130, 100, 63, 3_600),
+        ("anthropic", "a", "", "plan", "7d", 130, 100, 88.0, 300_000),
+        ("anthropic", "a", "opus", "plan", "7d", 130, 100, None, 300_000),
+        ("anthropic", "a", "", "plan", "1h", 400, 100, 1, -60),
+        ("anthropic", "a", "claude-opus-5-5", "tokens", "1m", 10, 1_000, 1, 30),
+        ("openai", "b", "", "plan", "5h", 0, 100, 25, None),
+    )
+    write(
+        path, [today(provider="anthropic", key_id="a", session_id="s"), today(provider="x", key_id="y", session_id="t")]
+    )
+    soon, later = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (3_600, 300_000))
+    said = run("--db", path, "--session", "s", "--format", "{plan}")
+    assert said in {
+        f"5h 37% until {soon + MINUTE * n:%H:%M} · 7d 12% until {later + MINUTE * n:%a %H:%M} · "
+        f"7d opus ? until {later + MINUTE * n:%a %H:%M}"
+        for n in (-1, 0)
+    }
+    assert run("--db", path, "--format", "{plan}") == "5h 75%"
+    assert run("--db", path, "--session", "t", "--format", "{plan}") == "-"
+    found = json.loads(run("--db", path, "--json"))
+    assert found["windows"] == [{"name": "5h", "used": 0.75, "resets_at": None}]
+
+
+def test_a_full_table_of_limits_takes_no_longer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 49999) INSERT INTO quota "
+            "SELECT 'openai', 'k' || (i % 10), 'm' || (i % 5), iif(i % 5, 'tokens', 'plan'), '5h', "
+            "'2026-01-01T' || printf('%06d', i), '2026-01-01', 100, 50, NULL FROM n"
+        )
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        connection.set_progress_handler(count, 100)
+        found = windows.of_plan(connection, None)
+    assert [used for _, used, _ in found] == [0.5]
+    assert steps < 100  # ten thousand of SQLite's own, for ten windows of 5,000 minutes each
+
+
+def test_a_window_says_nothing_but_printable_characters(path: Path) -> None:
+    stated(path, ("anthropic", "", "\x1b]0;owned\x07\u202e" + "x" * 100, "plan", "5h", 0, 100, 50, None))
+    assert run("--db", path, "--format", "{plan}") == "5h ?]0;owned??" + "x" * 10 + " 50%"
+
+
+def test_a_cost_that_is_to_come_looks_otherwise_than_one_that_nobody_knows(path: Path) -> None:
+    write(path, [today(session_id="a", prompt_tokens=10)])
+    assert run("--db", path, "--session", "a") == "$… session · $… today · $… this month"
+    execute(path, "UPDATE completion_requests SET cost_note = 'no_price'")
+    priced(path)
+    added_up(path)
+    assert run("--db", path, "--session", "a") == "$? session · $? today · $? this month"
