@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import signal
 import socket
 import threading
@@ -15,6 +16,7 @@ import click
 
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, database_option, refusing, with_extra
 from llm_metrics_proxy.recorder.errors import ExportFailed
+from llm_metrics_proxy.recorder.events import LABEL_NAME, MOST_LABELS
 from llm_metrics_proxy.recorder.export import alone, telling
 from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import exporters
@@ -147,6 +149,17 @@ def forget(name: str, db: str | None) -> None:
     click.echo(f"The export to {printable(name)} is forgotten.")
 
 
+def _names(_context: click.Context, _option: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+    for name in given:
+        if not re.fullmatch(LABEL_NAME, name):
+            message = f"{name!r} is no name of a label: write up to 32 small letters, digits, or one of _.-"
+            raise click.BadParameter(message)
+    if len(given) > MOST_LABELS:
+        message = f"give at most {MOST_LABELS} names."
+        raise click.BadParameter(message)
+    return tuple(dict.fromkeys(given))
+
+
 @click.command(epilog=EXIT_CODES)
 @click.option(
     "--prometheus",
@@ -155,9 +168,17 @@ def forget(name: str, db: str | None) -> None:
     required=True,
     help="Where Prometheus finds /metrics: 127.0.0.1:9464, [::1]:9464, or :9464 for all addresses.",
 )
+@click.option(
+    "--label",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    callback=_names,
+    help="The name of a label of calls that are counted by its values, too; may be repeated.",
+)
 @database_option
 @refusing
-def serve(address: str, db: str | None) -> None:
+def serve(address: str, names: tuple[str, ...], db: str | None) -> None:
     """Serve what the calls add up to, for a Prometheus that asks.
 
     /metrics has counters and histograms of the calls by provider, model, operation, outcome and streaming, and how the
@@ -168,4 +189,4 @@ def serve(address: str, db: str | None) -> None:
     path = get_db_path(db)
     run = with_extra("llm_metrics_proxy.recorder.export.prometheus")
     say = partial(click.echo, err=True)
-    run.serve(path, address, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))
+    run.serve(path, address, names, tell=lambda text: say(printable(text)), warn=lambda text: say(printable(text)))

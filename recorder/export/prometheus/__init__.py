@@ -8,7 +8,7 @@ answers requests.
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -26,10 +26,13 @@ _NICENESS: Final = 10  # the proxy and its clients come first
 _OPEN = "Anybody who reaches {url} reads which models are called and what that costs: give 127.0.0.1 to keep them out."
 
 
-def serve(path: Path, text: str, *, tell: Callable[[str], None], warn: Callable[[str], None]) -> None:
+def serve(
+    path: Path, text: str, names: Sequence[str] = (), *, tell: Callable[[str], None], warn: Callable[[str], None]
+) -> None:
     """Serve the figures of the database at `path` at the address `text`, until SIGTERM or SIGINT.
 
-    `tell` hears where, `warn` of what somebody should think about.
+    `names` are those of calls' labels that are counted, too. `tell` hears where, `warn` of what somebody should think
+    about.
 
     Raises:
         CannotServe: the address is none, or in use, or another process serves this database already.
@@ -43,13 +46,12 @@ def serve(path: Path, text: str, *, tell: Callable[[str], None], warn: Callable[
         if not only_one:
             what = f"Another process serves the figures of {path} already"
             raise CannotServe(what=what, cure="ask that one, or end it")
-        _serve(path, wanted, tell, warn)
+        _serve(Keeper(path, names), wanted, tell, warn)
 
 
-def _serve(path: Path, wanted: addresses.Address, tell: Callable[[str], None], warn: Callable[[str], None]) -> None:
+def _serve(keeper: Keeper, wanted: addresses.Address, tell: Callable[[str], None], warn: Callable[[str], None]) -> None:
     listening, got = addresses.listen(wanted)
     os.nice(_NICENESS)
-    keeper = Keeper(path)
     server = Server(listening, got, App(keeper.ask, is_for_this_machine=got.is_for_this_machine))
     ends = threading.Event()
 

@@ -8,7 +8,7 @@ put back has other rows after the cursor, or another saving, and then counting g
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,7 @@ import msgspec
 
 from llm_metrics_proxy.recorder.export import outbox
 from llm_metrics_proxy.recorder.export.outbox import fetched
+from llm_metrics_proxy.recorder.export.prometheus.by_label import MOST_VALUES, ByLabel, LabelTotals
 from llm_metrics_proxy.recorder.export.prometheus.totals import (
     CALL,
     COST,
@@ -36,6 +37,7 @@ from llm_metrics_proxy.recorder.store.exporters import Position
 from llm_metrics_proxy.recorder.store.slices import open_background
 
 _FORMAT: Final = 1  # another one cannot be read: whoever changes what is kept, or the bounds, counts from the beginning
+_MOST_OF_LABELS: Final = 100 * (MOST_VALUES + 1)  # of all names that were ever asked for
 _TIMES, _RATES = len(TIME_BOUNDS) + 1, len(RATE_BOUNDS) + 1
 
 
@@ -49,10 +51,11 @@ class Saved(msgspec.Struct, frozen=True):
     labels: dict[str, tuple[str, ...]]
     groups: list[Group]
     kinds: list[Kind]
+    by_label: list[LabelTotals] = []
 
-    def totals(self) -> Totals:
-        """The saved totals, to go on with: adding to them changes the lists of this."""
-        return Totals(dict(self.labels), self.groups, self.kinds)
+    def totals(self, names: Sequence[str] = ()) -> Totals:
+        """The saved totals, to go on with: adding to them changes the lists of this. `names` are of calls' labels."""
+        return Totals(dict(self.labels), self.groups, self.kinds, ByLabel(names, self.by_label))
 
 
 _encode = msgspec.json.Encoder().encode
@@ -63,7 +66,8 @@ def as_json(totals: Totals, *, row_id: int, cost_id: int, history_id: int) -> st
     """The text for the table."""
     labels = {name: labels.known for name, labels in totals.labels.items()}
     groups, kinds = list(totals.groups.values()), list(totals.kinds.values())
-    return _encode(Saved(_FORMAT, row_id, cost_id, history_id, labels, groups, kinds)).decode()
+    by_label = totals.by_label.all
+    return _encode(Saved(_FORMAT, row_id, cost_id, history_id, labels, groups, kinds, by_label)).decode()
 
 
 def from_json(text: str) -> Saved | None:
@@ -86,6 +90,8 @@ def _checks(saved: Saved) -> Iterator[bool]:
         yield _is_sound(group.rate, _RATES)
         yield len(group.tokens) == len(TOKENS)
         yield min(group.cost, group.priceless, *group.tokens, *group.errors.values()) >= 0
+    yield len(saved.by_label) <= _MOST_OF_LABELS
+    yield all(min(one.calls, one.cost, one.input_tokens, one.output_tokens) >= 0 for one in saved.by_label)
     keys = {group.key for group in saved.groups}
     for kind in saved.kinds:
         yield _is_sound(kind.duration, _TIMES)
@@ -112,15 +118,16 @@ _FIRST = "SELECT min(id) FROM completion_requests"
 class Counting:
     """The totals of the database at `path`; for one thread."""
 
-    def __init__(self, path: Path) -> None:
-        """Nothing is counted."""
+    def __init__(self, path: Path, names: Sequence[str] = ()) -> None:
+        """Nothing is counted. `names` are those of calls' labels that are counted, too."""
         self._path = path
+        self._names = tuple(names)
         self._saved_at = time.monotonic()
         self._begin(None, None)
 
     def _begin(self, mark: exporters.Mark | None, found: Saved | None) -> None:
         """Go on from what was saved, or from nothing."""
-        self.totals = found.totals() if found else Totals({}, (), ())
+        self.totals = found.totals(self._names) if found else Totals({}, (), (), ByLabel(self._names))
         self.row_id, self.cost_id = (found.row_id, found.cost_id) if found else (0, 0)
         self.calls_are_whole = False  # whether all rows that were there when it began are in the totals
         self.costs_are_whole = False

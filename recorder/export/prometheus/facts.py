@@ -17,7 +17,26 @@ from llm_metrics_proxy.recorder.writing import rejected, spill
 _DROPPED: Final = "dropped_"
 _SPILL_DAMAGED: Final = "dropped_spill_damaged"  # of events that were kept aside, so they do not wait in memory
 _NEWEST = "SELECT max(timestamp) FROM completion_requests"
+MOST_WINDOWS: Final = 500
+_QUOTA = f"""
+    SELECT provider, ifnull(key_id, ''), ifnull(model, ''), kind, ifnull(quota_window, ''), quota_limit, remaining,
+        resets_at
+    FROM quota_headroom LIMIT {MOST_WINDOWS}
+"""  # noqa: S608 - a number of ours
 _COUNTERS = "SELECT name, value FROM recorder_counters WHERE process = ?"
+
+
+class Window(msgspec.Struct, frozen=True):
+    """What is left of a window of a limit; '' is unknown, or of all models."""
+
+    provider: str
+    key_id: str
+    model: str
+    kind: str
+    window: str
+    limit: float | None
+    remaining: float | None
+    resets_at: str | None
 
 
 class Written(msgspec.Struct, frozen=True):
@@ -27,6 +46,7 @@ class Written(msgspec.Struct, frozen=True):
     in_memory: int | None  # events of the recorders that live, as of their last transaction
     newest_at: float | None  # seconds since 1970
     exporters: tuple[exporters.Lag, ...]
+    quota: tuple[Window, ...]
 
 
 class Surrounding(msgspec.Struct, frozen=True):
@@ -50,6 +70,7 @@ def written(connection: sqlite3.Connection, living: set[str] | None) -> Written:
         in_memory=in_memory,
         newest_at=seconds(newest_at),
         exporters=tuple(lag for lag in exporters.lags(connection) if lag.name != NAME),
+        quota=tuple(Window(*said) for said in connection.execute(_QUOTA)),
     )
 
 

@@ -8,7 +8,7 @@ import msgspec
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
 
-from llm_metrics_proxy.recorder.export.prometheus.facts import Surrounding, Written, seconds
+from llm_metrics_proxy.recorder.export.prometheus.facts import MOST_WINDOWS, Surrounding, Window, Written, seconds
 from llm_metrics_proxy.recorder.export.prometheus.totals import (
     RATE_BOUNDS,
     TIME_BOUNDS,
@@ -24,6 +24,7 @@ _GROUP = ("provider", "model", "operation")
 _LEAST_MS = tuple(str(bound / 1_000) for bound in TIME_BOUNDS)
 _LEAST_RATE = tuple(str(float(bound)) for bound in RATE_BOUNDS)
 _MS = 1_000
+_WINDOW = ("provider", "key_id", "model", "kind", "window")
 
 # The recorder's counters: names here, and what they count. Each is there from the beginning with 0, since Prometheus
 # takes no increase from a series that begins with 1.
@@ -150,6 +151,7 @@ def of_database(written: Written) -> Iterator[Metric]:
     yield _gauge("events_waiting", "Events in the recorders' memory at their last transaction.", written.in_memory)
     yield _gauge("newest_call_timestamp_seconds", "When the newest call began.", written.newest_at)
     yield from _of_exporters(written)
+    yield from _of_quota(written.quota)
 
 
 def of_surrounding(around: Surrounding) -> Iterator[Metric]:
@@ -200,6 +202,26 @@ def _of_exporters(written: Written) -> Iterator[Metric]:
         if (reached_at := seconds(exporter.reached_at)) is not None:
             reached.add_metric(name, reached_at)
     yield from (waiting, sent, refused, reached, fails)
+
+
+def _of_quota(windows: Iterable[Window]) -> Iterator[Metric]:
+    limit = GaugeMetricFamily("llm_quota_limit", "A limit, as an answer stated it last.", labels=_WINDOW)
+    remaining = GaugeMetricFamily("llm_quota_remaining", "What an answer said is left of a limit.", labels=_WINDOW)
+    resets = GaugeMetricFamily("llm_quota_reset_timestamp_seconds", "When a limit's window resets.", labels=_WINDOW)
+    shown = [Labels(MOST_WINDOWS) for _ in _WINDOW]
+    seen: dict[tuple[str, ...], Window] = {}
+    for window in windows:
+        said = window.provider, window.key_id, window.model, window.kind, window.window
+        seen.setdefault(tuple(of.label(one) if one else "" for of, one in zip(shown, said, strict=True)), window)
+    for values, window in seen.items():
+        for family, value in (
+            (limit, window.limit),
+            (remaining, window.remaining),
+            (resets, seconds(window.resets_at)),
+        ):
+            if value is not None:
+                family.add_metric(values, value)
+    yield from (limit, remaining, resets)
 
 
 def _family[F: (CounterMetricFamily, GaugeMetricFamily)](make: type[F], name: str, what: str) -> F:

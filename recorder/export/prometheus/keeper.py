@@ -49,10 +49,10 @@ class Figures(NamedTuple):
 class Keeper:
     """Reads the database at `path` from `start` to `stop`."""
 
-    def __init__(self, path: Path) -> None:
-        """Open nothing yet."""
+    def __init__(self, path: Path, names: Sequence[str] = ()) -> None:
+        """Open nothing yet. `names` are those of calls' labels that are counted, too."""
         self._path = path
-        self._counting = Counting(path)
+        self._counting = Counting(path, names)
         self._saved_at: float | None = None  # seconds since 1970
         self._save_next = 0.0  # monotonic
         self._of_database: Sequence[Metric] = ()  # the last that was read
@@ -150,9 +150,10 @@ class Keeper:
         ]
         metrics += self._of_database
         if counting.calls_are_whole:
-            metrics += families.of_calls(counting.totals)
+            metrics += [*families.of_calls(counting.totals), *counting.totals.by_label.of_calls()]
         if counting.costs_are_whole:
             metrics += families.of_costs(counting.totals.groups.values())
+            metrics += counting.totals.by_label.of_costs()
         return Figures(metrics, up)
 
     def _save(self) -> None:

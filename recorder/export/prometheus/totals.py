@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from llm_metrics_proxy.migrations import classes
+from llm_metrics_proxy.recorder.export.prometheus.by_label import ByLabel
 from llm_metrics_proxy.recorder.prices.notes import WORDS
 from llm_metrics_proxy.recorder.reporting import printable
 
@@ -73,9 +74,10 @@ MOST_SERIES: Final = (MOST_KINDS + 4) * _KIND_SERIES + (MOST_GROUPS + 1) * _GROU
 
 # What `add_calls` and `add_costs` take. No text that is longer than a label can be.
 _GROUP = ", ".join(f"substr(CAST({name} AS TEXT), 1, 101)" for name in ("provider", "model", "operation"))
+_LABELS = "substr(CAST(labels AS TEXT), 1, 2000)"
 CALL: Final = f"""{_GROUP}, success, substr(CAST(error_type AS TEXT), 1, 101), error_class, is_streaming,
-    response_time_ms, time_to_first_token_ms, tokens_per_second, {", ".join(TOKENS.values())}"""
-COST: Final = f"{_GROUP}, cost_usd, billing IS 'subscription', cost_note"
+    response_time_ms, time_to_first_token_ms, tokens_per_second, {_LABELS}, {", ".join(TOKENS.values())}"""
+COST: Final = f"{_GROUP}, cost_usd, billing IS 'subscription', cost_note, {_LABELS}"
 
 _TOO_MUCH = 2**53  # from here on floats do not count
 _MOST_REMEMBERED = 5_000  # of the kinds that rows had, as they stand there
@@ -122,8 +124,15 @@ class Kind(msgspec.Struct):
 class Totals:
     """All of it, for one thread."""
 
-    def __init__(self, labels: dict[str, Iterable[str]], groups: Iterable[Group], kinds: Iterable[Kind]) -> None:
+    def __init__(
+        self,
+        labels: dict[str, Iterable[str]],
+        groups: Iterable[Group],
+        kinds: Iterable[Kind],
+        by_label: ByLabel | None = None,
+    ) -> None:
         """`labels` are those that were given, by the names of `MOST`."""
+        self.by_label = by_label or ByLabel(())
         self.labels = {name: Labels(most, labels.get(name, ())) for name, most in MOST.items()}
         self.groups = {group.key: group for group in groups}
         self.kinds = {(kind.key, kind.outcome, kind.streaming): kind for kind in kinds}
@@ -133,7 +142,7 @@ class Totals:
     def add_calls(self, rows: Iterable[Row]) -> None:
         """Add rows of `CALL`."""
         remembered = self._kind_of_row
-        for provider, model, operation, success, error, cause, streaming, ms, first_ms, rate, *tokens in rows:
+        for provider, model, operation, success, error, cause, streaming, ms, first_ms, rate, said, *tokens in rows:
             as_it_stands = provider, model, operation, success, error, cause, streaming
             found = remembered.get(as_it_stands)
             if found is None:
@@ -141,6 +150,8 @@ class Totals:
                 _remember(remembered, as_it_stands, found)
             kind, group, failure = found
             kind.calls += 1
+            if said is not None:
+                self.by_label.add_call(said, success, tokens[0], tokens[1])
             if failure is not None:
                 group.errors[failure] = group.errors.get(failure, 0) + 1
             if ms.__class__ in _NUMBERS and 0 <= ms < _TOO_MUCH:
@@ -162,12 +173,14 @@ class Totals:
     def add_costs(self, rows: Iterable[Row]) -> None:
         """Add rows of `COST`, which `add_calls` had before."""
         remembered = self._group_of_row
-        for provider, model, operation, cost, of_plan, note in rows:
+        for provider, model, operation, cost, of_plan, note, said in rows:
             as_it_stands = provider, model, operation
             group = remembered.get(as_it_stands)
             if group is None:
                 group = self._group(as_it_stands)
                 _remember(remembered, as_it_stands, group)
+            if said is not None:
+                self.by_label.add_cost(said, cost, of_plan)
             if cost.__class__ in _NUMBERS and 0 <= cost < _TOO_MUCH:
                 if of_plan:
                     group.plan_cost += cost

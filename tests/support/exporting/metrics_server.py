@@ -5,7 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -111,9 +111,14 @@ class Serving:
 
 
 @contextmanager
-def serving(path: Path, address: str = "127.0.0.1:0", **options: Any) -> Iterator[Serving]:  # noqa: ANN401 - of Popen
-    """Serve the figures of the database at `path`."""
-    command = [LLM_METRICS, "serve", "--prometheus", address, "--db", str(path)]
+def serving(
+    path: Path,
+    address: str = "127.0.0.1:0",
+    words: Sequence[str] = (),
+    **options: Any,  # noqa: ANN401 - of Popen
+) -> Iterator[Serving]:
+    """Serve the figures of the database at `path`; `words` are more options of the command."""
+    command = [LLM_METRICS, "serve", "--prometheus", address, "--db", str(path), *words]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, **options) as process:
         try:
             yield Serving(process)

@@ -48,7 +48,7 @@ APART = RELATIVE_ERROR  # of others: what SQLite's are off by
 AMBIGUOUS = {"sessions": {"origin"}}  # SQLite's is that of any of the session's calls
 KEYS = (
     *("id", "event_id", "hour", "day", "cost_note", "model", "origin", "provider", "error_type", "session_id", "calls"),
-    *("error_class", "finish_class"),
+    *("error_class", "finish_class", "label", "value"),
 )
 NOW = datetime.now(UTC)
 AGES = (0.3, 0.6, 3, 12, 22, 40, 100, 160, 300)  # hours: none is within minutes of a window's beginning
@@ -105,6 +105,7 @@ def _calls(numbers: random.Random) -> list[CompletionRequest]:
                 **_cost(numbers.randrange(4), number / 1_024),
                 billing=numbers.choice([None, "api_key", "subscription"]),
                 session_id=numbers.choice([None, "s1", "s2"]),
+                labels=numbers.choice([None, '{"env":"prod","team":"a"}', '{"team":"b \\"c\\\\ ä"}', "{"]),
                 upload_ms=numbers.choice([None, 3.5]),
                 connect_ms=numbers.choice([None, 20.25]),
                 retry_count=numbers.choice([None, 0, 2]),

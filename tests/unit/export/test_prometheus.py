@@ -1,6 +1,7 @@
 """`llm-metrics serve --prometheus`: what is scraped is what the database says, whatever becomes of either side."""
 
 import gzip
+import json
 import os
 import shutil
 import signal
@@ -11,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,14 @@ from click.testing import CliRunner
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 
 from llm_metrics_proxy.recorder.commands.cli import main
-from llm_metrics_proxy.recorder.events import CompletionRequest
+from llm_metrics_proxy.recorder.events import CompletionRequest, Limit, Limits
 from llm_metrics_proxy.recorder.export.prometheus import counting, facts, keeper, server
 from llm_metrics_proxy.recorder.export.prometheus.server import MOST_CLIENTS
 from llm_metrics_proxy.recorder.recorder import Recorder
+from llm_metrics_proxy.recorder.store import quota
 from llm_metrics_proxy.recorder.store.database import reader
+from llm_metrics_proxy.recorder.store.slices import open_background
+from llm_metrics_proxy.recorder.store.timestamps import bound
 from tests.support.database import execute
 from tests.support.exporting.metrics_server import (
     HOSTILE,
@@ -35,7 +39,7 @@ from tests.support.exporting.metrics_server import (
     price_all,
     serving,
 )
-from tests.support.recent_calls import any_calls, write
+from tests.support.recent_calls import any_calls, call, write
 from tests.support.waiting import wait_until
 
 type MakeEvent = Callable[..., CompletionRequest]
@@ -448,3 +452,30 @@ def test_no_other_command_waits_for_what_serve_imports() -> None:
     code += "print(sorted({'prometheus_client', 'tenacity', 'wsgiref'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_labels_and_what_is_left_of_limits_are_scraped(current_db: Path) -> None:
+    labels = json.dumps({"team": HOSTILE[2] + "\ud83c", "env": "prod"})
+    write(current_db, [call(DAY, labels=labels), call(DAY, labels='{"team":"a"}', cost_usd=0.25)])
+    price_all(current_db)
+    now = datetime.now(UTC).replace(microsecond=0)
+    window = Limit("plan", "5h", None, 100.0, 37.5, bound(now + DAY))
+    with closing(open_background(current_db)) as connection:
+        assert quota.note(connection, Limits("anthropic", "0123456789abcdef", bound(now), (window,)))
+    with serving(current_db, words=["--label", "team"]) as server:
+        figures = parsed(server.text())
+    assert figures.value("llm_label_calls_total", name="team", value="a", outcome="success") == 1
+    assert figures.value("llm_label_cost_dollars_total", name="team", value="a") == 0.25
+    assert figures.total("llm_label_calls_total", outcome="success") == 2
+    whose = {"provider": "anthropic", "key_id": "0123456789abcdef", "model": "", "kind": "plan", "window": "5h"}
+    assert figures.value("llm_quota_remaining", **whose) == 37.5
+    assert figures.value("llm_quota_limit", **whose) == 100
+    assert figures.value("llm_quota_reset_timestamp_seconds", **whose) == (now + DAY).timestamp()
+
+
+def test_a_label_that_can_be_none_is_refused(current_db: Path) -> None:
+    for names, sentence in ((["Team"], "is no name of a label"), ([f"n{number}" for number in range(9)], "at most 8")):
+        options = [word for name in names for word in ("--label", name)]
+        result = CliRunner().invoke(main, ["serve", "--prometheus", "127.0.0.1:0", "--db", str(current_db), *options])
+        assert result.exit_code == 2
+        assert sentence in result.stderr

@@ -11,7 +11,8 @@ import pytest
 
 from llm_metrics_proxy.recorder import backup
 from llm_metrics_proxy.recorder.export import outbox
-from llm_metrics_proxy.recorder.export.prometheus import counting, facts, families, totals
+from llm_metrics_proxy.recorder.export.prometheus import by_label, counting, facts, families, totals
+from llm_metrics_proxy.recorder.export.prometheus.by_label import ByLabel
 from llm_metrics_proxy.recorder.export.prometheus.counting import NAME, Counting
 from llm_metrics_proxy.recorder.export.prometheus.totals import (
     LONGEST,
@@ -322,8 +323,10 @@ def test_whoever_comes_first_has_a_label_for_good() -> None:
 def test_there_are_never_more_series_than_it_says() -> None:
     found = Totals({}, (), ())
     for n in range(30_000):
-        found.add_calls([(f"p{n % 97}", f"m{n}", f"o{n % 31}", n % 3 == 0, f"e{n % 211}", n % 2, 1, 1, 1.0, *[1] * 5)])
-        found.add_costs([(f"p{n % 97}", f"m{n}", f"o{n % 31}", 1.0, n % 2, (*WORDS, "x")[n % 10])])
+        found.add_calls(
+            [(f"p{n % 97}", f"m{n}", f"o{n % 31}", n % 3 == 0, f"e{n % 211}", n % 2, 1, 1, 1.0, None, *[1] * 5)]
+        )
+        found.add_costs([(f"p{n % 97}", f"m{n}", f"o{n % 31}", 1.0, n % 2, (*WORDS, "x")[n % 10], None)])
     metrics = [*families.of_calls(found), *families.of_costs(found.groups.values())]
     series = sum(len(family.samples) for family in metrics)
     assert sum(kind.calls for kind in found.kinds.values()) == 30_000
@@ -339,7 +342,7 @@ def test_there_are_never_more_series_than_it_says() -> None:
 
 def test_a_call_that_has_become_one_of_the_others_stays_there() -> None:
     found = Totals({}, (), ())
-    row = ("openai", "late", "chat", True, None, False, *[1] * 3, *[1] * 5)
+    row = ("openai", "late", "chat", True, None, False, *[1] * 3, None, *[1] * 5)
     found.add_calls([("openai", f"m{n}", *row[2:]) for n in range(totals.MOST["model"])])
     found.add_calls([row])
     again = counting.from_json(counting.as_json(found, row_id=1, cost_id=1, history_id=1))
@@ -378,14 +381,47 @@ def test_costs_of_plans_and_what_costs_lack_are_counted_apart() -> None:
     key = ("openai", "gpt-4o", "chat")
     found.add_costs(
         [
-            (*key, 1.5, 0, None),
-            (*key, 4.0, 1, None),
-            (*key, 0.25, 0, "output_unknown"),
-            (*key, None, 0, "no_price"),
-            (*key, None, 0, "a client's word"),
-            (*key, None, 0, None),
+            (*key, 1.5, 0, None, None),
+            (*key, 4.0, 1, None, None),
+            (*key, 0.25, 0, "output_unknown", None),
+            (*key, None, 0, "no_price", None),
+            (*key, None, 0, "a client's word", None),
+            (*key, None, 0, None, None),
         ]
     )
     (group,) = found.groups.values()
     assert (group.cost, group.plan_cost, group.priceless) == (1.75, 4.0, 3)
     assert group.lacking == {"output_unknown": 1, "no_price": 1, OTHER: 1}
+
+
+def test_calls_are_counted_by_the_labels_that_were_asked_for(current_db: Path) -> None:
+    both = {"labels": '{"env":"prod","team":"a"}', "prompt_tokens": 10, "completion_tokens": 1}
+    write(
+        current_db, [call(DAY, **both, cost_usd=0.5), call(DAY, **both, success=False, status_code=500, cost_usd=None)]
+    )
+    write(current_db, [call(DAY, labels='{"team":"b"}', cost_usd=2.0, billing="subscription"), call(DAY)])
+    write(current_db, [call(DAY, labels=said) for said in ("{", "7", '{"team":7}', '{"team":""}', "")])
+    price_all(current_db)
+    counter = count(current_db, Counting(current_db, ["team"]))
+    counter.save()
+    a, b = count(current_db, Counting(current_db, ["team"])).totals.by_label.all
+    assert (a.name, a.value, a.calls, a.failures, a.input_tokens, a.output_tokens) == ("team", "a", 2, 1, 20, 2)
+    assert (a.cost, a.plan_cost, a.priceless) == (0.5, 0, 1)
+    assert (b.value, b.calls, b.cost, b.plan_cost) == ("b", 1, 0, 2.0)
+
+
+def test_values_of_a_label_are_bounded_and_those_of_a_later_name_begin_then(current_db: Path) -> None:
+    write(current_db, [call(DAY, labels=f'{{"team":"t{number}","env":"e"}}') for number in range(300)])
+    price_all(current_db)
+    counter = count(current_db, Counting(current_db, ["team"]))
+    counter.save()
+    found = {one.value: one.calls for one in counter.totals.by_label.all}
+    assert len(found) == by_label.MOST_VALUES + 1
+    assert found[OTHER] == 200
+    write(current_db, [call(DAY, labels='{"team":"t0","env":"e"}')])
+    price_all(current_db)
+    later = count(current_db, Counting(current_db, ["env", "team"])).totals.by_label
+    calls = {(one.name, one.value): one.calls for one in later.all}
+    assert (calls["env", "e"], calls["team", "t0"]) == (1, 2)
+    shown = {sample.labels["name"] for family in ByLabel(["env"], later.all).of_calls() for sample in family.samples}
+    assert shown == {"env"}

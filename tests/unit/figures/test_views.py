@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from llm_metrics_proxy.migrations import classes, views
@@ -123,7 +124,7 @@ def test_a_view_of_nothing_is_empty(view: str, connection: sqlite3.Connection) -
 def test_a_view_can_be_read_by_any_sqlite_that_is_not_ours(
     view: str, connection: sqlite3.Connection, events: list[CompletionRequest], current_db: Path, make_event: MakeEvent
 ) -> None:
-    unpriced = make_event(timestamp=bound(NOW), model="new", prompt_tokens=5)
+    unpriced = make_event(timestamp=bound(NOW), model="new", prompt_tokens=5, labels='{"team":"a"}')
     CompletionRequestsDAO(connection).insert_completion_request(unpriced)
     quota.note(connection, Limits("openai", None, bound(NOW), (Limit("tokens", "1m", None, 10.0, 9.0, None),)))
     rollup.bring_up_to_date(connection, current_db)
@@ -350,3 +351,32 @@ def test_lost_calls_are_listed(connection: sqlite3.Connection) -> None:
     )
     (row,) = rows(connection, "lost_events")
     assert (row["cause"], row["calls"], row["process"]) == ("queue_full", 3, "host-1")
+
+
+@pytest.mark.parametrize("window", ["last_24h", "last_7d"])
+def test_labels_are_added_up_by_name_and_value(
+    window: str, connection: sqlite3.Connection, make_event: MakeEvent
+) -> None:
+    numbers = random.Random(5)
+    made = []
+    for _ in range(300):
+        age = timedelta(hours=numbers.choice([1, 20, 30, 160, 200]))
+        labels = numbers.choice([None, {"team": "a"}, {"env": "prod", "team": "b"}, {"team": 'q"\\'}])
+        said = None if labels is None else msgspec.json.encode(labels).decode()
+        billing = numbers.choice([None, "subscription"])
+        made.append(make_event(timestamp=bound(NOW - age), labels=said, billing=billing, **numbers.choice(COSTS)))
+    CompletionRequestsDAO(connection).insert_completion_requests(made)
+    connection.execute(
+        "UPDATE completion_requests SET labels = '{' WHERE id = (SELECT max(id) FROM completion_requests)"
+    )
+    since = bound(datetime.now(UTC) - WINDOWS[window])
+    found = {(row["label"], row["value"]): row for row in rows(connection, f"label_summary_{window}")}
+    expected: dict[tuple[str, str], list[CompletionRequest]] = {}
+    for event in made[:-1]:
+        if event.timestamp >= since and event.labels is not None:
+            for pair in msgspec.json.decode(event.labels, type=dict[str, str]).items():
+                expected.setdefault(pair, []).append(event)
+    assert found.keys() == expected.keys()
+    for pair, events in expected.items():
+        assert found[pair]["requests"] == len(events)
+        assert_costs(found[pair], events)
