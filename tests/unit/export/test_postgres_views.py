@@ -235,6 +235,7 @@ def hostile(postgres: Server) -> str:
         dict.fromkeys(whole, number)
         | {"id": place, "event_id": str(place), "timestamp": now, "success": place % 2, "is_streaming": 1}
         | {"cost_usd": float(number) if model else None, "server_timing": timing, "session_id": "s", "model": model}
+        | {"labels": '{"team":"a\\"","x":7,"env":"b'}
         | {"cost_note": "no_price", "billing": "subscription" if place % 3 else "x", "finish_reason": "x" * 9_999}
         for place, (number, model) in enumerate(
             [(most, "a"), (-most, "a"), (most, "a"), (0, "b"), (0, None), (most, None)]
