@@ -3,9 +3,10 @@
 Random exchanges with hostile clients and providers go through a real mitmdump: odd, deep and broken JSON, absurd
 numbers, lies about encodings and lengths, bombs, strange headers, errors that quote the request's secrets. Recorded
 calls and random conversations then go through two that differ in one option, `metrics_include_usage` or
-`metrics_fast_path`, and must look the same.
+`metrics_fast_path`, and must look the same. Random conversations with mitmproxy's layers in memory must look the same
+with the by-pass and without it.
 Exit code 1 if a promise was broken; the seed and the number in what was found repeat it: `--first N --exchanges 1`, or
-`--first N --exchanges 0 --both-ways 1`.
+`--first N --exchanges 0 --both-ways 1`, or `--first N --exchanges 0 --in-memory 1`.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 from llm_metrics_proxy.recorder import backup
@@ -23,6 +25,7 @@ from tests.support.traffic.client import trusting
 from tests.support.verdict import Promise, table, tried
 from tests.trials import record
 from tests.trials.hostile.answers import Answers
+from tests.trials.hostile.both_ways import in_memory
 from tests.trials.hostile.both_ways import trial as both_ways
 from tests.trials.hostile.exchange import Exchange
 from tests.trials.hostile.ordinary import NAMED
@@ -48,6 +51,12 @@ def main() -> int:
         metavar="N",
         help="conversations to make with each of two values of an option and to compare; else 1 for 50 exchanges",
     )
+    parser.add_argument(
+        "--in-memory",
+        type=int,
+        metavar="N",
+        help="conversations to make in memory, with the by-pass and without it; else as many as exchanges",
+    )
     wanted = parser.parse_args()
     return tried("hostile", wanted.keep, lambda folder: _try(folder, wanted))
 
@@ -59,6 +68,10 @@ async def _try(folder: Path, wanted: argparse.Namespace) -> list[Promise]:
     found, talks = list[tuple[list[Promise], int]](), Counter[str]()
     if pairs:
         found, talks = await both_ways.run(folder, first=wanted.first, count=pairs, seed=wanted.seed)
+    rehearsed = wanted.exchanges if wanted.in_memory is None else wanted.in_memory
+    if rehearsed:
+        found.append(([_by_pass(wanted.first, rehearsed, wanted.seed)], rehearsed))
+        talks["in memory"] += rehearsed
     compared = [promise for promises, _ in found for promise in promises]
     seconds = time.monotonic() - began
     print(table(judged + compared))
@@ -100,6 +113,16 @@ async def _run(folder: Path, wanted: argparse.Namespace) -> tuple[list[Promise],
     left = [path for path in folder.rglob("*") if path.is_file() and "mitmproxy" not in path.parts]  # all but the CA
     judged.append(await asyncio.to_thread(secrets, left))
     return judged, traffic.kinds
+
+
+def _by_pass(first: int, count: int, seed: int) -> Promise:
+    """Make so many conversations of the seed in memory, on all cores."""
+    with ProcessPoolExecutor() as processes:
+        made = processes.map(
+            in_memory.difference, (f"{seed} {first + number}" for number in range(count)), chunksize=50
+        )
+        wrong = [f"m-{first + number}: {one}" for number, one in enumerate(made) if one]
+    return Promise.unless(wrong, "the by-pass changes nothing", f"{count:,} conversations in memory, both ways")
 
 
 async def _look(traffic: Traffic, watched: Watched) -> None:

@@ -30,7 +30,8 @@ STEADY = [Sample(calls, 100.0, 10, 3) for calls in range(0, 20_000, 100)]
 
 def test_a_short_run_keeps_every_promise(tmp_path: Path) -> None:
     found = tmp_path / "found.json"
-    command = [sys.executable, "-m", "tests.trials.hostile", "--exchanges", "700", "--seed", "3", "--json", str(found)]
+    command = [sys.executable, "-m", "tests.trials.hostile", "--exchanges", "700", "--in-memory", "20", "--seed", "3"]
+    command += ["--json", str(found)]
     environment = os.environ | {"TMPDIR": str(tmp_path)}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=170)
     assert ended.returncode == 0, ended.stdout + ended.stderr
