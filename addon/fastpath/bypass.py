@@ -39,7 +39,7 @@ def server_event_of(original: _ServerEvent) -> _ServerEvent:
                 if way is not None:
                     await _pass_body(self, original, event, way)
                     return
-                if lane.is_before_an_answer:
+                if len(event.data) > _WORTH_IT and lane.is_before_an_answer:
                     await _pass_answer(self, original, event, lane)
                     return
         await original(self, event)
@@ -153,12 +153,14 @@ def _pass_on(handler: server.ConnectionHandler, way: Way, data: bytes) -> bytes:
 
 def _send_encrypted(handler: server.ConnectionHandler, end: End) -> None:
     """Write what OpenSSL has for a connection."""
-    while True:
+    more = True
+    while more:
         try:
             data = end.tls.tls.bio_read(_AT_MOST)
         except SSL.WantReadError:
             return
         _write(handler, end.connection, data)
+        more = len(data) == _AT_MOST
 
 
 def _write(handler: server.ConnectionHandler, connection: Connection, data: bytes) -> None:

@@ -1,12 +1,17 @@
 """The fast path is there where mitmproxy is known, can be switched off, and tells where it stays away."""
 
 import re
+import socket
+import time
 from pathlib import Path
 
 import pytest
 
+from llm_metrics_proxy.addon.fastpath.bodies import chunk
 from llm_metrics_proxy.recorder.care import status
+from tests.support.provider.scenario import Request
 from tests.support.rig import question, started
+from tests.support.waiting import eventually
 
 REPLACING = """
 from mitmproxy import ctx
@@ -57,6 +62,30 @@ def test_the_option_says_what_is_there(tmp_path: Path, value: str | None, there:
         rig.ask(question())
         assert rig.row()
     assert found.read_text() == repr(there)
+
+
+def test_a_client_that_stops_reading_holds_the_provider_back_and_gets_all(tmp_path: Path) -> None:
+    piece, pieces, sent = b"data: " + b"x" * 65_528 + b"\n\n", 1000, []
+
+    def serve(_request: Request, connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(pieces):
+            connection.sendall(chunk(piece))
+            sent.append(len(piece))
+        connection.sendall(chunk(b""))
+        connection.close()
+
+    with started(tmp_path) as rig:
+        rig.provider.answer = lambda _request: serve
+        with rig.asking(question(stream=True)) as (_, response):
+            first = response.read(len(piece))
+            eventually(lambda: sent)
+            time.sleep(1.5)  # much longer than all of it takes
+            held_back = len(sent)
+            rest = response.read()
+        assert held_back < pieces / 2
+        assert first + rest == piece * pieces
+        assert rig.row()["response_bytes"] == len(piece) * pieces
 
 
 def test_where_another_addon_replaced_it_one_line_says_so_and_the_status_counts_it(tmp_path: Path) -> None:
