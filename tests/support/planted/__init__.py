@@ -36,6 +36,7 @@ type Words = tuple[str, ...]
 
 # Each is tried in a folder that has a database, a backup of it, an older database and the files of a CA.
 COMMANDS: Final[Mapping[str, Words]] = {
+    "audit": ("audit", "."),
     "backup": ("backup",),
     "backups": ("backups", "--verify"),
     "check": ("check",),
@@ -54,10 +55,11 @@ COMMANDS: Final[Mapping[str, Words]] = {
     "restore": ("restore", f"./{_BACKUP}", "--yes"),
     "rollup": ("rollup",),
     "status": ("status",),
+    "statusline": ("statusline",),
     "llm-report": ("sqlite-utils", "llm-report", _DATABASE, "report.html"),
     "llm-top": ("sqlite-utils", "llm-top", _DATABASE, "--once"),
 }
-_READS = {"backup", "check", "export forget", "import", "migrate", "migrate --dry-run", "migrate --repair"}
+_READS = {"audit", "backup", "check", "export forget", "import", "migrate", "migrate --dry-run", "migrate --repair"}
 _READS |= {"prune", "prune --dry-run", "recost", "recost --dry-run", "recost --prices", "rollup", "status"}
 _READS |= {"llm-report", "llm-top"}
 _ANY: frozenset[str] = frozenset()

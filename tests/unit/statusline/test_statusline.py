@@ -17,10 +17,12 @@ from click.testing import CliRunner
 
 from llm_metrics_proxy.recorder import schema
 from llm_metrics_proxy.recorder.commands.cli import main
+from llm_metrics_proxy.recorder.events import Limit, Limits
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.statusline import asked as asking
 from llm_metrics_proxy.recorder.statusline import figures, windows
-from llm_metrics_proxy.recorder.store import watermarks
+from llm_metrics_proxy.recorder.store import quota, timestamps, watermarks
+from llm_metrics_proxy.recorder.store.database import open_writer
 from llm_metrics_proxy.recorder.store.slices import open_background
 from tests.support.database import ask, execute
 from tests.support.recent_calls import any_calls, call, write
@@ -324,30 +326,29 @@ def test_the_quick_way_imports_nothing_that_takes_time(path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def stated(path: Path, *rows: tuple[object, ...]) -> None:
-    """Write rows of `quota`: provider, key, model, kind, window, seen so many seconds ago, limit, rest, resets in."""
-    for provider, key, model, kind, window, ago, limit, rest, resets in rows:
-        now = datetime.now(UTC)
-        seen = f"{now - timedelta(seconds=float(str(ago))):%Y-%m-%dT%H:%M:%S.000Z}"
-        at = None if resets is None else f"{now + timedelta(seconds=float(str(resets))):%Y-%m-%dT%H:%M:%S.000Z}"
-        values = (provider, key, model, kind, window, seen[:16], seen, limit, rest, at)
-        execute(path, "INSERT OR REPLACE INTO quota VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", *values)
+def stated(path: Path, *said: tuple[str, str, str | None, str, str | None, float, float | None, float | None]) -> None:
+    """Note limits: provider, key, model, kind, window, how many seconds ago, what remains of 100, resets in so many."""
+    now = datetime.now(UTC)
+    with closing(open_writer(path)) as connection:
+        for provider, key, model, kind, window, ago, remaining, resets in said:
+            at = None if resets is None else timestamps.bound(now + timedelta(seconds=resets))
+            limit = Limit(kind, window, model, 100.0, remaining, at)
+            quota.note(connection, Limits(provider, key, timestamps.bound(now - timedelta(seconds=ago)), (limit,)))
 
 
 def test_a_plans_windows_are_those_of_the_sessions_key(path: Path) -> None:
     stated(
         path,
-        ("anthropic", "a", "", "plan", "5h", 400, 100, 90, 3_600),
-        ("anthropic", "a", "", "plan", "5h", 130, 100, 63, 3_600),
-        ("anthropic", "a", "", "plan", "7d", 130, 100, 88.0, 300_000),
-        ("anthropic", "a", "opus", "plan", "7d", 130, 100, None, 300_000),
-        ("anthropic", "a", "", "plan", "1h", 400, 100, 1, -60),
-        ("anthropic", "a", "claude-opus-5-5", "tokens", "1m", 10, 1_000, 1, 30),
-        ("openai", "b", "", "plan", "5h", 0, 100, 25, None),
+        ("anthropic", "a", None, "plan", "5h", 400, 90, 3_600),
+        ("anthropic", "a", None, "plan", "5h", 130, 63, 3_600),
+        ("anthropic", "a", None, "plan", "7d", 130, 88.0, 300_000),
+        ("anthropic", "a", "opus", "plan", "7d", 130, None, 300_000),
+        ("anthropic", "a", None, "plan", "1h", 400, 1, -60),
+        ("anthropic", "a", "claude-opus-5-5", "tokens", "1m", 10, 1, 30),
+        ("openai", "b", None, "plan", "5h", 0, 25, None),
     )
-    write(
-        path, [today(provider="anthropic", key_id="a", session_id="s"), today(provider="x", key_id="y", session_id="t")]
-    )
+    write(path, [today(provider="anthropic", key_id="a", session_id="s")])
+    write(path, [today(provider="x", key_id="y", session_id="t")])
     soon, later = (datetime.now(UTC) + timedelta(seconds=seconds) for seconds in (3_600, 300_000))
     said = run("--db", path, "--session", "s", "--format", "{plan}")
     assert said in {
@@ -382,7 +383,7 @@ def test_a_full_table_of_limits_takes_no_longer(path: Path) -> None:
 
 
 def test_a_window_says_nothing_but_printable_characters(path: Path) -> None:
-    stated(path, ("anthropic", "", "\x1b]0;owned\x07\u202e" + "x" * 100, "plan", "5h", 0, 100, 50, None))
+    stated(path, ("anthropic", "", "\x1b]0;owned\x07\u202e" + "x" * 100, "plan", "5h", 0, 50, None))
     assert run("--db", path, "--format", "{plan}") == "5h ?]0;owned??" + "x" * 10 + " 50%"
 
 
