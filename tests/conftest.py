@@ -33,7 +33,7 @@ type MakeEvent = Callable[..., CompletionRequest]
 
 # The files that take longest, the longest first: one that begins last would leave the other workers idle.
 LONG = """
-    packaging/image trials/torture end_to_end/run pages/dashboard end_to_end/start commands/planted
+    packaging/image trials/torture end_to_end/run end_to_end/workers pages/dashboard end_to_end/start commands/planted
     writing/attacks_on_paths trials/hostile_transport prices/recost trials/promises store/migrations_at_once
     writing/private end_to_end/transparency_faults reading/conformance export/prometheus addon/logs trials/bench
     trials/clients doctor/doctor trials/fleet trials/soak upkeep/prune store/views_of_a_release trials/hostile
