@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -209,7 +210,7 @@ class _Comparison:
         if row.billing == PLAN or row.is_nothing:
             self._parts["plan" if row.billing == PLAN else "failed"].add(row)
             return
-        self._explain(row, at, span)
+        self._explain(row, at, span, is_paid=paid is not None)
         if used:
             for line in self._of_row(row, row.kind, at, used):
                 line.file_calls += 1
@@ -230,12 +231,12 @@ class _Comparison:
         named = ((self._days, day), (self._models, model), (self._by_key, key))
         return [self._total, *(lines.setdefault((name, provider), Line(name, provider)) for lines, name in named)]
 
-    def _explain(self, row: _Row, at: float, span: tuple[float, float]) -> None:
+    def _explain(self, row: _Row, at: float, span: tuple[float, float], *, is_paid: bool) -> None:
         if row.usage_source == "partial":
             self._parts["cut"].add(row)
         if row.service_tier == "batch":
             self._parts["batch"].add(row)
-        if row.usd is None:
+        if is_paid and row.usd is None:
             self._parts["without_cost"].add(row)
         if _day(at, span) != _day(at + row.response_time_ms / 1_000, span):
             self._parts["over_midnight"].add(row)
@@ -268,10 +269,16 @@ def _day(at: float, span: tuple[float, float]) -> str:
     """The day of an export in which a moment lies; without a time where it is one of UTC."""
     since, until = span
     offset = since % _DAY_SECONDS if until - since == _DAY_SECONDS else 0.0
-    begins = _moment((at - offset) // _DAY_SECONDS * _DAY_SECONDS + offset)
+    return _name_of_day((at - offset) // _DAY_SECONDS, offset)
+
+
+@lru_cache(maxsize=1024)
+def _name_of_day(number: float, offset: float) -> str:
+    begins = _moment(number * _DAY_SECONDS + offset)
     return f"{begins:%Y-%m-%d %H:%M}" if offset else f"{begins:%Y-%m-%d}"
 
 
+@lru_cache(maxsize=1024)
 def _plain(model: str | None) -> str:
     """A name of a model without a date or a variant, which one side may lack."""
     return (_DATED.sub("", model) or model) if model else _NOT_TOLD
