@@ -18,9 +18,11 @@ from typing import Any, Final
 
 from h11 import _readers, _receivebuffer
 from mitmproxy import addonmanager, version
+from mitmproxy import http as mitmproxy_http
 from mitmproxy.proxy import layer, mode_servers, server, tunnel, utils
 from mitmproxy.proxy.layers import http, modes, tls
 from mitmproxy.proxy.layers.http import _http1
+from mitmproxy.utils import typecheck
 
 _OURS: Final = str(Path(__file__).parent.parent / "http_layer.py")
 """Whose functions are around mitmproxy's, and call them."""
@@ -78,6 +80,14 @@ BYPASS: Final[Digests] = {
         "Http10Reader": "3cb69848129c309cb9a888cce1f97495",
     },
     _receivebuffer: {"ReceiveBuffer": "f17651a87a5ccfb11ec4fada662e8596"},
+}
+MESSAGES: Final[Digests] = {
+    mitmproxy_http: {
+        "MessageData": "e3b92fbf4f217a11ab855744679a494e",
+        "RequestData": "49389d48d71416aee08fadfce9d76a7d",
+        "ResponseData": "3ee672fe699c3ebb96e9171d08aa89e6",
+    },
+    typecheck: {"check_option_type": "b60e47c7091fa7951b4e483c95f25d10"},
 }
 
 

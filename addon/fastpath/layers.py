@@ -5,8 +5,8 @@ from typing import Final, NamedTuple
 
 from mitmproxy import addonmanager
 
-from llm_metrics_proxy.addon.fastpath import bypass, dispatch, known, proof, writes
-from llm_metrics_proxy.addon.fastpath.names import BYPASS, DISPATCH, WRITES
+from llm_metrics_proxy.addon.fastpath import bypass, dispatch, known, messages, proof, writes
+from llm_metrics_proxy.addon.fastpath.names import BYPASS, DISPATCH, MESSAGES, WRITES
 
 type _Remove = Callable[[], None]
 
@@ -21,6 +21,7 @@ _ALL: Final[Mapping[str, _Layer]] = {
     DISPATCH: _Layer(known.DISPATCH, proof.prove_dispatch, dispatch.install),
     WRITES: _Layer(known.WRITES, proof.prove_writes, lambda _: writes.install()),
     BYPASS: _Layer(known.BYPASS, proof.prove_bypass, lambda _: bypass.install()),
+    MESSAGES: _Layer(known.MESSAGES, proof.prove_messages, lambda _: messages.install()),
 }
 
 

@@ -8,10 +8,10 @@ import asyncio
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, cast
 
-from mitmproxy import addonmanager, connection, exceptions, hooks
+from mitmproxy import addonmanager, connection, exceptions, hooks, http
 from mitmproxy.proxy import commands, events, mode_servers, server
 
-from llm_metrics_proxy.addon.fastpath import bypass, dispatch, writes
+from llm_metrics_proxy.addon.fastpath import bypass, dispatch, messages, writes
 from llm_metrics_proxy.addon.fastpath.bodies import chunk
 from llm_metrics_proxy.addon.fastpath.known import UnknownMitmproxyError
 from llm_metrics_proxy.addon.fastpath.rehearsal import CLIENT, PROVIDER, Handle, Log, Rehearsal, Says, at_once
@@ -132,6 +132,30 @@ def prove_bypass() -> None:
     if events[0] == events[1]:
         message = "bypass finds no way past mitmproxy's layers"
         raise UnknownMitmproxyError(message)
+
+
+def prove_messages() -> None:
+    """Judge messages that are right, and such as are wrong in one field.
+
+    Raises:
+        UnknownMitmproxyError: ours does not judge as mitmproxy does.
+    """
+    original: Any = vars(http.MessageData).get("__post_init__", lambda _: None)
+    found: list[Log] = []
+    for judge in (original, messages.post_init_of(original)):
+        log: Log = []
+        for right in (http.Request.make("POST", "https://proof.invalid/"), http.Response.make()):
+            for name in vars(right.data):
+                for value in (getattr(right.data, name), None, b"", "", 1, 1.5, True, ()):
+                    one: Any = type(right.data).__new__(type(right.data))
+                    vars(one).update(vars(right.data) | {name: value})
+                    try:
+                        judge(one)
+                        log.append((name, "right"))
+                    except TypeError as error:
+                        log.append((name, str(error)))
+        found.append(log)
+    _same("messages", *found)
 
 
 def _as_it_is(handle: Handle) -> Handle:

@@ -31,7 +31,7 @@ OPTIONS: Mapping[str, str] = {
     "metrics_allowed_hosts": "More names under which reverse ports answer, separated by commas; .NAME is all below it.",
     "metrics_tunnelled_hosts": "Keep the names of hosts that passed unread (true or false). Default: true.",
     "metrics_baggage_labels": "Names in the header baggage that become labels, separated by commas. Default: none.",
-    "metrics_fast_path": "What is made faster in mitmproxy: auto, off, or of dispatch,writes,bypass. Default: auto.",
+    "metrics_fast_path": "What is made faster: auto, off, or some of dispatch,writes,bypass,messages. Default: auto.",
     "metrics_queue_size": "Events that may wait for the database before new ones are dropped. Default: 10000.",
 }
 """Name and help of every option."""

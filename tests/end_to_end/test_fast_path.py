@@ -51,6 +51,7 @@ addons = [Looking()]
         ("dispatch", [True, False]),
         ("writes", [False, True]),
         ("bypass", [False, True]),
+        ("messages", [False, False]),
         ("writes,dispatch", [True, True]),
     ],
 )

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from h11 import _readers
 from mitmproxy import addonmanager
+from mitmproxy import http as mitmproxy_http
 from mitmproxy.proxy import layer, mode_servers, server, tunnel
 from mitmproxy.proxy.layers import http, tls
 from mitmproxy.proxy.layers.http import _http1
 
 from llm_metrics_proxy.addon import http_layer
-from llm_metrics_proxy.addon.fastpath import bypass, dispatch, known, proof, writes
+from llm_metrics_proxy.addon.fastpath import bypass, dispatch, known, messages, proof, writes
 from llm_metrics_proxy.addon.fastpath.layers import FastPath
-from llm_metrics_proxy.addon.fastpath.names import BYPASS, DISPATCH, LAYERS, WRITES
+from llm_metrics_proxy.addon.fastpath.names import BYPASS, DISPATCH, LAYERS, MESSAGES, WRITES
 
 
 def _manager() -> addonmanager.AddonManager:
@@ -51,7 +52,7 @@ def test_all_layers_know_the_mitmproxy_that_is_installed() -> None:
 
 @pytest.mark.parametrize("layer", LAYERS)
 def test_each_layer_can_be_alone(layer: str) -> None:
-    assert _switched(_manager(), (layer,)) == ({}, layer == DISPATCH, layer != DISPATCH)
+    assert _switched(_manager(), (layer,)) == ({}, layer == DISPATCH, layer in {WRITES, BYPASS})
 
 
 def test_none_is_none() -> None:
@@ -70,7 +71,7 @@ def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapping
 
 
-_RELIED_ON = {DISPATCH: known.DISPATCH, WRITES: known.WRITES, BYPASS: known.BYPASS}
+_RELIED_ON = {DISPATCH: known.DISPATCH, WRITES: known.WRITES, BYPASS: known.BYPASS, MESSAGES: known.MESSAGES}
 
 
 @pytest.mark.parametrize(
@@ -151,6 +152,21 @@ def test_a_bypass_that_forgets_the_tap_fails_its_proof(monkeypatch: pytest.Monke
 def test_a_bypass_that_is_never_taken_fails_its_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bypass, "lane_from", lambda *_: None)
     assert _switched(_manager(), (BYPASS,))[0] == {BYPASS: "bypass finds no way past mitmproxy's layers"}
+
+
+def test_messages_that_are_judged_by_fewer_types_fail_their_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(messages, "_USUAL", {kind: {} for kind in messages._USUAL})  # noqa: SLF001 - a proof has to fail
+    assert _switched(_manager(), (MESSAGES,))[0] == {MESSAGES: "messages did not do what mitmproxy does"}
+
+
+@pytest.mark.parametrize("switch_on", [True, False])
+def test_a_message_with_a_field_of_another_type_is_refused(switch_on: bool) -> None:  # noqa: FBT001
+    remove = messages.install() if switch_on else lambda: None
+    try:
+        with pytest.raises(TypeError, match="Expected <class 'bytes'> for reason, but got <class 'str'>"):
+            mitmproxy_http.ResponseData(b"HTTP/1.1", mitmproxy_http.Headers(), None, None, 0.0, None, 200, "OK")  # type: ignore[arg-type]
+    finally:
+        remove()
 
 
 def test_what_we_change_of_mitmproxy_ourselves_is_known() -> None:
