@@ -23,11 +23,12 @@ from sqlite_utils import hookimpl
 from llm_metrics_proxy.recorder import percentile
 from llm_metrics_proxy.recorder.commands.common import EXIT_CODES, json_option, refusing
 from llm_metrics_proxy.recorder.errors import BadDuration
+from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.timestamps import parse_duration
 
 if TYPE_CHECKING:
-    from llm_metrics_proxy.recorder.top import By
+    from llm_metrics_proxy.recorder.top.choice import Condition
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +67,24 @@ class _Seconds(click.ParamType[float]):
         return seconds
 
 
+class _Checked[T](click.ParamType[T]):
+    """What a function of recorder/top/choice.py takes, which is not there before the command is run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def convert(self, value: T | str, param: click.Parameter | None, ctx: click.Context | None) -> T:
+        from llm_metrics_proxy.recorder.top import choice  # noqa: PLC0415 - see above
+
+        if not isinstance(value, str):
+            return value
+        try:
+            checked: T = getattr(choice, self.name)(value)
+        except ValueError as error:
+            self.fail(printable(str(error)), param, ctx)
+        return checked
+
+
 @click.command(name="llm-top", epilog=EXIT_CODES)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
@@ -77,10 +96,18 @@ class _Seconds(click.ParamType[float]):
 )
 @click.option(
     "--by",
-    type=click.Choice(["model", "origin", "provider"]),
+    type=_Checked[str]("dimension"),
     default="model",
     show_default=True,
-    help="What the lines of the table are.",
+    help="What the lines are: model, origin, provider, agent, session, project, kind, key or label:NAME.",
+)
+@click.option(
+    "--where",
+    "conditions",
+    type=_Checked["Condition"]("condition"),
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Only such calls: agent=codex, model='claude-*', label:team=search, project= (unknown); may be repeated.",
 )
 @click.option(
     "--watch",
@@ -93,7 +120,9 @@ class _Seconds(click.ParamType[float]):
 @json_option
 @refusing
 @_telling_why_not
-def llm_top(*, path: Path, minutes: int, by: "By", watch: float | None, as_json: bool) -> None:
+def llm_top(  # noqa: PLR0913 - the options
+    *, path: Path, minutes: int, by: str, conditions: tuple["Condition", ...], watch: float | None, as_json: bool
+) -> None:
     """Show what the LLM calls of the last hour look like.
 
     For each model: requests, errors, the time to the first token (TTFT), tokens per second (median), tokens, cost, and
@@ -101,11 +130,11 @@ def llm_top(*, path: Path, minutes: int, by: "By", watch: float | None, as_json:
     """
     from llm_metrics_proxy.recorder.top import watch as top_run  # noqa: PLC0415 - see above
 
-    window = timedelta(minutes=minutes)
+    asked = top_run.Asked(timedelta(minutes=minutes), by, conditions)
     if watch is None:
-        top_run.once(path, window, by, as_json=as_json)
+        top_run.once(path, asked, as_json=as_json)
     else:
-        raise SystemExit(top_run.again_and_again(path, window, by, watch, as_json=as_json))
+        raise SystemExit(top_run.again_and_again(path, asked, watch, as_json=as_json))
 
 
 @click.command(name="llm-report", epilog=EXIT_CODES)

@@ -1,27 +1,21 @@
-"""`sqlite-utils llm-top`: figures of the calls of the last minutes, by model, origin or provider.
+"""`sqlite-utils llm-top`: figures of the calls of the last minutes, by model, session, label or what else they have.
 
-This module reads them; table.py draws them, watch.py shows them once or again and again.
+This module reads them; choice.py says which and by what, table.py draws them, watch.py shows them once or again and
+again.
 """
 
 import sqlite3
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, get_args
+from typing import Final
 
 import msgspec
 
 from llm_metrics_proxy.recorder.figures import SUMS, Figures, Sums, most_requests_first
 from llm_metrics_proxy.recorder.store import timestamps
+from llm_metrics_proxy.recorder.top import choice
+from llm_metrics_proxy.recorder.top.choice import Condition
 
-type By = Literal["model", "origin", "provider"]
-
-BY: Final[tuple[By, ...]] = get_args(By.__value__)
-
-# The plus keeps SQLite from reading a whole index in the order of the groups instead of the window's part of the table.
-_CALLS: Final[dict[By, str]] = {
-    by: f"SELECT {by}, {SUMS} FROM completion_requests WHERE timestamp >= ? GROUP BY +{by}"  # noqa: S608 - our names
-    for by in BY
-}
-_LAST = "SELECT max(timestamp) FROM completion_requests"
+_LAST: Final = "SELECT max(timestamp) FROM completion_requests"
 
 
 class Top(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,10 +27,11 @@ class Top(msgspec.Struct, frozen=True, kw_only=True):
     lines: tuple[Figures, ...]  # most requests first
     total: Figures | None  # None when there were no calls
     last_at: str | None  # of all calls, also those before `since`
+    where: tuple[str, ...] = ()  # conditions, as NAME=VALUE
 
 
-def collect(connection: sqlite3.Connection, window: timedelta, by: By) -> Top:
-    """The figures of the calls of the last `window`, all as of one moment.
+def collect(connection: sqlite3.Connection, window: timedelta, by: str, where: tuple[Condition, ...] = ()) -> Top:
+    """The figures of the calls of the last `window` that fit all conditions, all as of one moment.
 
     Raises:
         sqlite3.Error: they could not be read.
@@ -44,7 +39,14 @@ def collect(connection: sqlite3.Connection, window: timedelta, by: By) -> Top:
     now = datetime.now(UTC)
     since = timestamps.bound(now - window)
     connection.execute("BEGIN")  # ends with the connection
-    groups = {name: Sums.of(columns) for name, *columns in connection.execute(_CALLS[by], (since,))}
+    line, of_line = choice.sql_of(by)
+    fits, of_fits = choice.where(where)
+    # The plus keeps SQLite from reading a whole index in the order of the groups, instead of the window's part of the
+    # table.
+    calls = f"""
+        SELECT {line} AS line, {SUMS} FROM completion_requests WHERE timestamp >= ?{fits} GROUP BY +line
+    """  # noqa: S608 - names of our own
+    groups = {name: Sums.of(columns) for name, *columns in connection.execute(calls, (*of_line, since, *of_fits))}
     (last_at,) = connection.execute(_LAST).fetchone()
     return Top(
         at=timestamps.bound(now),
@@ -53,4 +55,5 @@ def collect(connection: sqlite3.Connection, window: timedelta, by: By) -> Top:
         lines=most_requests_first(sums.figures(name) for name, sums in groups.items()),
         total=Sums.added(list(groups.values())).figures("total") if groups else None,
         last_at=last_at,
+        where=tuple(f"{one.name}={one.value}" for one in where),
     )

@@ -59,6 +59,8 @@ _COLUMNS: Final = (
 def table(top: Top, *, width: int | None = None, height: int | None = None) -> Group:
     """The table, at most `width` cells wide and, if it can be, `height` lines high."""
     window = f"the last {_minutes(top)} (since {top.since[:10]} {top.since[11:16]} UTC)"
+    if top.where:
+        window = f"{window} with {printable(', '.join(top.where))}"
     if top.total is None:
         return Group(Text(f"No LLM calls in {window}{_last_call(top)}."))
     shown = top.lines if height is None else top.lines[: max(height - _LINES_AROUND, 1)]
@@ -69,7 +71,7 @@ def table(top: Top, *, width: int | None = None, height: int | None = None) -> G
     drawn = Table(
         box=SIMPLE, show_edge=False, padding=(0, 0, 0, 1), pad_edge=False, show_footer=True, header_style="bold"
     )
-    drawn.add_column(top.by, footer=names[-1], footer_style="bold", no_wrap=True, max_width=name_width)
+    drawn.add_column(printable(top.by), footer=names[-1], footer_style="bold", no_wrap=True, max_width=name_width)
     for column, cells in columns.items():
         drawn.add_column(column.title, footer=Text(cells[-1]), footer_style="bold", justify="right", no_wrap=True)
     for row, line in enumerate(shown):

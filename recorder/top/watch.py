@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from io import TextIOWrapper
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import msgspec
@@ -26,11 +27,20 @@ from llm_metrics_proxy.recorder.reporting import printable
 from llm_metrics_proxy.recorder.store import database
 from llm_metrics_proxy.recorder.store.database import reader
 from llm_metrics_proxy.recorder.top import Top, table
+from llm_metrics_proxy.recorder.top.choice import Condition
 from llm_metrics_proxy.recorder.top.interruptions import Interruptions
 
 _LINES_BELOW = 3  # the table: a blank one, what happened, when it was drawn
 
 type Display = Screen | Lines
+
+
+class Asked(NamedTuple):
+    """What is to be shown: the calls of the last `window` that fit all conditions, and by what."""
+
+    window: timedelta
+    by: str
+    where: tuple[Condition, ...] = ()
 
 
 class Screen:
@@ -122,12 +132,11 @@ _PATIENCE_SECONDS = 0.2  # for locks: Ctrl-C is not heard meanwhile
 class Source:
     """The source of the figures: takes them at any time, and notices when the file is another one."""
 
-    def __init__(self, path: Path, window: timedelta, by: top.By, interruptions: Interruptions) -> None:
+    def __init__(self, path: Path, asked: Asked, interruptions: Interruptions) -> None:
         """Open nothing yet."""
         self.news: str | None = None  # the last thing that happened to the file
         self._path = path
-        self._window = window
-        self._by: top.By = by
+        self._asked = asked
         self._interruptions = interruptions
         self._inode = database.inode_of(path)
 
@@ -139,7 +148,7 @@ class Source:
             KeyboardInterrupt: something ended it.
         """
         with reader(self._path, patience=_PATIENCE_SECONDS, is_over=self._interruptions.is_over) as connection:
-            taken = top.collect(connection, self._window, self._by)
+            taken = top.collect(connection, *self._asked)
         inode = database.inode_of(self._path)  # after the reading: figures of another file never come without the news
         if inode is not None and inode != self._inode:
             self.news = f"Another file stands at {printable(str(self._path))} since {datetime.now(UTC):%H:%M:%S} UTC."
@@ -192,14 +201,14 @@ def _sleep(seconds: float, display: Display, interruptions: Interruptions) -> bo
 _UNLIMITED = 10_000  # cells: wide enough that nothing is left out of what goes into a file or another program
 
 
-def once(path: Path, window: timedelta, by: top.By, *, as_json: bool) -> None:
+def once(path: Path, asked: Asked, *, as_json: bool) -> None:
     """Print the figures of this moment.
 
     Raises:
         DatabaseRefused: there are none.
     """
     with reader(path) as connection:
-        taken = top.collect(connection, window, by)
+        taken = top.collect(connection, *asked)
     if as_json:
         click.echo(json.dumps(msgspec.to_builtins(taken), indent=2))
     else:
@@ -207,7 +216,7 @@ def once(path: Path, window: timedelta, by: top.By, *, as_json: bool) -> None:
         console.print(table.table(taken, width=console.width))
 
 
-def again_and_again(path: Path, window: timedelta, by: top.By, seconds: float, *, as_json: bool) -> int:
+def again_and_again(path: Path, asked: Asked, seconds: float, *, as_json: bool) -> int:
     """Show the figures every so many seconds until something ends it, and return the exit code.
 
     Raises:
@@ -217,7 +226,7 @@ def again_and_again(path: Path, window: timedelta, by: top.By, seconds: float, *
     with Interruptions() as interruptions:
         whole_screen = console.is_interactive and not as_json
         display: Display = Screen(console, seconds) if whole_screen else Lines(console, as_json=as_json)
-        return watch(Source(path, window, by, interruptions), display, seconds, interruptions)
+        return watch(Source(path, asked, interruptions), display, seconds, interruptions)
 
 
 def _console() -> Console:
