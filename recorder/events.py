@@ -95,6 +95,8 @@ class CompletionRequest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults
     # version 8
     labels: str | None = None
     key_id: str | None = None
+    cache_saved_usd: float | None = None
+    cache_spent_usd: float | None = None
 
 
 class Unrecognised(msgspec.Struct, frozen=True, tag="unrecognised"):

@@ -49,6 +49,11 @@ class Consumed(msgspec.Struct, frozen=True):
         """Tokens of input and of output, None where they were not told."""
         return self.counts.get(INPUT), self.counts.get(OUTPUT)
 
+    @property
+    def used_cache(self) -> bool:
+        """Tell whether anything was read from a cache or written to one."""
+        return any([count for name, count in self.counts.items() if name.startswith("cache_")])  # noqa: C419 - faster
+
     def without_cache(self, *, but_writes: bool = False) -> "Consumed":
         """Leave the quantities of a cache out, so that they are input as any other, which includes them."""
 

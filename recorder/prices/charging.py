@@ -4,7 +4,7 @@ Units are a tree: the count of one that has a price of its own is taken out of i
 anew for each call, which takes longer than all else; here a million calls take seconds. Tests compare both.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -43,6 +43,8 @@ class Charged(NamedTuple):
     tokens: Decimal
     fees: Decimal  # of calls of tools, which no tier and no region multiplies
     lacking: tuple[str, ...]
+    saved: Decimal = _NOTHING  # by reads from a cache, against input that is no cache's
+    spent: Decimal = _NOTHING  # on writes to one, beyond the same
 
 
 class Leaf(NamedTuple):
@@ -69,6 +71,7 @@ class _Plan(NamedTuple):
     rates: tuple[_Rate, ...]
     lacking: tuple[str, ...]
     within: tuple[tuple[str, str], ...]  # quantities that are priced as parts of another one, which is never less
+    caches: tuple[tuple[int, bool], ...]  # which rates are of a cache, and if of writes; none without one of all input
 
 
 def has_variant(found: Found, timestamp: str, context: Context) -> bool:
@@ -131,7 +134,22 @@ def _charged(plan: _Plan, counts: Mapping[str, float]) -> Charged | None:
     for part_of, whole in plan.within:
         if counts[part_of] > counts.get(whole, 0):
             lacking = (*lacking, part_of)
-    return Charged(tokens, fees, lacking)
+    return Charged(tokens, fees, lacking, *(_of_caches(plan, counts, rests) if plan.caches else ()))
+
+
+def _of_caches(plan: _Plan, counts: Mapping[str, float], rests: Sequence[float | Decimal]) -> tuple[Decimal, Decimal]:
+    """Return what reads saved, and what writes cost more, than the same as plain input."""
+    saved = spent = _NOTHING
+    total = counts.get(INPUT, 0)
+    plain = next(_at(above, total, usd) for name, usd, above, _, _ in plan.rates if name == INPUT)
+    for index, is_write in plan.caches:
+        _, usd, above, _, _ = plan.rates[index]
+        more = (plain - _at(above, total, usd)) * rests[index]  # type: ignore[operator] # as above
+        if is_write:
+            spent -= more
+        else:
+            saved += more
+    return saved, spent
 
 
 def _at(above: tuple[tuple[float, Decimal], ...], total_input: float, usd: Decimal) -> Decimal:
@@ -205,7 +223,9 @@ def _plan(
     wholes = {name: _priced_by(found, name, of_model) for name in sorted(asked)}
     lacking = tuple(name for name, whole in wholes.items() if whole is None)
     within = tuple((name, whole) for name, whole in wholes.items() if whole not in (None, name, _REQUESTS))
-    return _Plan(needed, lacking, within)
+    caches = [(at, "write" in rate.name) for at, rate in enumerate(needed) if rate.name.startswith("cache_")]
+    has_input = any(rate.name == INPUT for rate in needed)
+    return _Plan(needed, lacking, within, tuple(caches) if has_input else ())
 
 
 def _rate(leaf: Leaf, at: Mapping[int, int]) -> _Rate:

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from llm_metrics_proxy.recorder.prices import pricing
 from llm_metrics_proxy.recorder.prices.call import Call
 from llm_metrics_proxy.recorder.prices.pricing import Cost
 from llm_metrics_proxy.recorder.prices.rollup_costs import KEYS_OF_A_ROW
@@ -15,9 +16,7 @@ _READ_AHEAD: Final = 1_000  # rows
 _FIRST, _LAST = "", "~"  # before and after every timestamp
 
 _CALLS, _KEYS = len(Call.__struct_fields__), len(KEYS_OF_A_ROW)
-_COLUMNS = ", ".join(
-    ("id", *Call.__struct_fields__, *KEYS_OF_A_ROW, "cost_usd", "cost_source", "cost_complete", "cost_note")
-)
+_COLUMNS = ", ".join(("id", *Call.__struct_fields__, *KEYS_OF_A_ROW, *pricing.COLUMNS))
 _PENDING = f"""
     SELECT {_COLUMNS} FROM completion_requests WHERE id > :id AND id <= :newest ORDER BY id LIMIT :limit
 """  # noqa: S608 - names of our own columns, here and below

@@ -84,6 +84,11 @@ class OwnPrice(_Entry, frozen=True):
         lacking = (name for name, count in consumed.items() if count and not name.endswith("_tokens"))
         return dollars / _MILLION, tuple(lacking)
 
+    def cache(self, consumed: Mapping[str, float]) -> tuple[Decimal, Decimal]:
+        """Return what reads from a cache saved and writes to it cost beyond input that is no cache's, in US dollars."""
+        cached, cache_write = (Decimal(repr(consumed.get(name, 0))) for name in _COUNTED[2:])
+        return (self.input - self.cached) * cached / _MILLION, (self.cache_write - self.input) * cache_write / _MILLION
+
 
 class Alias(_Entry, frozen=True):
     """The model whose prices hold for others: those of deployments, gateways and resellers."""

@@ -45,12 +45,17 @@ _DAY: Final = 10  # characters of a timestamp
 
 
 class Cost(NamedTuple):
-    """In US dollars, and where it comes from: both None if it is not known; the names are those of columns."""
+    """In US dollars, and where it comes from: both None if it is not known. `COLUMNS` are those of a row."""
 
     usd: float | None
     source: str | None
     complete: int | None = None
     note: str | None = None
+    cache_saved: float | None = None  # by reads, against input that is no cache's; None where no cache was used
+    cache_spent: float | None = None  # on writes, beyond the same
+
+
+COLUMNS: Final = ("cost_usd", "cost_source", "cost_complete", "cost_note", "cache_saved_usd", "cache_spent_usd")
 
 
 UNKNOWN: Final = Cost(None, None)
@@ -68,6 +73,8 @@ class _Part(NamedTuple):
 
     dollars: Decimal | None
     note: str | None = None
+    saved: Decimal = Decimal(0)
+    spent: Decimal = Decimal(0)
 
 
 _FREE: Final = _Part(Decimal(0))
@@ -80,13 +87,17 @@ def cost_of(call: Call, own: OwnPrices, before: Cost = UNKNOWN) -> Cost:
     `before` is what stands in the row: a cost that the provider itself stated stays.
     """
     said = call.reported() if before.source == STATED or call.tells_more else {}
-    if before.source == STATED and (stated := call.stated(said, before.usd)) is not None:
+    stated = call.stated(said, before.usd) if before.source == STATED else None
+    if stated is not None and not call.cached_tokens and not call.cache_write_tokens:
         return Cost(stated, STATED, 1)
     consumed = call.consumed(said)
     if not consumed.counts and not consumed.others:
-        return Cost(None, None, None, consumed.note)
+        return Cost(None, None, None, consumed.note) if stated is None else Cost(stated, STATED, 1)
     whose = whose_prices(call, own)
-    cost = cost_on(call, own, consumed, whose, terms_of(call, said, whose.provider.id if whose.provider else ""))
+    terms = terms_of(call, said, whose.provider.id if whose.provider else "")
+    cost = cost_on(call, own, consumed, whose, terms)
+    if stated is not None:
+        return cost._replace(usd=stated, source=STATED, complete=1, note=None)
     fee = call.fee_beside(said)
     return cost if fee is None or cost.usd is None else cost._replace(usd=cost.usd + fee)
 
@@ -117,7 +128,9 @@ def cost_on(call: Call, own: OwnPrices, consumed: Consumed, whose: Whose, terms:
         return Cost(None, None, None, part.note)
     if not dollars.is_finite() or not 0 <= dollars <= _LARGEST:
         return Cost(None, None, None, notes.CONTRADICTORY)
-    return Cost(float(dollars), by, 0 if note else 1, note)
+    if not consumed.used_cache:
+        return Cost(float(dollars), by, 0 if note else 1, note)
+    return Cost(float(dollars), by, 0 if note else 1, note, float(part.saved), float(part.spent))
 
 
 class _Pricing:
@@ -167,7 +180,8 @@ class _Pricing:
             fees = self._fees(charged.lacking, counts, found.provider.id, found.names)
         if fees.dollars is None:
             return fees
-        return _Part(charged.tokens * multiplier + charged.fees + fees.dollars, fees.note)
+        dollars = charged.tokens * multiplier + charged.fees + fees.dollars
+        return _Part(dollars, fees.note, charged.saved * multiplier, charged.spent * multiplier)
 
     def _by_entry(
         self, entry: OwnPrice, counts: Counts, found: Found | None, terms: Terms, models: tuple[str, ...]
@@ -186,7 +200,10 @@ class _Pricing:
         if dollars is None:
             return _Part(None, notes.NO_PRICE)
         fees = self._fees(lacking, counts, provider, found.names if found else models)
-        return fees if fees.dollars is None else _Part(dollars * multiplier + fees.dollars, fees.note)
+        if fees.dollars is None:
+            return fees
+        saved, spent = (one * multiplier for one in entry.cache(counts))
+        return _Part(dollars * multiplier + fees.dollars, fees.note, saved, spent)
 
     def _fees(self, lacking: tuple[str, ...], counts: Counts, provider: str, names: tuple[str, ...]) -> _Part:
         """Price what has no price in the list, as published; NULL where it is not."""

@@ -7,16 +7,15 @@ from typing import Final, NamedTuple
 
 from llm_metrics_proxy.recorder.figures.rollup import SPANS, oldest_hour
 from llm_metrics_proxy.recorder.figures.sums import COST_KEYS, COST_SUMS, KEYS, PLAN
-from llm_metrics_proxy.recorder.prices.pricing import Cost
+from llm_metrics_proxy.recorder.prices.pricing import COLUMNS, Cost
 from llm_metrics_proxy.recorder.store import watermarks
 
 # The columns of a row that say where its costs are added up.
 KEYS_OF_A_ROW: Final = (*KEYS.values(), COST_KEYS["billing"])
 
-_COLUMNS: Final = ("cost_usd", "cost_source", "cost_complete", "cost_note")
 _SET_COST = f"""
-    UPDATE completion_requests SET {", ".join(f"{name} = ?" for name in _COLUMNS)}
-    WHERE id = ? AND {" AND ".join(f"{name} IS ?" for name in _COLUMNS)}
+    UPDATE completion_requests SET {", ".join(f"{name} = ?" for name in COLUMNS)}
+    WHERE id = ? AND {" AND ".join(f"{name} IS ?" for name in COLUMNS)}
         AND id NOT IN (SELECT row_id FROM completed_later WHERE NOT added)
 """  # noqa: S608 - names of our own, here and below
 _ADD_TO_CALLS = f"""

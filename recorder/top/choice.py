@@ -62,7 +62,9 @@ def sql_of(name: str) -> tuple[str, tuple[str, ...]]:
     """Return a dimension as SQL, with what is to be bound in it."""
     if name.startswith(LABEL):
         # A label's name has no quote in it, so that it ends where its path does.
-        return "iif(json_valid(labels), json_extract(labels, ?), NULL)", (f'$."{name.removeprefix(LABEL)}"',)
+        return "CAST(iif(json_valid(labels), json_extract(labels, ?), NULL) AS TEXT)", (
+            f'$."{name.removeprefix(LABEL)}"',
+        )
     return WHERE[name], ()
 
 

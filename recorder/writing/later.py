@@ -34,7 +34,10 @@ _SAID: Final = (
     "billed",
 )
 _SAID_BY_BOTH: Final = ("model", "response_model", "service_tier", "region")  # the first that is known counts
-_PRICED: Final = ("cost_usd", "cost_source", "cost_complete", "cost_note")  # anew, after this
+_PRICED: Final = (  # anew, after this
+    *("cost_usd", "cost_source", "cost_complete", "cost_note"),
+    *("cache_saved_usd", "cache_spent_usd"),
+)
 _COLUMNS: Final = CompletionRequest.__struct_fields__
 _ASKED: Final = tuple(name for name in _COLUMNS if name not in {*_SAID, *_SAID_BY_BOTH, *_PRICED})
 _FIND = f"""

@@ -3,11 +3,11 @@
 import sqlite3
 from collections.abc import Iterable
 
-from llm_metrics_proxy.recorder.prices.pricing import Cost
+from llm_metrics_proxy.recorder.prices.pricing import COLUMNS, Cost
 from llm_metrics_proxy.recorder.prices.rollup_costs import KEYS_OF_A_ROW, CostChange
 
 _ROW = f"""
-    SELECT id, timestamp, {", ".join(KEYS_OF_A_ROW)}, cost_usd, cost_source, cost_complete, cost_note
+    SELECT id, timestamp, {", ".join(KEYS_OF_A_ROW)}, {", ".join(COLUMNS)}
     FROM completion_requests WHERE id = ?
 """  # noqa: S608 - names of our own
 _OF_COSTS = len(Cost._fields)

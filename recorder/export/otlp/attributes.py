@@ -111,6 +111,8 @@ _OURS: Final[tuple[tuple[str, Callable[[object], AttributeValue | None]], ...]] 
     ("cost_source", text),
     ("cost_complete", flag),
     ("cost_note", text),
+    ("cache_saved_usd", real),
+    ("cache_spent_usd", real),
     ("service_tier", text),
     ("region", text),
     ("billing", text),

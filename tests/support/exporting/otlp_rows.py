@@ -84,6 +84,8 @@ FULL = {
     "response_id": "resp_123",
     "labels": '{"team":"search","env":"prod"}',
     "key_id": "0123456789abcdef",
+    "cache_saved_usd": 0.0162,
+    "cache_spent_usd": 0.0015,
 }
 
 

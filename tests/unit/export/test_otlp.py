@@ -95,6 +95,8 @@ ATTRIBUTES = {
     "llm_metrics.project": "shop",
     "llm_metrics.response_id": "resp_123",
     "llm_metrics.key_id": "0123456789abcdef",
+    "llm_metrics.cache_saved_usd": 0.0162,
+    "llm_metrics.cache_spent_usd": 0.0015,
     "llm_metrics.label.team": "search",
     "llm_metrics.label.env": "prod",
 }

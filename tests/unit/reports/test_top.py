@@ -5,7 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import timestamps
 from llm_metrics_proxy.recorder.store.database import reader
-from llm_metrics_proxy.recorder.top import table
+from llm_metrics_proxy.recorder.top import choice, table
 from tests.support.recent_calls import HARMLESS, HOSTILE, any_calls, call, write
 
 SQLITE_UTILS = str(Path(sys.executable).with_name("sqlite-utils"))
@@ -53,9 +53,9 @@ def document(*arguments: object) -> dict[str, Any]:
     return loaded
 
 
-def collected(path: Path, window: timedelta = HOUR, by: top.By = "model") -> top.Top:
+def collected(path: Path, window: timedelta = HOUR, by: str = "model", where: Sequence[str] = ()) -> top.Top:
     with reader(path) as connection:
-        return top.collect(connection, window, by)
+        return top.collect(connection, window, choice.dimension(by), tuple(map(choice.condition, where)))
 
 
 def drawn(taken: top.Top, width: int | None, height: int | None = None) -> list[str]:
@@ -117,7 +117,7 @@ def test_the_table_tells_of_each_model_and_of_all(small: Path) -> None:
 
 def test_the_json_document_has_every_figure_under_a_stable_key(small: Path) -> None:
     found = document(small)
-    assert list(found) == ["at", "since", "by", "lines", "total", "last_at"]
+    assert list(found) == ["at", "since", "by", "lines", "total", "last_at", "where"]
     gpt, llama = found["lines"]
     assert gpt == {
         "name": "gpt-5",
@@ -209,8 +209,8 @@ def figures_of(name: str | None, calls: Iterable[CompletionRequest]) -> dict[str
     }
 
 
-@pytest.mark.parametrize("by", top.BY)
-def test_the_figures_are_those_of_the_calls(by: top.By, current_db: Path) -> None:
+@pytest.mark.parametrize("by", ["model", "origin", "provider"])
+def test_the_figures_are_those_of_the_calls(by: str, current_db: Path) -> None:
     calls = any_calls(7, 1500, longest_ago=3 * HOUR)
     write(current_db, calls)
     found = json.loads(json.dumps(document(current_db, "--by", by, "--minutes", 90)))
@@ -220,6 +220,97 @@ def test_the_figures_are_those_of_the_calls(by: top.By, current_db: Path) -> Non
     expected = [figures_of(name, (one for one in inside if getattr(one, by) == name)) for name in names]
     assert found["lines"] == sorted(expected, key=lambda line: (-line["requests"], line["name"] or ""))
     assert found["total"] == figures_of("total", inside)
+
+
+WHO: list[dict[str, Any]] = [
+    {
+        "agent": "codex",
+        "session_id": "s1",
+        "project": "shop",
+        "labels": '{"team":"search","env":"prod"}',
+        "key_id": "a",
+    },
+    {"agent": "codex", "session_id": "s1", "project": "shop", "labels": '{"team":"ads"}', "request_kind": "subagent"},
+    {"agent": "claude-code", "session_id": "s2", "labels": '{"team":7}', "model": "claude-opus-5"},
+    {"session_id": "s[1", "labels": "{no JSON", "model": None},
+]
+
+
+@pytest.mark.parametrize(
+    ("by", "names"),
+    [
+        ("agent", ["codex", None, "claude-code"]),
+        ("session", ["s1", "s2", "s[1"]),
+        ("project", [None, "shop"]),
+        ("kind", [None, "subagent"]),
+        ("key", [None, "a"]),
+        ("label:team", [None, "7", "ads", "search"]),
+        ("label:env", [None, "prod"]),
+    ],
+)
+def test_lines_can_be_what_calls_have_in_any_of_these_columns(
+    by: str, names: list[str | None], current_db: Path
+) -> None:
+    write(current_db, [call(MINUTE, **who) for who in WHO])
+    found = collected(current_db, by=by)
+    assert {line.name: line.requests for line in found.lines} == {
+        name: sum(one == name for one in map(_named(by), WHO)) for name in names
+    }
+    assert drawn(found, None)[2].startswith(by)
+
+
+def _named(by: str) -> Callable[[dict[str, Any]], str | None]:
+    column = {"session": "session_id", "kind": "request_kind", "key": "key_id"}.get(by, by)
+
+    def name(who: dict[str, Any]) -> str | None:
+        if not by.startswith("label:"):
+            return who.get(column)
+        labels = json.loads(who["labels"]) if who["labels"].endswith("}") else {}
+        label = labels.get(by.removeprefix("label:"))
+        return None if label is None else str(label)
+
+    return name
+
+
+@pytest.mark.parametrize(
+    ("where", "of"),
+    [
+        (["agent=codex"], [0, 1]),
+        (["agent=co*"], [0, 1]),
+        (["agent="], [3]),
+        (["agent=codex", "kind=subagent"], [1]),
+        (["label:team=search"], [0]),
+        (["label:team=7"], [2]),
+        (["label:team="], [3]),
+        (["session=s1"], [0, 1]),
+        (["model=claude-*", "label:env="], [2]),
+        (["project=x' OR '1'='1"], []),
+    ],
+)
+def test_only_calls_that_fit_all_conditions_are_looked_at(where: list[str], of: list[int], current_db: Path) -> None:
+    write(current_db, [call(timedelta(minutes=number + 1), **who) for number, who in enumerate(WHO)])
+    found = collected(current_db, by="session", where=where)
+    assert sum(line.requests for line in found.lines) == len(of)
+    assert {line.name for line in found.lines} == {WHO[number]["session_id"] for number in of}
+    assert f"with {', '.join(where)}" in "\n".join(drawn(found, None))
+    assert found.where == tuple(where)
+
+
+@pytest.mark.parametrize("text", ["colour", "", 'label:a"b', "label:", "label:a b", f"label:{'x' * 65}", "Model"])
+def test_a_line_that_no_call_has_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is not one of model, origin"):
+        choice.dimension(text)
+    with pytest.raises(ValueError, match="is not one of model, origin"):
+        choice.condition(f"{text}=x")
+
+
+def test_options_reach_the_figures_and_wrong_ones_are_a_sentence(current_db: Path) -> None:
+    write(current_db, [call(MINUTE, **who) for who in WHO])
+    found = document(current_db, "--by", "label:team", "--where", "agent=codex", "--where", "session=s1")
+    assert [line["name"] for line in found["lines"]] == ["ads", "search"]
+    done = llm_top(current_db, "--where", "agent")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "'agent' is no NAME=VALUE: write it like agent=codex" in done.stderr
 
 
 def test_one_call_is_enough_and_a_call_at_the_very_moment_counts(current_db: Path) -> None:

@@ -41,7 +41,7 @@ VERSION_7_COLUMNS = """
 error_class TEXT, finish_class TEXT, agent TEXT, agent_version TEXT, agent_id TEXT, parent_agent_id TEXT,
 request_kind TEXT, project TEXT, response_id TEXT
 """
-VERSION_8_COLUMNS = "labels TEXT, key_id TEXT"
+VERSION_8_COLUMNS = "labels TEXT, key_id TEXT, cache_saved_usd REAL, cache_spent_usd REAL"
 
 
 def test_version_1_is_the_published_schema(version_1: Path) -> None:

@@ -17,7 +17,7 @@ PUBLISHED = {
     "m0005_billed": "5f3eb67407f17e146b8f4d4d13a51c1452094a05bf94fee7235af09cb3b9d2a8",
     "m0006_costs": "defa7b4f6f193e1b42103a4c4e8930642a2f7ab43583ece9c3deac6f9c992b14",
     "m0007_classes": "37fed148098915d83c60168de218547dd09bb5d49eb6bd12a9973c8e1ea625de",
-    "m0008_who_spent_it": "9b128646196b19e59db35e569ea47c70b816d4e4f3d7d28b43d2a0dd2f9df3b7",
+    "m0008_who_spent_it": "7cd6c946bb96d5910802b1c8d28c913748fb72ce1a3ddb9bc57447daa212b0cb",
 }
 WHAT_TO_DO = """
 The text of the step {name} is not the one that is recorded. If a release has this step, undo the change and write a new
