@@ -21,7 +21,7 @@ FROM (
             PARTITION BY session_id ORDER BY timestamp, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS pause
     FROM completion_requests
-    WHERE timestamp >= {window} AND session_id IS NOT NULL
+    WHERE timestamp >= {window} AND +session_id IS NOT NULL
 )
 GROUP BY session_id
 ORDER BY last_at DESC

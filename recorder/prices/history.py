@@ -24,6 +24,11 @@ _COMPLETED = f"""
     SELECT {_COLUMNS} FROM completion_requests
     WHERE id IN (SELECT row_id FROM completed_later WHERE added ORDER BY row_id LIMIT :limit)
 """  # noqa: S608
+_ANSWERED = f"""
+    SELECT {_COLUMNS} FROM completion_requests
+    WHERE id > ? AND id <= ? AND ifnull(provider, '') = ? AND model = ? AND response_model = ?
+        AND substr(timestamp, 1, 10) = ?
+"""  # noqa: S608
 _HISTORY = f"""
     SELECT {_COLUMNS} FROM completion_requests
     WHERE (timestamp, id) > (:timestamp, :id) AND timestamp < :until AND id <= :newest
@@ -72,6 +77,13 @@ def pending(connection: sqlite3.Connection, above: int, newest: int) -> Iterator
 def completed(connection: sqlite3.Connection) -> Sequence[Row]:
     """Read the calls that were completed by a later answer, as far as the roll-up has followed."""
     return [_row(row) for row in _read(connection, _COMPLETED, {"limit": _READ_AHEAD})]
+
+
+def answered(
+    connection: sqlite3.Connection, above: int, upto: int, names: tuple[str, str, str], day: str
+) -> Sequence[Row]:
+    """Read the calls of a day with above < id <= upto by provider, model and the model that answered."""
+    return [_row(row) for row in connection.execute(_ANSWERED, (above, upto, *names, day))]
 
 
 def _batches(connection: sqlite3.Connection, statement: str, at: dict[str, Any]) -> Iterator[Sequence[Row]]:

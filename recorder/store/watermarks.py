@@ -10,6 +10,7 @@ from llm_metrics_proxy.recorder.store import sqlite
 
 PRICING: Final = "pricing"
 ROLLUP: Final = "rollup"
+ANSWERS: Final = "answers"  # which model answered to which name
 CHANGES: Final = "cost changes above the roll-up"  # not an id, but their number
 
 _GET = "SELECT row_id FROM watermarks WHERE name = ?"

@@ -1,9 +1,11 @@
 """A look every 45 seconds for calls that wait for their cost or for the roll-up; if there are any, upkeep.py is run.
 
 A process of its own, since the list of prices takes 30 MB and the arithmetic would hold up the proxy. Of several
-recorders that share a database one runs it. A failure is logged, and it is tried again with growing pauses.
+recorders that share a database one runs it. A failure is logged, and it is tried again with growing pauses. So is what
+it says of models that answered in place of others.
 """
 
+import logging
 import os
 import sqlite3
 import subprocess
@@ -12,13 +14,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Final
 
+import msgspec
+
 import llm_metrics_proxy
 from llm_metrics_proxy.recorder.errors import RecorderError
-from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, printable
+from llm_metrics_proxy.recorder.reporting import Reporter, own_fault, printable, say
 from llm_metrics_proxy.recorder.store import database, presence, watermarks
 
 INTERVAL: Final = 45.0  # seconds between two looks, so that a cost is there within a minute
@@ -27,6 +31,11 @@ _LONGEST_PAUSE: Final = 3600.0
 _TIMEOUT: Final = 300.0  # seconds; it ends by itself after less
 _CURE: Final = ", and is tried again: run llm-metrics recost to see why."
 _POLL: Final = 0.05
+_MOST_TOLD: Final = 20  # lines at once
+_SUBSTITUTED: Final = (
+    "%(provider)s answers with %(answered)s where %(asked)s was asked for: %(calls)d calls on %(day)s. The view "
+    "substitutions has them all; if both are one model, an [[alias]] in prices.toml says so."
+)
 _LONGEST_REASON: Final = 500  # characters
 _ROOT: Final = Path(llm_metrics_proxy.__file__).resolve().parent.parent
 # All that it needs of the environment: no key, no proxy, nothing else that stands there.
@@ -103,21 +112,23 @@ class UpkeepProcess:
 
     def _waiting(self) -> bool:
         with closing(database.open_reader(self._path)) as connection:
-            return any(watermarks.waiting(connection, name) for name in (watermarks.PRICING, watermarks.ROLLUP))
+            followed = (watermarks.PRICING, watermarks.ROLLUP, watermarks.ANSWERS)
+            return any(watermarks.waiting(connection, name) for name in followed)
 
     def _keep_up(self) -> str | None:
         """Run the process to its end; why it failed, or None."""
-        with tempfile.TemporaryFile() as said:
+        with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as said:
             process = subprocess.Popen(  # noqa: S603 - a command of our own
                 self._command,
                 env=_environment(),
                 cwd="/",
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdout=told,
                 stderr=said,
                 start_new_session=True,  # what a terminal sends to the proxy is not for it
             )
             code = self._end_of(process)
+            _tell(told)
             if code == 0:
                 return None
             return _reason(said) or f"The process that prices calls and adds them up ended with {code}{_CURE}"
@@ -140,6 +151,16 @@ def _environment() -> dict[str, str]:
     given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     modules = os.pathsep.join([str(_ROOT), *(str(Path(folder).resolve()) for folder in given if folder)])
     return {name: os.environ[name] for name in _INHERITED if name in os.environ} | {"PYTHONPATH": modules}
+
+
+def _tell(told: IO[bytes]) -> None:
+    """Log which models answered in place of others."""
+    told.seek(0)
+    for line in told.read(1 << 20).splitlines()[:_MOST_TOLD]:
+        with suppress(msgspec.MsgspecError):  # it was killed in the middle of a line
+            values = msgspec.json.decode(line, type=dict[str, str | int])
+            shown = {name: printable(value) if isinstance(value, str) else value for name, value in values.items()}
+            say(logging.WARNING, "model_substituted", _SUBSTITUTED, **shown)
 
 
 def _reason(said: IO[bytes]) -> str:

@@ -1,9 +1,10 @@
 """`python -m llm_metrics_proxy.recorder.upkeep.upkeep DATABASE [PRICES]`: prices the calls that wait and adds them up.
 
-A process of its own, since what it imports takes 30 MB. It only reports why it failed, in one sentence on stderr, and
-ends by itself after a while even if there is more to do: the next one goes on where it was. Work that needs a CPU has
-the lowest priority, except in the thread that writes: one that waits for a CPU while it holds the lock would make the
-recorder wait.
+A process of its own, since what it imports takes 30 MB. It reports why it failed, in one sentence on stderr, and which
+models answered in place of others, as JSON on stdout, a line for each that nobody was told of today. It ends by itself
+after a while even if there is more to do: the next one goes on where it was. Work that needs a CPU has the lowest
+priority, except in the thread that writes: one that waits for a CPU while it holds the lock would make the recorder
+wait.
 """
 
 import importlib
@@ -16,12 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from llm_metrics_proxy.recorder.errors import RecorderError
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import own_fault
 from llm_metrics_proxy.recorder.store import identity
-from llm_metrics_proxy.recorder.store.slices import open_background, wait_for_others
+from llm_metrics_proxy.recorder.store.slices import Slices, open_background, wait_for_others
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -35,6 +38,7 @@ def main() -> int:
     works = {
         "Calls get no cost for now.": partial(_price, path, chosen),
         "The roll-up stays behind for now.": partial(_add_up, path),
+        "Nobody looks which models answer for now.": partial(_follow_answers, path, chosen),
     }
     failed = False
     with ThreadPoolExecutor(1, initializer=wait_for_others) as aside:
@@ -69,6 +73,20 @@ def _add_up(path: Path, enough: threading.Event, aside: Executor) -> None:
             rollup.bring_up_to_date(connection, path, aside=aside, stop=enough)
     except sqlite3.Error as error:
         raise identity.refusal(path, error) from error
+
+
+def _follow_answers(path: Path, chosen: list[Path], enough: threading.Event, aside: Executor) -> None:
+    answers: ModuleType = aside.submit(
+        importlib.import_module, "llm_metrics_proxy.recorder.upkeep.answers"
+    ).result()  # as above
+    own = price_file.load(chosen[0] if chosen else None, path)
+    try:
+        with closing(open_background(path)) as connection:
+            told = answers.bring_up_to_date(connection, path, Slices(connection, path, stop=enough), own, aside)
+    except sqlite3.Error as error:
+        raise identity.refusal(path, error) from error
+    for one in told:
+        sys.stdout.write(f"{msgspec.json.encode(one).decode()}\n")
 
 
 if __name__ == "__main__":

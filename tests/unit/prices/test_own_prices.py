@@ -30,7 +30,9 @@ LLAMA = call(
 
 def test_an_own_price_counts_every_token_once(tmp_path: Path) -> None:
     prices = own(tmp_path, '[[price]]\nmodel = "my-llama-*"\ninput = 2\noutput = 6.5\ncached = 0.2\ncache_write = 2.5')
-    assert cost_of(LLAMA, prices) == Cost(usd((350, 2), (600, 0.2), (50, 2.5), (100, 6.5)), "file", 1)
+    assert cost_of(LLAMA, prices) == Cost(
+        *(usd((350, 2), (600, 0.2), (50, 2.5), (100, 6.5)), "file", 1, None), usd((600, 1.8)), usd((50, 0.5))
+    )
 
 
 def test_without_prices_of_its_own_a_cache_costs_what_input_costs(tmp_path: Path) -> None:
@@ -41,7 +43,7 @@ def test_without_prices_of_its_own_a_cache_costs_what_input_costs(tmp_path: Path
 def test_an_own_price_wins_over_the_list(tmp_path: Path) -> None:
     row = call(**SONNET, **CACHED)
     prices = own(tmp_path, '[[price]]\nmodel = "claude-*"\ninput = 0\noutput = 0')
-    assert cost_of(row, prices) == Cost(0.0, "file", 1)
+    assert cost_of(row, prices)[:4] == (0.0, "file", 1, None)
     assert price(replace(row, model="gpt-4o", provider="openai"), prices) == price(
         replace(row, model="gpt-4o", provider="openai")
     )
@@ -80,7 +82,7 @@ def test_the_last_own_price_that_fits_counts(tmp_path: Path) -> None:
 
 def test_an_own_price_makes_no_whole_cost_of_what_was_not_counted(tmp_path: Path) -> None:
     prices = own(tmp_path, '[[price]]\nmodel = "*"\ninput = 1\noutput = 1')
-    assert cost_of(replace(LLAMA, completion_tokens=None), prices) == Cost(0.001, "file", 0, notes.NO_OUTPUT)
+    assert cost_of(replace(LLAMA, completion_tokens=None), prices)[:4] == (0.001, "file", 0, notes.NO_OUTPUT)
     assert cost_of(replace(LLAMA, prompt_tokens=None), prices) == Cost(None, None, None, notes.NO_INPUT)
     assert cost_of(replace(LLAMA, cached_tokens=2000), prices) == Cost(None, None, None, notes.CONTRADICTORY)  # of 1000
 
