@@ -7,7 +7,8 @@ WITH usable AS NOT MATERIALIZED (
         prompt_tokens AS prompt, ifnull(completion_tokens, 0) AS output, cached_tokens AS cached,
         ifnull(cache_write_tokens, 0) AS written, cached_tokens + ifnull(cache_write_tokens, 0) AS kept,
         billed, cache_saved_usd, cache_spent_usd,
-        julianday(timestamp) + coalesce(time_to_first_byte_ms, response_time_ms) / 86400000.0 AS answered
+        julianday(timestamp) + coalesce(time_to_first_byte_ms, response_time_ms) / 86400000.0 AS answered,
+        julianday(timestamp) + response_time_ms / 86400000.0 AS ended
     FROM completion_requests
     WHERE cached_tokens IS NOT NULL AND prompt_tokens > 0 AND success
         AND ifnull(request_kind, 'main') IN ('main', 'subagent')
@@ -30,8 +31,8 @@ WITH usable AS NOT MATERIALIZED (
 ), pairs AS MATERIALIZED (
     SELECT fallen.same_id, before.kept AS expected, min(before.kept, now.prompt) - now.cached AS lost,
         before.id AS before_id, before.timestamp AS before_at, before.prompt AS before_prompt,
-        before.answered AS before_answered, before.model AS before_model, before.agent_version AS before_version,
-        before.timestamp AS before_began, before.cache_saved_usd / nullif(before.cached, 0) AS usd_of_read,
+        before.answered AS before_answered, before.ended AS before_ended, before.agent_version AS before_version,
+        before.cache_saved_usd / nullif(before.cached, 0) AS usd_of_read,
         julianday(now.timestamp) AS began, now.*,
         (SELECT max(one.written) FROM usable AS one WHERE one.session_id = now.session_id
             AND one.agent_id IS now.agent_id AND one.model = now.model AND one.timestamp >= {window}) > 0 AS is_explicit
@@ -41,15 +42,14 @@ WITH usable AS NOT MATERIALIZED (
     WHERE now.cached < 0.9 * before.kept AND min(before.kept, now.prompt) - now.cached >= 1024
         AND iif(fallen.same_id IS NULL,
             -- Another model goes on with the conversation: what it has to read is about as long.
-            julianday(now.timestamp) >= julianday(before.timestamp) + before.response_time_ms / 86400000.0
-                AND now.prompt * 2 >= before.prompt,
+            julianday(now.timestamp) >= before.ended AND now.prompt * 2 >= before.prompt,
             -- What is under way at once cannot read what the other writes.
             julianday(now.timestamp) >= before.answered)
 )
-SELECT timestamp, session_id, agent_id, agent, project, provider, model,
+SELECT id, timestamp, session_id, agent_id, agent, project, provider, model,
     CASE
         WHEN same_id IS NULL THEN 'model_changed'
-        WHEN prompt < 0.6 * before_prompt OR EXISTS (
+        WHEN prompt < 0.8 * before_prompt OR EXISTS (
             SELECT 1 FROM completion_requests AS one
             WHERE one.session_id = pairs.session_id AND one.request_kind = 'compaction'
                 AND one.timestamp > before_at AND one.timestamp < pairs.timestamp
@@ -82,11 +82,13 @@ SELECT timestamp, session_id, agent_id, agent, project, provider, model,
     )) + min(lost, written) * ifnull(cache_spent_usd / nullif(written, 0), 0), 6) AS cost_usd
 FROM pairs
 WHERE NOT (is_explicit AND cached = 0 AND written = 0)
-    -- Nor where the call before was itself under way beside another one.
+    -- One conversation makes one call after the other: what was under way beside others was not alone in this one.
     AND NOT EXISTS (
         SELECT 1 FROM usable AS one
-        WHERE one.session_id = pairs.session_id AND one.agent_id IS pairs.agent_id AND one.model = pairs.before_model
-            AND one.timestamp < before_at AND one.timestamp >= {window} AND one.answered > julianday(before_at)
+        WHERE one.session_id = pairs.session_id AND one.agent_id IS pairs.agent_id AND one.timestamp >= {window}
+            AND one.id NOT IN (pairs.id, before_id) AND one.timestamp < strftime('%Y-%m-%dT%H:%M:%fZ', pairs.ended)
+            AND one.ended > julianday(before_at)
+            AND (one.ended > pairs.began OR julianday(one.timestamp) < before_ended)
     )
     -- Where a later call goes on where the one before was, nothing was broken: this was another conversation.
     AND NOT EXISTS (

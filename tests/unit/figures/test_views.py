@@ -125,7 +125,19 @@ def test_a_view_can_be_read_by_any_sqlite_that_is_not_ours(
     view: str, connection: sqlite3.Connection, events: list[CompletionRequest], current_db: Path, make_event: MakeEvent
 ) -> None:
     unpriced = make_event(timestamp=bound(NOW), model="new", prompt_tokens=5, labels='{"team":"a"}')
-    CompletionRequestsDAO(connection).insert_completion_request(unpriced)
+    broken = [
+        make_event(
+            timestamp=bound(NOW - timedelta(seconds=seconds)),
+            session_id="broken",
+            prompt_tokens=10_000,
+            cached_tokens=cached,
+        )
+        for seconds, cached in ((90, 9_000), (30, 0))
+    ]
+    CompletionRequestsDAO(connection).insert_completion_requests([unpriced, *broken])
+    connection.execute(
+        "INSERT INTO model_answers VALUES ('2026-12-01', 'openai', 'gpt-5', 'gpt-5-mini', 1, 0, 1, '', '', 0, 0, 0)"
+    )
     quota.note(connection, Limits("openai", None, bound(NOW), (Limit("tokens", "1m", None, 10.0, 9.0, None),)))
     rollup.bring_up_to_date(connection, current_db)
     shell = subprocess.run(
