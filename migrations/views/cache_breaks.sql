@@ -32,7 +32,7 @@ WITH usable AS NOT MATERIALIZED (
     SELECT fallen.same_id, before.kept AS expected, min(before.kept, now.prompt) - now.cached AS lost,
         before.id AS before_id, before.timestamp AS before_at, before.prompt AS before_prompt,
         before.answered AS before_answered, before.ended AS before_ended, before.agent_version AS before_version,
-        before.cache_saved_usd / nullif(before.cached, 0) AS usd_of_read,
+        iif(before.model IS now.model, before.cache_saved_usd / nullif(before.cached, 0), NULL) AS usd_of_read,
         julianday(now.timestamp) AS began, now.*,
         (SELECT max(one.written) FROM usable AS one WHERE one.session_id = now.session_id
             AND one.agent_id IS now.agent_id AND one.model = now.model AND one.timestamp >= {window}) > 0 AS is_explicit

@@ -85,7 +85,7 @@ def _are_one(provider: str, asked: str, answered: str, *, known: bool) -> bool:
     if _fit(_name(asked), _name(answered)) or _is_documented(provider, asked, answered):
         return True
     if not known and not _is_a_model(provider, asked):
-        return True
+        return not _differ_in_numbers(_name(asked), _name(answered))
     return _are_one_in_the_list(provider, asked, answered)
 
 
@@ -123,6 +123,12 @@ def _is_a_model(provider: str, asked: str) -> bool:
     if of_provider is not None:
         return True
     return bool(price_list.lists_with(asked.rpartition("/")[2]))
+
+
+def _differ_in_numbers(asked: _Name, answered: _Name) -> bool:
+    """Tell whether a name that no list has is that of a model all the same, since the other one differs in its size."""
+    letters, others = ({word for word in one.words if word.isalpha()} for one in (asked, answered))
+    return letters == others and asked.words != answered.words
 
 
 def _is_documented(provider: str, asked: str, answered: str) -> bool:

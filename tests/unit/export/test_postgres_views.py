@@ -41,14 +41,18 @@ pytestmark = [
 NAMES = [statement.split()[2] for statement in schema.view_statements()]
 SQLITE_NAMES = [statement.split()[2] for statement in sqlite_views.statements()]
 ONLY_HERE = ["active_days", "host_summary_last_24h", "host_summary_last_7d"]
-ONLY_IN_SQLITE = ["calls_by_span", "costs_by_span", "errors_by_span", "times_by_span"]  # the roll-up's own
-ONLY_IN_SQLITE += ["quota_headroom"]  # limits are not sent
+ONLY_IN_SQLITE = [
+    *("calls_by_span", "costs_by_span", "errors_by_span", "times_by_span"),  # the roll-up's own
+    "quota_headroom",  # limits are not sent
+    "substitutions",  # of a table that the recorder keeps
+    *("cache_breaks_last_24h", "cache_breaks_last_7d"),
+]
 EXACT = {"model_summary_last_hour", "model_summary_last_24h", "model_summary_last_7d"}  # percentiles, by nearest rank
 APART = RELATIVE_ERROR  # of others: what SQLite's are off by
-AMBIGUOUS = {"sessions": {"origin"}}  # SQLite's is that of any of the session's calls
+AMBIGUOUS: dict[str, set[str]] = {}
 KEYS = (
     *("id", "event_id", "hour", "day", "cost_note", "model", "origin", "provider", "error_type", "session_id", "calls"),
-    *("error_class", "finish_class", "label", "value"),
+    *("error_class", "finish_class", "label", "value", "agent_id"),
 )
 NOW = datetime.now(UTC)
 AGES = (0.3, 0.6, 3, 12, 22, 40, 100, 160, 300)  # hours: none is within minutes of a window's beginning
@@ -106,6 +110,12 @@ def _calls(numbers: random.Random) -> list[CompletionRequest]:
                 billing=numbers.choice([None, "api_key", "subscription"]),
                 session_id=numbers.choice([None, "s1", "s2"]),
                 labels=numbers.choice([None, '{"env":"prod","team":"a"}', '{"team":"b \\"c\\\\ ä"}', "{"]),
+                agent_id=(agent := numbers.choice([None, "a1", "a2"])),
+                parent_agent_id="a1" if agent == "a2" else None,
+                agent=numbers.choice([None, "codex"]),
+                request_kind=numbers.choice([None, "main", "subagent"]),
+                cache_saved_usd=numbers.choice([None, number / 1_024]),
+                cache_spent_usd=number / 2_048,
                 upload_ms=numbers.choice([None, 3.5]),
                 connect_ms=numbers.choice([None, 20.25]),
                 retry_count=numbers.choice([None, 0, 2]),

@@ -18,7 +18,13 @@ type MakeEvent = Callable[..., CompletionRequest]
 type Row = dict[str, Any]
 
 NOW = datetime.now(UTC)
-ONE = {"session_id": "s1", "agent": "claude-code", "response_time_ms": 2_000, "model": "m", "provider": "anthropic"}
+ONE: Row = {
+    "session_id": "s1",
+    "agent": "claude-code",
+    "response_time_ms": 2_000,
+    "model": "m",
+    "provider": "anthropic",
+}
 
 
 class Calls:
@@ -105,9 +111,9 @@ def test_agents_that_name_each_other_or_themselves_are_all_in_the_tree_once(call
     assert max(row["depth"] for row in found) == 29
 
 
-KEPT = {"prompt_tokens": 20_000, "cached_tokens": 15_000, "cache_write_tokens": 5_000, "request_kind": "main"}
-LOST = {"prompt_tokens": 21_000, "cached_tokens": 0, "cache_write_tokens": 21_000, "request_kind": "main"}
-OPENAI = {"provider": "openai", "model": "gpt-5", "prompt_tokens": 9_000, "request_kind": "main"}
+KEPT: Row = {"prompt_tokens": 20_000, "cached_tokens": 15_000, "cache_write_tokens": 5_000, "request_kind": "main"}
+LOST: Row = {"prompt_tokens": 21_000, "cached_tokens": 0, "cache_write_tokens": 21_000, "request_kind": "main"}
+OPENAI: Row = {"provider": "openai", "model": "gpt-5", "prompt_tokens": 9_000, "request_kind": "main"}
 
 
 def causes(calls: Calls) -> list[str]:

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,9 @@ from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.recost import recost
 from llm_metrics_proxy.recorder.recorder import Recorder
 from llm_metrics_proxy.recorder.store import presence, watermarks
-from llm_metrics_proxy.recorder.store.slices import open_background
+from llm_metrics_proxy.recorder.store.slices import Slices, open_background
 from llm_metrics_proxy.recorder.store.spill_folder import folder_of, make
-from llm_metrics_proxy.recorder.upkeep import INTERVAL, UpkeepProcess, upkeep
+from llm_metrics_proxy.recorder.upkeep import INTERVAL, UpkeepProcess, answers, upkeep
 from tests.support.database import write_lock
 from tests.support.waiting import wait_until
 from tests.unit.prices.recosted import COST, OWN, OWN_COST, Fill, costs, watermark
@@ -72,6 +73,9 @@ def test_the_process_is_only_started_when_calls_wait(fill: Fill) -> None:
     assert not one.look()
     with closing(open_background(path)) as connection:
         rollup.bring_up_to_date(connection, path)
+    assert not one.look()
+    with closing(open_background(path)) as connection, ThreadPoolExecutor(1) as aside:
+        answers.bring_up_to_date(connection, path, Slices(connection, path), OwnPrices(), aside)
     assert one.look()
 
 
