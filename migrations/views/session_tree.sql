@@ -1,7 +1,7 @@
 -- windows: last_24h, last_7d
--- For each conversation a row (depth 0), and below it one for each agent that it started. Figures are of an agent's own
--- calls; those called conversation_ are of the whole tree, and stand in each of its rows. What started an agent is the
--- agent or the session that it names, else what its session began with.
+-- For each conversation a row (depth 0), and below it one for each agent that it started, a > for each step down.
+-- Figures are of an agent's own calls; those called conversation_ are of the whole tree, and stand in each of its rows.
+-- What started an agent is the agent or the session that it names, else what its session began with.
 WITH RECURSIVE agents AS MATERIALIZED (
     SELECT min(id) AS first_id, session_id, agent_id, max(parent_agent_id) AS parent_agent_id, max(agent) AS agent,
         max(project) AS project, max(origin) AS origin, max(request_kind) AS request_kind, count(*) AS requests,
@@ -32,7 +32,7 @@ WITH RECURSIVE agents AS MATERIALIZED (
     SELECT links.first_id, root_id, depth + 1, substr(place, 1, 150) || printf('/%015d', links.first_id)
     FROM tree JOIN links ON links.parent_id = tree.first_id
 )
-SELECT depth, substr('                ', 1, 2 * depth) || iif(depth, coalesce(agent_id, session_id), coalesce(agent, origin))
+SELECT depth, substr('> > > > > > > > ', 1, 2 * depth) || iif(depth, coalesce(agent_id, session_id), coalesce(agent, origin))
         AS name, agent, project, request_kind, session_id, agent_id, requests, errors, first_at, last_at, models, prompt_tokens,
     cached_tokens, completion_tokens, round(cost_usd, 6) AS cost_usd, round(plan_cost_usd, 6) AS plan_cost_usd,
     cost_incomplete, count(*) OVER conversation AS conversation_agents,

@@ -34,6 +34,7 @@ OURS = {
     "sqlite_sequence": ("name", "seq"),
     "recorder_counters": ("process", "name", "updated_at"),
     "recorder_events": ("at", "process", "kind", "from_at", "to_at", "detail"),
+    "model_answers": ("day", "provider", "first_at", "last_at"),
     "quota": ("provider", "key_id", "model", "kind", "quota_window", "minute", "seen_at", "resets_at"),
     "exporters": ("name", "source_id", "reached_at", "error"),
     "tunnelled_hosts": ("day", "host", "first_at", "last_at"),

@@ -13,6 +13,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -21,7 +22,8 @@ from llm_metrics_proxy.recorder.prices.history import Span
 from llm_metrics_proxy.recorder.prices.price_file import OwnPrices
 from llm_metrics_proxy.recorder.prices.recost import recost
 from llm_metrics_proxy.recorder.store import quota
-from llm_metrics_proxy.recorder.store.slices import open_background
+from llm_metrics_proxy.recorder.store.slices import Slices, open_background
+from llm_metrics_proxy.recorder.upkeep import answers
 from tests.trials.bench.fill import fill
 from tests.trials.bench.made_up.calls import calls
 from tests.trials.bench.made_up.moments import moments
@@ -34,6 +36,16 @@ PAGES = (
 _BLOCK = re.compile(r"^```\n\$ (?P<command>.*?)\n(?P<output>(?:(?!```).*\n)*)```$", re.MULTILINE)
 _ROWS, _DAYS = 20_000, 16
 _HALF_AN_HOUR = 1_800_000_000_000  # nanoseconds
+# Made-up providers are honest, agents work alone, and caches hold: some do not here, so that there is something to see.
+_LIVELIER = """
+    UPDATE completion_requests SET response_model = 'gpt-5-mini-2025-08-07'
+    WHERE model = 'gpt-5' AND success AND id % 25 = 0;
+    UPDATE completion_requests SET request_kind = 'subagent', agent_id = 'agent-' || substr(session_id, 1, 6)
+    WHERE agent = 'claude-code' AND id % 9 = 0;
+    UPDATE completion_requests
+    SET cache_write_tokens = cache_write_tokens + cached_tokens, cached_tokens = 0, usage = NULL, billed = NULL
+    WHERE agent = 'claude-code' AND cached_tokens > 15000 AND id % 13 = 0;
+"""
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
@@ -47,13 +59,16 @@ def make_database(path: Path) -> None:
     now = time.time_ns()
     fill(path, calls(moments(_ROWS, _DAYS, now // 1_000_000)))
     with closing(open_background(path)) as connection:
+        connection.executescript(_LIVELIER)
         for at, (of_plan, of_requests) in ((now - _HALF_AN_HOUR, (71.0, 4_800.0)), (now, (58.0, 4_613.0))):
             said = timestamp_of(at), timestamp_of(now + 5 * _HALF_AN_HOUR)
             plan = Limit("plan", "5h", None, 100.0, of_plan, said[1])
             quota.note(connection, Limits("anthropic", "5f1d0c9a7be3264d", said[0], (plan,)))
             requests = Limit("requests", "1d", "gpt-5-mini", 10_000.0, of_requests, said[1])
             quota.note(connection, Limits("openai", "c07fa2e1936b58d4", said[0], (requests,)))
-    recost(path, OwnPrices(), Span())
+        recost(path, OwnPrices(), Span())
+        with ThreadPoolExecutor(1) as aside:
+            answers.bring_up_to_date(connection, path, Slices(connection, path), OwnPrices(), aside)
 
 
 def run(command: str, folder: Path) -> str:

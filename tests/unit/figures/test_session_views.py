@@ -87,10 +87,10 @@ def test_a_tree_has_each_agent_below_what_started_it(calls: Calls) -> None:
     found = calls.rows("session_tree_last_24h")
     assert [(row["name"], row["depth"], row["requests"], row["cost_usd"]) for row in found] == [
         ("claude-code", 0, 2, 2.0),
-        ("  a", 1, 1, 0.25),
-        ("    b", 2, 1, 0.5),
+        ("> a", 1, 1, 0.25),
+        ("> > b", 2, 1, 0.5),
         ("opencode", 0, 1, 8.0),
-        ("  s3", 1, 1, None),
+        ("> s3", 1, 1, None),
     ]
     of_trees = [
         (row["conversation_agents"], row["conversation_requests"], row["conversation_cost_usd"]) for row in found

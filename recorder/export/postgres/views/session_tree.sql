@@ -1,10 +1,10 @@
 -- windows: last_24h, last_7d
--- For each conversation a row (depth 0), and below it one for each agent that it started. Figures are of an agent's own
--- calls; those called conversation_ are of the whole tree, and stand in each of its rows. What started an agent is the
--- agent or the session that it names, else what its session began with.
+-- For each conversation a row (depth 0), and below it one for each agent that it started, a > for each step down.
+-- Figures are of an agent's own calls; those called conversation_ are of the whole tree, and stand in each of its rows.
+-- What started an agent is the agent or the session that it names, else what its session began with.
 WITH RECURSIVE agents AS MATERIALIZED (
-    SELECT min(event_id) AS first_id, session_id, agent_id, max(parent_agent_id) AS parent_agent_id,
-        max(agent) AS agent, max(project) AS project, max(origin) AS origin, max(request_kind) AS request_kind,
+    SELECT min(to_char(timestamp AT TIME ZONE 'UTC', 'YYYYMMDDHH24MISSMS') || event_id) AS first_id, session_id,
+        agent_id, max(parent_agent_id) AS parent_agent_id, max(agent) AS agent, max(project) AS project, max(origin) AS origin, max(request_kind) AS request_kind,
         count(*) AS requests, count(*) FILTER (WHERE NOT success) AS errors, min(timestamp) AS first_at,
         max(timestamp) AS last_at, string_agg(DISTINCT model, ',') AS models, sum(prompt_tokens) AS prompt_tokens,
         sum(cached_tokens) AS cached_tokens, sum(completion_tokens) AS completion_tokens,
@@ -28,10 +28,10 @@ WITH RECURSIVE agents AS MATERIALIZED (
 ), tree AS (
     SELECT first_id, first_id AS root_id, 0 AS depth, first_id AS place FROM links WHERE parent_id IS NULL
     UNION ALL
-    SELECT links.first_id, root_id, depth + 1, left(place, 300) || '/' || links.first_id
+    SELECT links.first_id, root_id, depth + 1, left(place, 480) || '/' || links.first_id
     FROM tree JOIN links ON links.parent_id = tree.first_id
 )
-SELECT depth, left('                ', 2 * depth)
+SELECT depth, left('> > > > > > > > ', 2 * depth)
         || CASE WHEN depth > 0 THEN coalesce(agent_id, session_id) ELSE coalesce(agent, origin) END AS name,
     agent, project, request_kind, session_id, agent_id, requests, errors, first_at, last_at, models, prompt_tokens,
     cached_tokens, completion_tokens, round(cost_usd::numeric, 6) AS cost_usd,
