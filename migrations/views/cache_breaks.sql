@@ -5,7 +5,7 @@ WITH usable AS NOT MATERIALIZED (
     -- Titles, compactions and the like are no part of the conversation that they are about.
     SELECT id, timestamp, session_id, agent_id, agent, agent_version, project, provider, model, billing, response_time_ms,
         prompt_tokens AS prompt, ifnull(completion_tokens, 0) AS output, cached_tokens AS cached,
-        ifnull(cache_write_tokens, 0) AS written, cached_tokens + ifnull(cache_write_tokens, 0) AS kept,
+        ifnull(cache_write_tokens, 0) AS written, cached_tokens + ifnull(cache_write_tokens, 0) AS reach,
         billed, cache_saved_usd, cache_spent_usd,
         julianday(timestamp) + coalesce(time_to_first_byte_ms, response_time_ms) / 86400000.0 AS answered,
         julianday(timestamp) + response_time_ms / 86400000.0 AS ended
@@ -13,11 +13,11 @@ WITH usable AS NOT MATERIALIZED (
     WHERE cached_tokens IS NOT NULL AND prompt_tokens > 0 AND success
         AND ifnull(request_kind, 'main') IN ('main', 'subagent')
 ), calls AS MATERIALIZED (
-    SELECT id, timestamp, session_id, agent_id, model, cached, kept, lag(id) OVER conversation AS last_id,
-        lag(model) OVER conversation AS last_model, lag(kept) OVER conversation AS last_kept
+    SELECT id, timestamp, session_id, agent_id, model, cached, reach, lag(id) OVER conversation AS last_id,
+        lag(model) OVER conversation AS last_model, lag(reach) OVER conversation AS last_reach
     FROM usable
     WHERE timestamp >= {window} AND +session_id IS NOT NULL
-    WINDOW conversation AS (PARTITION BY session_id, agent_id ORDER BY timestamp, id)
+    WINDOW conversation AS (PARTITION BY +session_id, agent_id ORDER BY timestamp, id)
 ), fallen AS MATERIALIZED (
     -- The call before is the last one with the same model: each model has a cache of its own.
     SELECT calls.*, iif(model IS last_model, last_id, (
@@ -27,9 +27,9 @@ WITH usable AS NOT MATERIALIZED (
         ORDER BY earlier.timestamp DESC LIMIT 1
     )) AS same_id
     FROM calls
-    WHERE last_id IS NOT NULL AND (model IS NOT last_model OR (cached < 0.9 * last_kept AND last_kept - cached >= 1024))
+    WHERE last_id IS NOT NULL AND (model IS NOT last_model OR (cached < 0.9 * last_reach AND last_reach - cached >= 1024))
 ), pairs AS MATERIALIZED (
-    SELECT fallen.same_id, before.kept AS expected, min(before.kept, now.prompt) - now.cached AS lost,
+    SELECT fallen.same_id, before.reach AS expected, min(before.reach, now.prompt) - now.cached AS lost,
         before.id AS before_id, before.timestamp AS before_at, before.prompt AS before_prompt,
         before.answered AS before_answered, before.ended AS before_ended, before.agent_version AS before_version,
         iif(before.model IS now.model, before.cache_saved_usd / nullif(before.cached, 0), NULL) AS usd_of_read,
@@ -39,7 +39,7 @@ WITH usable AS NOT MATERIALIZED (
     FROM fallen
     JOIN usable AS now ON now.id = fallen.id
     JOIN usable AS before ON before.id = ifnull(fallen.same_id, fallen.last_id)
-    WHERE now.cached < 0.9 * before.kept AND min(before.kept, now.prompt) - now.cached >= 1024
+    WHERE now.cached < 0.9 * before.reach AND min(before.reach, now.prompt) - now.cached >= 1024
         AND iif(fallen.same_id IS NULL,
             -- Another model goes on with the conversation: what it has to read is about as long.
             julianday(now.timestamp) >= before.ended AND now.prompt * 2 >= before.prompt,

@@ -12,7 +12,7 @@ WITH RECURSIVE agents AS MATERIALIZED (
         sum(cost_usd) FILTER (WHERE billing = 'subscription') AS plan_cost_usd, count(cost_note) AS cost_incomplete
     FROM completion_requests
     WHERE timestamp >= {window} AND +session_id IS NOT NULL
-    GROUP BY session_id, agent_id
+    GROUP BY +session_id, agent_id
 ), sessions AS MATERIALIZED (
     SELECT session_id AS id, min(first_id) AS first_id FROM agents GROUP BY session_id
 ), links AS MATERIALIZED (

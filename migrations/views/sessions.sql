@@ -18,7 +18,7 @@ FROM (
     SELECT session_id, timestamp, success, agent, project, origin, request_kind, model, prompt_tokens, cached_tokens,
         completion_tokens, cost_usd, billing, cost_note,
         julianday(timestamp) - max(julianday(timestamp) + response_time_ms / 86400000.0) OVER (
-            PARTITION BY session_id ORDER BY timestamp, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+            PARTITION BY +session_id ORDER BY timestamp, id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS pause
     FROM completion_requests
     WHERE timestamp >= {window} AND +session_id IS NOT NULL

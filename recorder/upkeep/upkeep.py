@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from llm_metrics_proxy.recorder.errors import RecorderError
+from llm_metrics_proxy.recorder.errors import BadPrices, RecorderError
 from llm_metrics_proxy.recorder.figures import rollup
 from llm_metrics_proxy.recorder.prices import price_file
 from llm_metrics_proxy.recorder.reporting import own_fault
@@ -79,7 +79,10 @@ def _follow_answers(path: Path, chosen: list[Path], enough: threading.Event, asi
     answers: ModuleType = aside.submit(
         importlib.import_module, "llm_metrics_proxy.recorder.upkeep.answers"
     ).result()  # as above
-    own = price_file.load(chosen[0] if chosen else None, path)
+    try:
+        own = price_file.load(chosen[0] if chosen else None, path)
+    except BadPrices:
+        return  # which has been said: calls get no cost
     try:
         with closing(open_background(path)) as connection:
             told = answers.bring_up_to_date(connection, path, Slices(connection, path, stop=enough), own, aside)
