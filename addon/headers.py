@@ -6,12 +6,12 @@ No other header is kept, and none is kept as a whole. The origin of a request is
 import base64
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from llm_metrics_proxy.addon.providers.values import count, integer, text
@@ -59,6 +59,8 @@ _REQUEST = _table(
     ("trace_id", ("traceparent",), lambda value: _traceparent(value, _TRACE)),
     ("parent_span_id", ("traceparent",), lambda value: _traceparent(value, _SPAN)),
 )
+REQUEST: Final = frozenset(_REQUEST)
+"""The headers of requests that `request_columns` reads."""
 
 _RESPONSE = _table(
     (
@@ -108,17 +110,42 @@ _NO_SECRETS = re.compile(r"openai-beta\b|openai-insecure-api-key$")  # long name
 _SERVER_TIMING = ("openai-processing-ms", "x-amzn-bedrock-invocation-latency", "x-envoy-upstream-service-time")
 _LONGEST_JOINED = 64 * 1024  # characters of one name's values: with ten thousand of them, joining all takes seconds
 _LONGEST_USER = 1024  # characters: labels may stand in it
+_LONGEST_NAME, _MOST_NAMES = 64, 1024  # what is remembered is bounded
 _LONGEST_SECRET, _MOST_SECRETS = 8192, 256  # what is looked for; no message that is kept is longer
 
 
-def plain(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+class _Names(dict[bytes, str]):
+    """Names of fields in lower case, by how they were written: all programs together write the same few all day."""
+
+    def __missing__(self, field: bytes) -> str:
+        name = field.decode("latin-1").lower()
+        if len(field) <= _LONGEST_NAME:
+            if len(self) >= _MOST_NAMES:
+                self.clear()
+            self[field] = name
+        return name
+
+
+_NAMES = _Names()
+
+
+def plain(fields: Collection[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return header fields as they stand on the wire as `Headers`; values of one name are joined as RFC 9110 has it.
 
     One pass here, since mitmproxy's own headers are searched from the beginning at each look-up.
     """
+    try:
+        headers = {_NAMES[field]: content.decode() for field, content in fields}
+    except UnicodeDecodeError:
+        return _joined(fields)
+    return headers if len(headers) == len(fields) else _joined(fields)
+
+
+def _joined(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Do what `plain` does, for fields of which some have the same name, or are not UTF-8."""
     headers: dict[str, str] = {}
     for field, content in fields:
-        name, value = field.decode("latin-1").lower(), content.decode("utf-8", "surrogateescape")
+        name, value = _NAMES[field], content.decode("utf-8", "surrogateescape")
         if (known := headers.get(name)) is None:
             headers[name] = value
         elif len(known) < _LONGEST_JOINED:
@@ -141,8 +168,10 @@ def response_columns(headers: Headers) -> Columns:
 
 def server_timing(headers: Headers) -> dict[str, object] | None:
     """Return what a response's headers say about the provider's own time, header name to milliseconds."""
+    if headers.keys().isdisjoint(_SERVER_TIMING):
+        return None
     stated = {name: _milliseconds(headers[name]) for name in _SERVER_TIMING if name in headers}
-    return ({name: value for name, value in stated.items() if value is not None} or None) if stated else None
+    return {name: value for name, value in stated.items() if value is not None} or None
 
 
 def error_type(headers: Headers) -> str | None:
@@ -158,7 +187,7 @@ def credentials(headers: Headers, query: str) -> list[str]:
     """
     secrets: list[str] = []
     for name, value in headers.items():
-        if len(secrets) < _MOST_SECRETS and _may_be_secret(name):
+        if len(secrets) < _MOST_SECRETS and may_be_secret(name):
             secrets += _secrets_in(name, value[:_LONGEST_JOINED])
     for pair in query[:_LONGEST_JOINED].split("&") if query else ():
         name, _, value = pair.partition("=")
@@ -168,7 +197,8 @@ def credentials(headers: Headers, query: str) -> list[str]:
 
 
 @lru_cache(maxsize=1024)  # clients send the same few names all day
-def _may_be_secret(name: str) -> bool:
+def may_be_secret(name: str) -> bool:
+    """Tell whether a header is named like one that holds a secret."""
     return _SECRET_HEADER.search(name) is not None
 
 
@@ -212,7 +242,7 @@ def _basic(encoded: str) -> list[str]:
 
 def _read(table: _Table, headers: Headers) -> Columns:
     columns: Columns = {}
-    found = [entry for name in headers if name in table for entry in table[name]]
+    found = [entry for name in table.keys() & headers.keys() for entry in table[name]]
     found.sort()
     for _, column, name, read in found:
         if columns.get(column) is None and (value := headers[name]):

@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
-from llm_metrics_proxy.addon.callers.agents import IDENTIFIERS, caller_of
+from llm_metrics_proxy.addon.callers.agents import IDENTIFIERS
 from llm_metrics_proxy.addon.callers.labels import LEFT_OUT
+from llm_metrics_proxy.addon.callers.sender import sender_of
 from llm_metrics_proxy.addon.callers.who import NOBODY, Who
 from llm_metrics_proxy.addon.classes import error_class, finish_class
-from llm_metrics_proxy.addon.headers import Columns, Headers, credentials, request_columns
+from llm_metrics_proxy.addon.headers import Columns, Headers
 from llm_metrics_proxy.addon.privacy import mask_columns, masked
 from llm_metrics_proxy.addon.privacy.quotation import without_quotations
 from llm_metrics_proxy.addon.providers.errors import LONGEST_MESSAGE, ProviderError
@@ -81,18 +82,17 @@ class Row:
 
     def __init__(self, opening: Opening) -> None:
         self._opening = opening
-        self._header_columns = request_columns(opening.headers)
-        self._caller = caller_of(opening.headers, opening.path)
-        self._secrets = credentials(opening.headers, opening.query)
-        labels = opening.who.labels(opening.ours, opening.user, opening.headers, self._secrets)
-        self._header_columns["labels"] = labels.json
-        self._header_columns["key_id"] = opening.who.key_id(opening.headers, opening.query)
+        self._sender = sender_of(opening.headers, opening.query)
+        labels = opening.who.labels(opening.ours, opening.user, opening.headers, self._sender.secrets)
+        self._labels = labels.json
+        self._key_id = opening.who.key_id(opening.headers, opening.query)
         self.faults = {LEFT_OUT} if labels.some_left_out else set()
         """Names of the counters that each call adds 1 to."""
 
     def make(self, call: Ending, at: int) -> CompletionRequest:
         """Make the row of a call that ended `at`."""
-        opening, route, asked, answer = self._opening, self._opening.route, call.request, call.answer
+        opening, sender, asked, answer = self._opening, self._sender, call.request, call.answer
+        route = opening.route
         consumed = (answer.usage_reader or asked.usage_reader or route.usage_reader).read(answer.usage)
         tokens, billed = consumed.tokens, consumed.billed
         source = _source(call)
@@ -102,8 +102,10 @@ class Row:
         model, host = asked.model or route.model, opening.host.rpartition(":")[0] or opening.host
         wall = opening.wall + call.timing.start - opening.at
         columns: Columns = {
-            **self._header_columns,
-            **self._caller.columns(asked.said),
+            **sender.columns,
+            **sender.caller.columns(opening.path, asked.said),
+            "labels": self._labels,
+            "key_id": self._key_id,
             "is_streaming": asked.is_streaming,  # one by one, here and below: a dict of them would take longer
             "max_tokens": asked.max_tokens,
             "temperature": asked.temperature,
@@ -116,8 +118,6 @@ class Row:
             "cache_write_tokens": tokens.cache_write_tokens,
             "reasoning_tokens": tokens.reasoning_tokens,
             **call.timing.columns(at, tokens if call.streamed and call.error is None else None),
-            "timestamp": timestamp_of(wall),
-            "event_id": new_event_id(wall // 1_000_000),
             "success": call.error is None,
             "status_code": call.status,
             "model": model,
@@ -127,7 +127,7 @@ class Row:
             "provider": route.provider,
             "operation": route.operation,
             "host": text(opening.host),
-            "endpoint": _endpoint(opening.path if route.later is None else route.later.endpoint, self._secrets),
+            "endpoint": _endpoint(opening.path if route.later is None else route.later.endpoint, sender.secrets),
             "response_model": answer.response_model,
             "response_id": answer.response_id,
             "finish_reason": answer.finish_reason,
@@ -142,7 +142,7 @@ class Row:
                 host=host,
                 path=opening.path,
                 query=opening.query,
-                headers=opening.headers,
+                key=sender.key,
                 models=(model, answer.response_model),
             ),
             "cost_usd": cost,
@@ -161,24 +161,25 @@ class Row:
                 "error_message": self._clean(error.message, call),
                 "error_class": error_class(error, call.status, route.provider),
             }
-        mask_columns(columns, self._secrets, whole=_IDENTIFIERS)
-        return CompletionRequest(**columns)
+        mask_columns(columns, sender.secrets, whole=_IDENTIFIERS)
+        return CompletionRequest(timestamp=timestamp_of(wall), event_id=new_event_id(wall // 1_000_000), **columns)
 
     def _clean(self, said: str | None, call: Ending) -> str | None:
         """Return what a provider said about a failure, without secrets and without words of the request."""
         unquoted = without_quotations(said or "", call.quotable, call.request.model or self._opening.route.model)
-        return masked(unquoted, self._secrets)[:LONGEST_MESSAGE] or None
+        return masked(unquoted, self._sender.secrets)[:LONGEST_MESSAGE] or None
 
 
-def _endpoint(path: str, secrets: list[str]) -> str | None:
-    if len(path) > _LONGEST_REMEMBERED or "%" in path or any(secret in path for secret in secrets):
+def _endpoint(path: str, secrets: tuple[str, ...]) -> str | None:
+    if len(path) > _LONGEST_REMEMBERED:
         return text(masked(path[:_LONGEST_LOOKED_AT], secrets))
-    return _without_secrets(path)
+    return _without_secrets(path, secrets)
 
 
 @lru_cache(maxsize=1024)  # clients ask the same few paths all day
-def _without_secrets(path: str) -> str | None:
-    return text(masked(path))
+def _without_secrets(path: str, secrets: tuple[str, ...]) -> str | None:
+    has_one = "%" in path or any(secret in path for secret in secrets)
+    return text(masked(path, secrets if has_one else ()))
 
 
 def _source(call: Ending) -> str | None:

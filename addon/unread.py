@@ -192,7 +192,7 @@ def unreachable(  # noqa: PLR0913 - one argument a fact
         "client": client,
         "labels": labels,
         "user_agent": text(headers.get("user-agent")),
-        **caller_of(headers, "").columns(),
+        **caller_of(headers).columns(""),
     }
     mask_columns(columns, credentials(headers, ""))
     return CompletionRequest(**columns)

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -50,63 +50,71 @@ class _Agent(NamedTuple):
     goes_on_by_http: bool
 
 
-class Caller(NamedTuple):
-    """The program that sent a request, as far as its headers say."""
+class _Open(NamedTuple):
+    """A column for whose value the body or the path may have to be asked: those sources, and what holds otherwise."""
 
-    agent: _Agent
-    version: str | None
-    headers: Headers
-    path: str
-    is_upgrade: bool
+    column: str
+    sources: tuple[tuple[_Source, Mapping[str, str] | None], ...]
+    otherwise: str | None
 
-    @property
-    def goes_on_by_http(self) -> bool:
+
+class Caller:
+    """The program that sent a request. What its headers say is read once, the rest for each call."""
+
+    __slots__ = ("_known", "_open", "goes_on_by_http")
+
+    def __init__(self, agent: _Agent, version: str | None, headers: Headers) -> None:
+        self.goes_on_by_http = agent.goes_on_by_http
         """It makes its call by HTTP where its WebSocket is refused, unless that was for making too many."""
-        return self.agent.goes_on_by_http
-
-    def columns(self, said: Said = NOTHING) -> Columns:
-        """Return what a call's row has of its caller; `said` is what the body, or a WebSocket's message, says."""
-        agent = self.agent
-        columns: Columns = {"agent": agent.name, "agent_version": self.version}
+        self._known: Columns = {"agent": agent.name, "agent_version": version}
+        self._open: list[_Open] = []
         for column, sources in agent.sources:
-            for source in sources:
-                if (value := self._value(source, said)) is not None:
+            self._read(column, [(source, None) for source in sources], headers)
+        told = agent.kinds
+        if "upgrade" in headers:
+            told = tuple(kind for kind in told if kind.source.where in (_BODY, _PATH))
+        self._read("request_kind", told, headers)
+        if agent.own_retries:
+            self._known["retry_count"] = None
+
+    def columns(self, path: str, said: Said = NOTHING) -> Columns:
+        """Return what the row of a call to `path` has of its caller.
+
+        `said` is what the body, or a WebSocket's message, says.
+        """
+        columns = self._known.copy()
+        for column, sources, otherwise in self._open:
+            for source, words in sources:
+                found = path if source.where == _PATH else said.get(source.field) and _parsed(said[source.field])
+                if (value := _value(found, source.way, words)) is not None:
                     columns[column] = value
                     break
-        for source, words in agent.kinds:
-            if self.is_upgrade and source.where not in {_BODY, _PATH}:
-                continue
-            word = self._value(source, said)
-            if word is not None and (kind := words.get(word) or words.get(_ANY)):
-                columns["request_kind"] = kind
-                break
-        if agent.own_retries:
-            columns["retry_count"] = None
+            else:
+                if otherwise is not None:
+                    columns[column] = otherwise
         return columns
 
-    def _value(self, source: _Source, said: Said) -> str | None:
-        where, field, way = source
-        found: object
-        if where == _BODY:
-            found = said.get(field) and _parsed(said[field])
-        else:
-            found = self.path if where == _PATH else self.headers.get(where)
-        if found is None:
-            return None
-        for step in way:
-            if (found := _step(found, step)) is None:
-                return None
-        if type(found) is bool or type(found) is int:
-            found = str(found).lower()
-        return text(found)
+    def _read(self, column: str, sources: Iterable[tuple[_Source, Mapping[str, str] | None]], headers: Headers) -> None:
+        """Look for a column's value in the headers, as far as nothing that goes before may stand elsewhere."""
+        asked: list[tuple[_Source, Mapping[str, str] | None]] = []
+        value: str | None = None
+        for source, words in sources:
+            if source.where in (_BODY, _PATH):
+                asked.append((source, words))
+            elif (value := _value(headers.get(source.where), source.way, words)) is not None:
+                break
+        if asked:
+            self._open.append(_Open(column, tuple(asked), value))
+        elif value is not None:
+            self._known[column] = value
 
 
-def caller_of(headers: Headers, path: str) -> Caller:
+def caller_of(headers: Headers) -> Caller:
     """Return who sends a request with these headers."""
     agent, version = _by_user_agent((headers.get("user-agent") or "")[:_LONGEST_USER_AGENT])
     if agent is _EVERYBODY:
         agent = next((_AGENTS[at] for at in sorted(_by_header(headers))), _EVERYBODY)
-    return Caller(agent, version, headers, path, "upgrade" in headers)
+    return Caller(agent, version, headers)
 
 
 @lru_cache(maxsize=1024)  # clients send the same few all day
@@ -119,6 +127,19 @@ def _by_user_agent(user_agent: str) -> tuple[_Agent, str | None]:
 
 def _by_header(headers: Headers) -> list[int]:
     return [at for name in _SIGNS.keys() & headers.keys() for sign, at in _SIGNS[name] if sign.match(headers[name])]
+
+
+def _value(found: object, way: Iterable[str | re.Pattern[str]], words: Mapping[str, str] | None) -> str | None:
+    """Return what stands at the end of the way from `found`, or what it means; None if that is nothing."""
+    if found is None:
+        return None
+    for step in way:
+        if (found := _step(found, step)) is None:
+            return None
+    if type(found) is bool or type(found) is int:
+        found = str(found).lower()
+    value = text(found)
+    return value if words is None or value is None else words.get(value) or words.get(_ANY)
 
 
 def _step(found: object, step: str | re.Pattern[str]) -> object:
@@ -195,4 +216,4 @@ HEADERS: Final = frozenset(
     | {kind.source.where for agent in (_EVERYBODY, *_AGENTS) for kind in agent.kinds}
     | {*_SIGNS}
 ) - {_BODY, _PATH}
-"""The headers that anything is read from, beside User-Agent."""
+"""The headers that anything is read from, beside User-Agent and Upgrade."""

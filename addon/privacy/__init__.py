@@ -10,13 +10,23 @@ from base64 import b64encode
 from collections.abc import Iterable, MutableMapping, Sequence
 from functools import lru_cache
 from html import unescape
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 MASK = "[masked]"
 
 type _Forms = tuple[tuple[str, ...], tuple[str, ...]]
 """The spellings of one secret, and the texts of which each spelling holds one, in small letters."""
+
+
+class _Search(NamedTuple):
+    """What tells that a text may hold one of some secrets, and what is then looked for."""
+
+    needles: tuple[str, ...]
+    forms: list[str]
+    clean: set[str]
+    """Texts that were found to hold none of them."""
+
 
 _KEYS = re.compile(
     r"""
@@ -67,6 +77,7 @@ _JSON_SPELLING = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re
 _MOST_SPELLINGS = 4  # of one text, around each other
 _IN_URLS = str.maketrans("+/", "-_")
 _CUT = 256  # characters; a text of so many may have been cut
+_MOST_CLEAN = 256  # texts that are remembered for some secrets
 
 
 def masked(text: str, secrets: Iterable[str] = ()) -> str:
@@ -83,18 +94,31 @@ def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str], whol
 
     So do the columns named in `whole`: what is left of an identifier would identify others as well.
 
-    All texts are looked at, whatever their columns: also those that nobody has thought of yet.
+    All texts are looked at, whatever their columns: also those that nobody has thought of yet. But a text in which
+    none of the same secrets was found before is not looked at again: most are the same in all rows of a program.
     """
-    said = {name: value for name, value in columns.items() if type(value) is str}
+    search = _search_for(tuple(secrets))
+    clean = search.clean
+    said = {name: value for name, value in columns.items() if type(value) is str and value not in clean}
     at_all = "\n".join(said.values()).lower()
-    known = [_forms(secret) for secret in secrets if len(secret) >= _LONG_SECRET]
     # Most rows hold none of it, and the rest of this would take longer than all else about a row.
-    needles = itertools.chain(_SIGNS_OF_KEYS, *(common for _, common in known))
-    if any(map(at_all.__contains__, needles)) or _CUT in map(len, said.values()):
-        forms = _longest_first(known)
+    if any(map(at_all.__contains__, search.needles)) or _CUT in map(len, said.values()):
         for name, value in said.items():
-            if (clean := _masked(value, forms, _SURELY_KEYS, may_be_cut=len(value) >= _CUT)) != value:
-                columns[name] = None if value[0] in "{[" or name in whole else clean
+            if (hidden := _masked(value, search.forms, _SURELY_KEYS, may_be_cut=len(value) >= _CUT)) != value:
+                columns[name] = None if value[0] in "{[" or name in whole else hidden
+            elif len(value) < _CUT:
+                clean.add(value)
+    else:
+        clean.update([value for value in said.values() if len(value) < _CUT])
+    if len(clean) > _MOST_CLEAN:
+        clean.clear()
+
+
+@lru_cache(maxsize=64)  # a program sends the same key with each call
+def _search_for(secrets: tuple[str, ...]) -> _Search:
+    known = [_forms(secret) for secret in secrets if len(secret) >= _LONG_SECRET]
+    common = itertools.chain.from_iterable(common for _, common in known)
+    return _Search((*_SIGNS_OF_KEYS, *common), _longest_first(known), set())
 
 
 def _masked(text: str, known: Sequence[str], keys: re.Pattern[str], *, may_be_cut: bool = True) -> str:

@@ -3,6 +3,7 @@
 Regions that cost what every other costs are none, and neither is "global". A Bedrock model's name has the region in it.
 """
 
+import enum
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -47,6 +48,9 @@ _REGION, _PLAN = re.compile("|".join(_REGIONS)), re.compile("|".join(_PLANS))
 # Beginnings of keys of plans: Anthropic's logins, MiniMax's and Alibaba's plans for coding.
 _PLAN_KEYS = ("sk-ant-oat", "sk-cp-", "sk-sp-")
 _KEY_HEADERS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
+_PROTOCOLS = "sec-websocket-protocol"
+HEADERS = frozenset((*_KEY_HEADERS, _PROTOCOLS))
+"""Those of requests that `key_in` reads."""
 _KEY_IN_QUERY = re.compile(r"(?:^|&)key=")
 _KEY_AS_PROTOCOL = "openai-insecure-api-key."
 _FREE_MODELS = {"openrouter": (":free", "openrouter/free"), "opencode": ("-free",)}
@@ -66,17 +70,36 @@ def region_named(region: object) -> str | None:
     return region if is_word(region) else None
 
 
+class Key(enum.Enum):
+    """The kind of the key that a request's headers hold."""
+
+    NONE = enum.auto()
+    OF_AN_ACCOUNT = enum.auto()
+    OF_A_PLAN = enum.auto()
+
+
+def key_in(headers: Mapping[str, str]) -> Key:
+    """Return the kind of key in a request's headers, names in lower case. It is only looked at."""
+    kind = Key.NONE
+    for name in _KEY_HEADERS:
+        if name in headers:
+            if headers[name].rpartition(" ")[2].startswith(_PLAN_KEYS):
+                return Key.OF_A_PLAN
+            kind = Key.OF_AN_ACCOUNT
+    return Key.OF_AN_ACCOUNT if _KEY_AS_PROTOCOL in headers.get(_PROTOCOLS, "") else kind
+
+
 def billing_of(  # noqa: PLR0913 - what tells it
-    *, provider: str, host: str, path: str, query: str, headers: Mapping[str, str], models: tuple[str | None, ...]
+    *, provider: str, host: str, path: str, query: str, key: Key, models: tuple[str | None, ...]
 ) -> str | None:
-    """Tell who pays; None if that is not known. The key is only looked at.
+    """Tell who pays; None if that is not known.
 
     Args:
         provider: the name of hosts.csv.
         host: without port.
         path: without query.
         query: may have a key in it.
-        headers: the request's, names in lower case.
+        key: the one in the headers.
         models: that were asked for, and that answered.
     """
     if _terms(host, path[:_LONGEST_REMEMBERED])[1]:
@@ -84,20 +107,13 @@ def billing_of(  # noqa: PLR0913 - what tells it
     endings = _FREE_MODELS.get(provider)
     if endings is not None and any(model is not None and model.endswith(endings) for model in models):
         return FREE
-    has_key = False
-    for name in _KEY_HEADERS:
-        if name in headers:
-            has_key = True
-            if headers[name].rpartition(" ")[2].startswith(_PLAN_KEYS):
-                return SUBSCRIPTION
+    if key is Key.OF_A_PLAN:
+        return SUBSCRIPTION
     if provider == _OWN_SERVER:
         return SUBSCRIPTION if (models[0] or "").endswith(_CLOUD_MODELS) else FREE
     if provider == UNKNOWN:
         return None
-    if not has_key:
-        in_protocol = _KEY_AS_PROTOCOL in headers.get("sec-websocket-protocol", "")
-        has_key = in_protocol or _KEY_IN_QUERY.search(query) is not None
-    return API_KEY if has_key else None
+    return API_KEY if key is Key.OF_AN_ACCOUNT or _KEY_IN_QUERY.search(query) else None
 
 
 @lru_cache(maxsize=1024)  # clients ask the same few addresses all day

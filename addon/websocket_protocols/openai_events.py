@@ -184,7 +184,7 @@ class Responses(Realtime):
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
-        self._goes_on_by_http = caller_of(opening.headers, opening.path).goes_on_by_http
+        self._goes_on_by_http = caller_of(opening.headers).goes_on_by_http
 
     @override
     def _is_no_call(self, status: int) -> bool:

@@ -26,7 +26,7 @@ USER = "user_00ff_account_11-22_session_9d6c9564-a707-41f3-9279-55102c48d6b4"
 def columns(headers: dict[str, str], path: str = "/v1/messages", /, **body: object) -> dict[str, Any]:
     """Return what is known of the caller, without what is not."""
     said = {name: json.dumps(value).encode() for name, value in body.items()}
-    return {name: value for name, value in caller_of(headers, path).columns(said).items() if value is not None}
+    return {name: value for name, value in caller_of(headers).columns(path, said).items() if value is not None}
 
 
 def turn(**metadata: object) -> str:
@@ -127,8 +127,8 @@ def test_a_compaction_is_known_by_its_path_whoever_calls() -> None:
 
 
 def test_only_who_says_that_it_retries_by_itself_loses_the_count_of_its_sdk() -> None:
-    assert caller_of({"user-agent": CLAUDE}, "/").columns()["retry_count"] is None
-    assert "retry_count" not in caller_of({"user-agent": "OpenAI/Python 3"}, "/").columns()
+    assert caller_of({"user-agent": CLAUDE}).columns("/")["retry_count"] is None
+    assert "retry_count" not in caller_of({"user-agent": "OpenAI/Python 3"}).columns("/")
 
 
 def test_values_are_one_short_line() -> None:

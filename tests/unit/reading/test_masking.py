@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_metrics_proxy.addon.headers import credentials
-from llm_metrics_proxy.addon.privacy import MASK, masked
+from llm_metrics_proxy.addon.privacy import MASK, mask_columns, masked
 
 _KEYS = [
     "sk-proj-Ab3dEf6hIj9kLm2nOp5q-St8v_Yz1b4d7fH0",
@@ -272,3 +272,21 @@ def test_no_text_holds_a_secret_afterwards(text: str, secret: str) -> None:
     said = masked(text + secret + text, [secret])
     assert secret not in said.replace(MASK, "\n") or secret in MASK
     assert masked(said, [secret]).count(MASK) >= said.count(MASK) > 0 or secret in MASK
+
+
+def test_a_text_that_was_clean_for_one_key_is_looked_at_again_for_another() -> None:
+    for _ in range(2):  # what is remembered of the first time changes nothing
+        for secret, expected in (
+            ("another-long-secret-1", "call-it-my-long-secret-01"),
+            ("my-long-secret-01", "call-it-[masked]"),
+        ):
+            columns = {"model": "call-it-my-long-secret-01", "origin": "a"}
+            mask_columns(columns, [secret])
+            assert columns == {"model": expected, "origin": "a"}
+
+
+def test_texts_are_masked_also_when_more_have_passed_than_are_remembered() -> None:
+    for number in range(1000):
+        columns = {"model": f"model-{number}", "provider_request_id": f"of-a-rather-long-secret-{number}"}
+        mask_columns(columns, [f"a-rather-long-secret-{number % 3}"])
+        assert (MASK in columns["provider_request_id"]) is str(number).startswith(str(number % 3))

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llm_metrics_proxy.addon.providers.hosts import name_of
-from llm_metrics_proxy.addon.providers.terms import billing_of, region_of
+from llm_metrics_proxy.addon.providers.terms import billing_of, key_in, region_of
 from llm_metrics_proxy.addon.providers.usage import cost_in, tier_of
 from tests.unit.reading.test_conformance import _at_once, _Case
 
@@ -42,7 +42,12 @@ def billing(host: str, path: str = CHAT, *, model: str = "m", query: str = "", *
     sent = {name.replace("_", "-"): value for name, value in headers.items()}
     name, _, port = host.partition(":")
     return billing_of(
-        provider=name_of(name, int(port or 443)), host=name, path=path, query=query, headers=sent, models=(model, None)
+        provider=name_of(name, int(port or 443)),
+        host=name,
+        path=path,
+        query=query,
+        key=key_in(sent),
+        models=(model, None),
     )
 
 
