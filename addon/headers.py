@@ -35,6 +35,8 @@ def _table(*columns: tuple[str, tuple[str, ...], _Reader]) -> _Table:
 
 
 def _milliseconds(value: str) -> int | None:
+    if value.isdecimal() and len(value) <= _MOST_DIGITS:  # as nearly always
+        return int(value)
     try:
         return integer(float(round(float(value))))
     except (ValueError, OverflowError):
@@ -98,6 +100,7 @@ _RESPONSE = _table(
     ),
 )
 
+_MOST_DIGITS = 12  # below the largest number that is kept
 _SECRET_NAME = re.compile(r"key|token|secret|sig|auth|pass|pwd|code|cred|jwt|bearer", re.IGNORECASE)  # of a query's
 _SUBPROTOCOLS, _KEY_AS_PROTOCOL = "sec-websocket-protocol", "openai-insecure-api-key."
 _SCHEMES = ("bearer", "basic", "token", "apikey", "key", "aws4-hmac-sha256")  # their names are no secrets

@@ -49,6 +49,8 @@ class Reading:
         self._question = Abridged()
         self._asked = Body(opening.headers.get("content-encoding", ""), self._question)
         self._answered: Body | None = None
+        self._is_whole = False
+        """The answer's framing has one payload, which its end completes."""
         self._undecided: WholeOrEvents | None = None
         self._status: int | None = None
         self._promised = 0  # bytes of the answer, by its Content-Length
@@ -84,7 +86,8 @@ class Reading:
         self._error_type = error_type(headers)
         call = self._call
         call.columns |= response_columns(headers)
-        call.answer.learn(timing=server_timing(headers))
+        if (timing := server_timing(headers)) is not None:
+            call.answer.learn(timing=timing)
         self._format.head(headers, call.answer)
         streams = call.request.is_streaming and not _is_error(status)
         framing = framing_of(headers.get("content-type", ""), self._format.json_stream, streams=streams)
@@ -97,6 +100,7 @@ class Reading:
         elif call.streamed:
             self._take = Reading._read_stream
         self._answered = Body(headers.get("content-encoding", ""), framing)
+        self._is_whole = type(framing) is Whole
         if self._stopped:
             self._answered.stop(self._stopped)
 
@@ -108,7 +112,11 @@ class Reading:
         body.size += sum(map(len, pieces))
         if self._timing.first_byte is None:
             self._timing.first_byte = moments[0]
-        self._take(self, body.feed_all(pieces, moments), cut=False)
+        if self._is_whole:
+            for piece in pieces:
+                body.feed(piece)  # one payload, and complete only at its end
+        else:
+            self._take(self, body.feed_all(pieces, moments), cut=False)
 
     def stop(self, fault: str) -> None:
         """Read the bodies no further; they are still counted."""

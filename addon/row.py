@@ -2,7 +2,7 @@
 
 import string
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -99,7 +99,7 @@ class Row:
         cost = cost_in(answer.usage)
         if cost == 0 and source == "partial":  # what some write until they know it
             cost = None
-        model, host = asked.model or route.model, opening.host.rpartition(":")[0] or opening.host
+        model, place = asked.model or route.model, _place(opening.host, opening.path[:_LONGEST_REMEMBERED])
         wall = opening.wall + call.timing.start - opening.at
         columns: Columns = {
             **sender.columns,
@@ -126,7 +126,7 @@ class Row:
             "http_version": opening.http_version,
             "provider": route.provider,
             "operation": route.operation,
-            "host": text(opening.host),
+            "host": place.shown,
             "endpoint": _endpoint(opening.path if route.later is None else route.later.endpoint, sender.secrets),
             "response_model": answer.response_model,
             "response_id": answer.response_id,
@@ -136,10 +136,10 @@ class Row:
             "billed": None if billed is None else _bounded(_ENCODER.encode(billed)),
             "usage_source": source,
             "service_tier": tier_in(answer.usage, answer.service_tier),
-            "region": region_of(host, opening.path) or region_named(answer.usage.get("inference_geo")),
+            "region": place.region or region_named(answer.usage.get("inference_geo")),
             "billing": billing_of(
                 provider=route.provider,
-                host=host,
+                host=place.host,
                 path=opening.path,
                 query=opening.query,
                 key=sender.key,
@@ -168,6 +168,20 @@ class Row:
         """Return what a provider said about a failure, without secrets and without words of the request."""
         unquoted = without_quotations(said or "", call.quotable, call.request.model or self._opening.route.model)
         return masked(unquoted, self._sender.secrets)[:LONGEST_MESSAGE] or None
+
+
+class _Place(NamedTuple):
+    """An address, as rows have it."""
+
+    shown: str | None
+    host: str  # without port
+    region: str | None
+
+
+@lru_cache(maxsize=1024)  # clients ask the same few all day
+def _place(address: str, path: str) -> _Place:
+    host = address.rpartition(":")[0] or address
+    return _Place(text(address), host, region_of(host, path))
 
 
 def _endpoint(path: str, secrets: tuple[str, ...]) -> str | None:

@@ -18,16 +18,19 @@ _NO_TOOLS = (b"", b"null", b"[]", b"{}")
 _LONGEST_NO_TOOLS = 4
 
 
+_ABSENT = msgspec.Raw()
+
+
 class CallerFields(msgspec.Struct, gc=False, kw_only=True):
     """Fields that a format's request has on top of its own; none is decoded before an agent is known to use it."""
 
-    metadata: msgspec.Raw = msgspec.Raw()
-    client_metadata: msgspec.Raw = msgspec.Raw()
-    prompt_cache_key: msgspec.Raw = msgspec.Raw()
-    session_id: msgspec.Raw = msgspec.Raw()
-    project: msgspec.Raw = msgspec.Raw()
-    generate: msgspec.Raw = msgspec.Raw()
-    tools: msgspec.Raw = msgspec.Raw()
+    metadata: msgspec.Raw = _ABSENT
+    client_metadata: msgspec.Raw = _ABSENT
+    prompt_cache_key: msgspec.Raw = _ABSENT
+    session_id: msgspec.Raw = _ABSENT
+    project: msgspec.Raw = _ABSENT
+    generate: msgspec.Raw = _ABSENT
+    tools: msgspec.Raw = _ABSENT
 
 
 _KEPT = tuple(name for name in CallerFields.__struct_fields__ if name != "tools")
@@ -35,10 +38,10 @@ _KEPT = tuple(name for name in CallerFields.__struct_fields__ if name != "tools"
 
 def said_in(asked: CallerFields) -> dict[str, bytes]:
     """Return what a request says, copied: a field holds on to the whole body. Of tools only whether there are any."""
-    said = {"tools": b"false" if _is_none(asked.tools) else b"true"}
+    said = {"tools": b"false" if asked.tools is _ABSENT or _is_none(asked.tools) else b"true"}
     for name in _KEPT:
-        size = memoryview(raw := getattr(asked, name)).nbytes
-        if 0 < size <= _LONGEST and (value := bytes(raw)) not in _EMPTY:
+        raw = getattr(asked, name)
+        if raw is not _ABSENT and memoryview(raw).nbytes <= _LONGEST and (value := bytes(raw)) not in _EMPTY:
             said[name] = value
     return said
 

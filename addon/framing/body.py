@@ -5,6 +5,7 @@ bytes ends the reading, never the counting: `fault` then names the counter.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from llm_metrics_proxy.addon.framing import MOST_PAYLOADS, Event, Framing, Payload, ServerSentEvents
 from llm_metrics_proxy.addon.framing.aws_framing import EventStream
@@ -82,6 +83,7 @@ _BY_CONTENT_TYPE: tuple[tuple[str, type[Framing]], ...] = (
     ("audio/", Ignored),
     ("image/", Ignored),
 )
+_LONGEST_TYPE = 1024  # characters: what is remembered is bounded
 
 
 def framing_of(content_type: str, json_stream: type[Framing] | None, *, streams: bool) -> Framing:
@@ -90,10 +92,14 @@ def framing_of(content_type: str, json_stream: type[Framing] | None, *, streams:
     `streams`: a stream was asked for, and no error came. Then a stream that says only JSON has the framing
     `json_stream`, or shows by itself that it is server-sent events; one that says nothing of use is taken for them.
     """
-    content_type = content_type.lower()
-    for name, framing in _BY_CONTENT_TYPE:
-        if name in content_type:
-            return framing()
+    framing = _named_by(content_type[:_LONGEST_TYPE].lower())
+    if framing is not None:
+        return framing()
     if not streams:
         return Whole()
-    return (json_stream or (WholeOrEvents if "json" in content_type else ServerSentEvents))()
+    return (json_stream or (WholeOrEvents if "json" in content_type.lower() else ServerSentEvents))()
+
+
+@lru_cache(maxsize=64)  # servers send the same few all day
+def _named_by(content_type: str) -> type[Framing] | None:
+    return next((framing for name, framing in _BY_CONTENT_TYPE if name in content_type), None)

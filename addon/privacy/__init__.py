@@ -99,17 +99,19 @@ def mask_columns(columns: MutableMapping[str, Any], secrets: Iterable[str], whol
     """
     search = _search_for(tuple(secrets))
     clean = search.clean
-    said = {name: value for name, value in columns.items() if type(value) is str and value not in clean}
-    at_all = "\n".join(said.values()).lower()
+    said = [value for value in columns.values() if type(value) is str and value not in clean]
+    at_all = "\n".join(said).lower()
     # Most rows hold none of it, and the rest of this would take longer than all else about a row.
-    if any(map(at_all.__contains__, search.needles)) or _CUT in map(len, said.values()):
-        for name, value in said.items():
-            if (hidden := _masked(value, search.forms, _SURELY_KEYS, may_be_cut=len(value) >= _CUT)) != value:
-                columns[name] = None if value[0] in "{[" or name in whole else hidden
-            elif len(value) < _CUT:
-                clean.add(value)
+    if any(map(at_all.__contains__, search.needles)) or _CUT in map(len, said):
+        for name, value in columns.items():
+            if type(value) is str and value not in clean:
+                hidden = _masked(value, search.forms, _SURELY_KEYS, may_be_cut=len(value) >= _CUT)
+                if hidden != value:
+                    columns[name] = None if value[0] in "{[" or name in whole else hidden
+                elif len(value) < _CUT:
+                    clean.add(value)
     else:
-        clean.update([value for value in said.values() if len(value) < _CUT])
+        clean.update([value for value in said if len(value) < _CUT])
     if len(clean) > _MOST_CLEAN:
         clean.clear()
 

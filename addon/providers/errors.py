@@ -21,7 +21,8 @@ from llm_metrics_proxy.addon.providers.values import text
 
 LONGEST_MESSAGE = 500
 _LONGEST_FAILURE = 8192  # bytes: an answer that is longer holds what was asked for
-_SIGNS = (b"base_resp", b"success", b"error", b'"detail"', b'"code"')
+_SIGN_IN_ANY = b"base_resp"
+_SIGNS = (_SIGN_IN_ANY, b"success", b"error", b'"detail"', b'"code"')
 _CONTENT = ("choices", "data", "output", "result", "results", "embeddings", "candidates", "content", "text", "images")
 _NO_FAILURE = (0, 200, "0", "200")
 _MESSAGES = ("message", "detail", "Message", "msg", "status_msg")
@@ -51,7 +52,9 @@ def failure_in(body: bytes, *, finished: bool = False) -> dict[str, object] | No
 
     One that is `finished`, with a reason, may still have a `base_resp` that says so.
     """
-    if len(body) > _LONGEST_FAILURE or not any(sign in body for sign in (_SIGNS[:1] if finished else _SIGNS)):
+    if len(body) > _LONGEST_FAILURE or (finished and _SIGN_IN_ANY not in body):
+        return None
+    if not finished and not any(sign in body for sign in _SIGNS):
         return None
     said = value_of(body)
     if not isinstance(said, dict):

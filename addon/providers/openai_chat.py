@@ -45,7 +45,7 @@ from llm_metrics_proxy.addon.providers.quantities import (
     WEB_SEARCHES,
 )
 from llm_metrics_proxy.addon.providers.usage import Apart, Instead, Keys, Quantities, UsageKeys, tier_of, timing_in
-from llm_metrics_proxy.addon.providers.values import count
+from llm_metrics_proxy.addon.providers.values import count, text
 
 _FAILED = ("error", "insufficient_system_resource", "network_error")
 """Finish reasons that are failures: OpenRouter's and Mistral's, DeepSeek's, Z.ai's."""
@@ -193,9 +193,10 @@ class OpenAIChat(WireFormat):
 
     def head(self, headers: Mapping[str, str], answer: Answer) -> None:
         """Read Fireworks' counts; its bodies do not always have those of the cache."""
+        if headers.keys().isdisjoint(_FIREWORKS):
+            return
         said = {name: count(headers[header]) for header, name in _FIREWORKS.items() if header in headers}
-        if said:
-            answer.learn(usage={name: number for name, number in said.items() if number is not None})
+        answer.learn(usage={name: number for name, number in said.items() if number is not None})
 
     def request(self, body: bytes) -> Request:
         """Read a request body."""
@@ -260,7 +261,10 @@ class OpenAIChat(WireFormat):
 
 
 def _end(choice: _Choice, answer: Answer) -> None:
-    answer.learn(finish_reason=choice.finish_reason, usage=choice.usage)
+    if choice.finish_reason is not None:
+        answer.finish_reason = text(choice.finish_reason) or answer.finish_reason
+    if choice.usage is not None:
+        answer.learn(usage=choice.usage)
     if choice.error or choice.finish_reason in _FAILED:
         answer.fail({"error": choice.error or {"type": choice.finish_reason}})
 
@@ -280,7 +284,7 @@ def _use_tools(message: _Message | _Delta, answer: Answer) -> None:
 def _learn(chunk: _Chunk, answer: Answer) -> None:
     """Take all but what was generated and why it ended."""
     if answer.response_model is None:
-        answer.learn(model=chunk.model)
+        answer.response_model = text(chunk.model)
     usage, error, groq = chunk.usage, chunk.error, chunk.x_groq
     if groq is not None and isinstance(groq, dict):
         usage, error = usage or groq.get("usage"), error or groq.get("error")
