@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from msgspec.structs import replace
 
-from llm_metrics_proxy.addon.framing import Event
+from llm_metrics_proxy.addon.framing import ALIKE, Event, ServerSentEvents
 from llm_metrics_proxy.addon.framing.abridging import Abridged
 from llm_metrics_proxy.addon.framing.body import Body, framing_of
 from llm_metrics_proxy.addon.framing.json_framing import Ignored, Whole, WholeOrEvents
@@ -17,6 +17,7 @@ from llm_metrics_proxy.addon.outcomes import STREAM_TRUNCATED, UNREACHED, Cause
 from llm_metrics_proxy.addon.providers.decode import Unparsed
 from llm_metrics_proxy.addon.providers.errors import ProviderError, failure_in, read_error, value_of
 from llm_metrics_proxy.addon.providers.format import Answer, Output, Request, WireFormat
+from llm_metrics_proxy.addon.providers.repeats import Repeats
 from llm_metrics_proxy.addon.providers.values import count, text
 from llm_metrics_proxy.addon.quota.stated import Stated, body_of_limits, headers_of_limits
 from llm_metrics_proxy.addon.row import Ending, Opening, Row
@@ -26,6 +27,7 @@ from llm_metrics_proxy.recorder.events import CompletionRequest
 _MARKS = (b"[DONE]", b"")
 _LONGEST_MARK = 16
 _DISABLED = "disable"
+_NONE = Output.NONE
 _NO_STREAMS = (Whole, Ignored, WholeOrEvents)
 
 
@@ -49,6 +51,7 @@ class Reading:
         self._question = Abridged()
         self._asked = Body(opening.headers.get("content-encoding", ""), self._question)
         self._answered: Body | None = None
+        self._repeats: Repeats | None = None
         self._is_whole = False
         """The answer's framing has one payload, which its end completes."""
         self._undecided: WholeOrEvents | None = None
@@ -100,6 +103,8 @@ class Reading:
         elif call.streamed:
             self._take = Reading._read_stream
         self._answered = Body(headers.get("content-encoding", ""), framing)
+        if self._format.free is not None and type(framing) is ServerSentEvents:
+            self._repeats = Repeats(framing, self._format.free)
         self._is_whole = type(framing) is Whole
         if self._stopped:
             self._answered.stop(self._stopped)
@@ -212,26 +217,39 @@ class Reading:
             answer.fail(failure)
 
     def _read_stream(self, events: Iterable[Event], *, cut: bool) -> None:
-        answer, read, timing = self._call.answer, self._format.event, self._call.timing
+        timing, repeats = self._call.timing, self._repeats
         outputs: list[int] = []
-        before = Output.NONE
+        before = _NONE
+        if repeats is not None:
+            repeats.begin()
         for name, payload, at in events:
+            if repeats is not None and name is ALIKE:
+                kind = repeats.kind
+                outputs += repeats.moments
+            else:
+                kind = self._read_event(name, payload, cut=cut)
+                if not kind:
+                    continue
+                outputs.append(at)
+            if kind is not before:
+                before = kind
+                timing.turn(kind, at)
+        timing.outputs.add_all(outputs)
+
+    def _read_event(self, name: bytes, payload: bytes, *, cut: bool) -> Output:
+        answer, kind = self._call.answer, _NONE
+        try:
             if len(payload) <= _LONGEST_MARK and payload.strip() in _MARKS:
                 answer.ended = answer.ended or (b"DONE" in payload and not self._format.has_end)
             elif name == b"error":
                 answer.fail(value_of(payload))
             else:
-                try:
-                    kind = read(name, payload, answer)
-                except Unparsed:
-                    self._note_unparsed(cut=cut)
-                    continue
-                if kind:
-                    outputs.append(at)
-                    if kind is not before:
-                        before = kind
-                        timing.turn(kind, at)
-        timing.outputs.add_all(outputs)
+                kind = self._format.event(name, payload, answer)
+        except Unparsed:
+            self._note_unparsed(cut=cut)
+        if self._repeats is not None:
+            self._repeats.note(name, payload, kind, answer)
+        return kind
 
     def _note_unparsed(self, *, cut: bool) -> None:
         if not cut:  # what a cut leaves unfinished was never meant to be read

@@ -12,9 +12,12 @@ This file has the contract and server-sent events; see also json_framing.py and 
 from collections.abc import Iterator
 from typing import override
 
+from llm_metrics_proxy.addon.framing.alike import Alike
 from llm_metrics_proxy.addon.framing.decoding import LIMIT, TooLarge, Unreadable
 
 type Payload = tuple[bytes, bytes]
+ALIKE = b"(alike)"
+"""The name, this very object, of one or more events like that of `ServerSentEvents.alike`; there is no payload."""
 type Event = tuple[bytes, bytes, int]
 """A payload, and the moment at which the piece came that completed it."""
 
@@ -59,23 +62,42 @@ class ServerSentEvents(Framing):
         self._searched = 0  # no event ends before this place in the carry
         self._skip_newline = False  # the last piece ended with CR: an LF that follows belongs to it
         self._at_start = True
+        self.alike: Alike | None = None
+        """The event of which repetitions are only counted."""
+        self.alike_moments: list[int] = []
+        """Those of the repetitions for which `ALIKE` stands."""
 
     @override
     def feed_all(self, pieces: list[bytes], moments: list[int]) -> Iterator[Event]:
-        """Read what nearly all pieces are here: one event, of one line or with a name."""
+        """Count events that are alike, and read the others."""
         carry = self._carry
-        for data, at in zip(pieces, moments, strict=True):
-            line, end = data.find(_LF), len(data) - 2
-            if carry or self._at_start or self._skip_newline or _CR in data or not data.endswith(b"\n\n"):
-                yield from super().feed_all([data], [at])
-            elif line == end and data.startswith(b"data: "):
-                yield b"", data[6:end], at
-            elif (
-                data.startswith(b"data: ", line + 1) and data.startswith(b"event: ") and data.find(_LF, line + 1) == end
-            ):
-                yield data[7:line], data[line + 7 : end], at
-            else:
-                yield from super().feed_all([data], [at])
+        alike, compared = None, None
+        place, end = 0, len(pieces)
+        while place < end:
+            if self.alike is not None and not (carry or self._at_start or self._skip_newline):
+                if self.alike is not alike:
+                    alike, compared = self.alike, self.alike.compare(pieces[place:])
+                if compared is not None and (counts := compared.counts()):
+                    self.alike_moments = _repeated(moments[place : place + len(counts)], counts)
+                    yield ALIKE, b"", moments[place]
+                    place += len(counts)
+                    continue
+            yield from self._one(pieces[place], moments[place])
+            if compared is not None:
+                compared.skip()
+            place += 1
+
+    def _one(self, data: bytes, at: int) -> Iterator[Event]:
+        """Read what nearly all pieces are here: one event, of one line or with a name."""
+        line, end = data.find(_LF), len(data) - 2
+        if self._carry or self._at_start or self._skip_newline or _CR in data or not data.endswith(b"\n\n"):
+            yield from super().feed_all([data], [at])
+        elif line == end and data.startswith(b"data: "):
+            yield b"", data[6:end], at
+        elif data.startswith(b"data: ", line + 1) and data.startswith(b"event: ") and data.find(_LF, line + 1) == end:
+            yield data[7:line], data[line + 7 : end], at
+        else:
+            yield from super().feed_all([data], [at])
 
     @override
     def feed(self, data: bytes) -> list[Payload]:
@@ -122,6 +144,13 @@ class ServerSentEvents(Framing):
             elif text and (event := _event(text)):
                 events.append(event)
         return events
+
+
+def _repeated(moments: list[int], counts: list[int]) -> list[int]:
+    """Return each moment as often as its count says."""
+    if counts.count(1) == len(counts):
+        return moments
+    return [at for at, count in zip(moments, counts, strict=True) for _ in range(count)]
 
 
 def _event(text: bytes) -> Payload | None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
+from llm_metrics_proxy.addon.framing.alike import free_values
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
 from llm_metrics_proxy.addon.providers.quantities import (
@@ -95,6 +96,7 @@ class AnthropicMessages(WireFormat):
     """The Messages API."""
 
     has_end = True
+    free = free_values(("text", "thinking", "partial_json"))
     usage_keys = UsageKeys(
         {
             **_TOKENS,

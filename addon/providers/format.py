@@ -115,6 +115,8 @@ class WireFormat:
     """A stream that ends cleanly without the format's own end has been cut."""
     stream_header = ""
     """A header of requests that asks for a stream."""
+    free: re.Pattern[bytes] | None = None
+    """Finds values in events of which it only counts that they are not empty; see framing/alike.py."""
     json_stream: type[Framing] | None = None
     """The framing of a stream whose content type says no more than JSON."""
 

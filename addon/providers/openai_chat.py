@@ -13,6 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
+from llm_metrics_proxy.addon.framing.alike import free_values
 from llm_metrics_proxy.addon.providers.decode import decoded
 from llm_metrics_proxy.addon.providers.errors import failure_in
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
@@ -185,6 +186,7 @@ class OpenAIChat(WireFormat):
     """Chat completions or, with `prompt`, legacy completions."""
 
     usage_keys = UsageKeys(_USAGE, settle=_count_reasoning)
+    free = free_values(("content", "text", "reasoning_content", "reasoning", "refusal", "arguments", "obfuscation"))
 
     def __init__(self, operation: str, *, usage_keys: UsageKeys | None = None) -> None:
         self.operation = operation

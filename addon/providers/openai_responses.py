@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from llm_metrics_proxy.addon.callers.fields import CallerFields, said_in
+from llm_metrics_proxy.addon.framing.alike import free_values
 from llm_metrics_proxy.addon.providers.decode import Unparsed, decoded
 from llm_metrics_proxy.addon.providers.errors import ProviderError
 from llm_metrics_proxy.addon.providers.format import Answer, Items, Output, Request, WireFormat, request_of
@@ -151,6 +152,7 @@ class OpenAIResponses(WireFormat):
             self.usage_keys = usage_keys
 
     has_end = True
+    free = free_values(("delta", "obfuscation"), numbers=("sequence_number",))
     chat: WireFormat | None = None
     """What some gateways answer with on the path of responses."""
     usage_keys = UsageKeys(
