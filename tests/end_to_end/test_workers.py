@@ -189,8 +189,9 @@ def test_a_worker_that_ends_at_once_again_and_again_is_started_more_and_more_sel
         killed = max(before)
         os.kill(killed, signal.SIGKILL)
         assert eventually(lambda: workers.log.count("exit code 3, and") >= 2, within=30)
-        pauses = [line.rpartition(" in ")[2] for line in workers.log.splitlines() if "exit code 3, and" in line]
-        assert [float(pause.removesuffix(" s.")) for pause in pauses[:2]] in ([0.5, 1.0], [1.0, 2.0])
+        said = [line.rpartition(" in ")[2] for line in workers.log.splitlines() if "exit code 3, and" in line]
+        pauses = [float(pause.removesuffix(" s.")) for pause in said]
+        assert pauses[1] == 2 * pauses[0] >= 1
         rig.answer(openai_answers.plain("gpt-5.5", at_ms=0))
         assert rig.ask(question()).status == 200  # the other one serves
     finally:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import ClassVar, Self
+from typing import BinaryIO, ClassVar, Self
 
 from tests.support.warm import ADDON as OUR_ADDON
 from tests.support.warm import MITMDUMP, Forked, warm
@@ -102,13 +102,7 @@ class Proxy:
         """Start it, and wait until it serves and its CA can be trusted."""
         self._listening_file.unlink(missing_ok=True)
         with self.log_file.open("ab") as log:
-            if self.is_warm and not self._is_another_python:
-                self._process = warm(*self._imported).start(self.command, self._environment, Path.cwd(), log, log)
-            else:
-                command = [self._python, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()", *self.command]
-                self._process = subprocess.Popen(
-                    command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
-                )
+            self._process = self._start(log)
         deadline = time.monotonic() + PATIENCE_SECONDS
         while not (self._listening_file.exists() and self.ca.exists()):
             if self._process.poll() is not None:
@@ -141,6 +135,14 @@ class Proxy:
         process = self._started()
         process.kill()
         self.exit_code = process.wait()
+
+    def _start(self, log: BinaryIO) -> subprocess.Popen[bytes] | Forked:
+        if self.is_warm and not self._is_another_python:
+            return warm(*self._imported).start(self.command, self._environment, Path.cwd(), log, log)
+        command = [self._python, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()", *self.command]
+        return subprocess.Popen(
+            command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
 
     def _started(self) -> subprocess.Popen[bytes] | Forked:
         if self._process is None:

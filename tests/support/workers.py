@@ -5,11 +5,12 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, override
 
 from llm_metrics_proxy.recorder.client_setup.signature import STATUS_HOST, STATUS_PATH
 from llm_metrics_proxy.recorder.store import presence
@@ -45,6 +46,12 @@ class Workers(Proxy):
         self.command += ["--drain", str(drain), "--db", str(self.database)]
         self.command += [word for setting in settings for word in ("--set", setting)]
         self.command += [word for mode in modes for word in ("--mode", mode)]
+
+    @override
+    def _start(self, log: BinaryIO) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        )
 
     def pids(self) -> set[int]:
         """The workers that record now, by the marks of their recorders."""
