@@ -27,7 +27,7 @@ _COPY = f"""
     CREATE TEMP TABLE calls AS
     SELECT timestamp >= :start AS is_current,
         (CAST(strftime('%s', timestamp) AS INTEGER) - :start_seconds) / :slot_seconds AS slot,
-        timestamp, success, status_code, response_time_ms, model, origin, prompt_tokens, completion_tokens,
+        timestamp, success, status_code, response_time_ms, model, origin, labels, prompt_tokens, completion_tokens,
         cached_tokens, cost_usd, cost_note, billing, time_to_first_token_ms, tokens_per_second, error_type,
         iif(success, NULL, coalesce(error_class, {classes.SQL_OF_ERROR})) AS error_class,
         iif(success, NULL, error_message) AS error_message
@@ -38,6 +38,11 @@ _ENDS = "SELECT (SELECT min(timestamp) FROM completion_requests), (SELECT max(ti
 _CURRENT = f"SELECT model, slot, {SUMS} FROM calls WHERE is_current GROUP BY model, slot"  # noqa: S608
 _BEFORE = f"SELECT model, {SUMS} FROM calls WHERE NOT is_current GROUP BY model"  # noqa: S608
 _ORIGINS = f"SELECT origin, {SUMS} FROM calls WHERE is_current GROUP BY origin"  # noqa: S608
+_LABELS = f"""
+    SELECT label.key || '=' || label.value, {SUMS}
+    FROM calls CROSS JOIN json_each(iif(json_valid(labels), labels, NULL)) AS label
+    WHERE is_current AND labels IS NOT NULL GROUP BY 1
+"""  # noqa: S608
 _COSTS = """
     SELECT substr(timestamp, 1, 10), model, iif(count(cost_usd), total(cost_usd), NULL)
     FROM calls WHERE is_current AND billing IS NOT 'subscription' GROUP BY 1, 2
@@ -126,6 +131,7 @@ class Content(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[Figures, ...]
     models_before: dict[str | None, Figures]
     origins: tuple[Figures, ...]
+    labels: tuple[Figures, ...]  # by name and value; a call with several is in each of them
     slots: list[Figures | None]
     panels: dict[str | None, list[Figures | None]]  # by model, of those with most requests that stream
     costs: dict[tuple[str, str | None], float | None]  # by day and model
@@ -180,6 +186,7 @@ def collect(connection: sqlite3.Connection, period: Period) -> Content:
         models=models,
         models_before={model: sums.figures(model) for model, sums in earlier.items()},
         origins=most_requests_first(Sums.of(columns).figures(name) for name, *columns in connection.execute(_ORIGINS)),
+        labels=most_requests_first(Sums.of(columns).figures(name) for name, *columns in connection.execute(_LABELS)),
         slots=[_figures(by_slot.get(slot)) for slot in slots],
         panels={model: [_figures(current.get((model, slot))) for slot in slots] for model in charted},
         costs={(day, model): cost for day, model, cost in connection.execute(_COSTS)},

@@ -130,7 +130,7 @@ _ENOUGH = 20  # streams, below which percentiles are not compared
 
 
 class Row(NamedTuple):
-    """A line of the table of models or origins, with the class of its colour, and how its times changed."""
+    """A line of the table of models, origins or labels, with the class of its colour, and how its times changed."""
 
     kind: str
     name: str
@@ -163,6 +163,7 @@ def render(content: Content, source: str) -> str:
             cache=drawn.cache(content),
             models=_rows(content.models, colours, content.models_before),
             origins=_rows(content.origins, {}, {}),
+            labels=_rows(content.labels, {}, {}),
             enough=_ENOUGH,
             colours=drawn.COLOURS,
         )

@@ -35,7 +35,7 @@ OURS = {
     "recorder_counters": ("process", "name", "updated_at"),
     "recorder_events": ("at", "process", "kind", "from_at", "to_at", "detail"),
     "model_answers": ("day", "provider", "first_at", "last_at"),
-    "quota": ("provider", "key_id", "model", "kind", "quota_window", "minute", "seen_at", "resets_at"),
+    "quota": ("provider", "key_id", "kind", "quota_window", "minute", "seen_at", "resets_at"),
     "exporters": ("name", "source_id", "reached_at", "error"),
     "tunnelled_hosts": ("day", "host", "first_at", "last_at"),
     "unrecognised": ("first_at", "last_at"),
@@ -127,8 +127,9 @@ def their_words(rig: Rig) -> None:
     rig.ask(question(WORD), **where)
     rig.ask(question(WORD), **where | {"path": f"/v1/{WORD}"})
     answer = {"model": WORD, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.5}}
-    rig.answer(at_once(json.dumps(answer).encode()))
+    rig.answer(at_once(json.dumps(answer).encode(), headers=[*JSON, ("x-ratelimit-remaining-requests", "9")]))
     rig.ask(question(WORD), **where)
+    eventually(lambda: rig.query("SELECT * FROM quota"))
     eventually(lambda: rig.query("SELECT * FROM unrecognised WHERE path LIKE '%' || ?", WORD))
     llm_metrics(rig.proxy.database, "rollup")
 
@@ -139,7 +140,12 @@ def plant(rig: Rig, *, key: bool, count: int | None = ROWS) -> None:
     *quoted, other, query, password = [new(name, key=key) for name in names]
     headers = [*JSON, ("Authorization", f"Bearer {quoted[0]}"), ("Cookie", f"session={quoted[4]}"), ("X-Other", other)]
     headers += list(zip(names[1:4], quoted[1:4], strict=True))
-    where = {"headers": headers, "user": f"billing:{password}", "path": f"{CHAT}?key={query}&api-version=1"}
+    headers += [("x-llm-label-team", quoted[0]), ("x-llm-label-cost", f"of {quoted[2]}"), ("baggage", f"team={other}")]
+    where = {
+        "headers": headers,
+        "user": f"billing;team={quoted[1]};env=prod:{password}",
+        "path": f"{CHAT}?key={query}&api-version=1",
+    }
     body = asked()
     rig.answer(told())
     for host, tls in ((OPENAI, True), ("planted.openai.azure.com", True), ("llm.lan", False)):

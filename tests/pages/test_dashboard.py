@@ -55,6 +55,7 @@ def _call(hours_ago: float, model: str, n: int, *, origin: str = "search", strea
         response_time_ms=chance.randint(900, 5000),
         model=model,
         origin=origin,
+        labels='{"env":"prod","team":"night <b>"}' if origin == "batch" else None,
         is_streaming=streams,
         event_id=new_event_id(int(unix * 1000)),
         prompt_tokens=1000 if known else None,
@@ -194,12 +195,16 @@ def test_a_choice_in_the_form_reaches_every_card(page: Browser, database: Path) 
     assert all(cards[name].legend == [RARE] for name in CHARTS if name != "errors")
 
 
-@pytest.mark.parametrize("choice", [{"model": NOTHING}, {"origin": NOTHING}, {"model": OLD, "period": "24 hours"}])
+@pytest.mark.parametrize(
+    "choice", [{"model": NOTHING}, {"origin": NOTHING}, {"label": "team=x"}, {"model": OLD, "period": "24 hours"}]
+)
 def test_what_was_not_called_empties_every_card(page: Browser, choice: dict[str, str]) -> None:
     assert empty(page.look(**choice)) == ALL
 
 
-@pytest.mark.parametrize("choice", [{"origin": "batch"}, {"model": OLD, "period": "7 days"}])
+@pytest.mark.parametrize(
+    "choice", [{"origin": "batch"}, {"label": "team=night <b>"}, {"model": OLD, "period": "7 days"}]
+)
 def test_what_was_called_fills_every_card(page: Browser, choice: dict[str, str]) -> None:
     assert empty(page.look(**choice)) == set()
 

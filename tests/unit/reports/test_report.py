@@ -475,3 +475,14 @@ def test_without_a_database_of_ours_there_is_a_sentence_and_no_file(tmp_path: Pa
 def test_wrong_usage_ends_with_2(filled: Path, tmp_path: Path) -> None:
     assert llm_report(filled).returncode == 2
     assert llm_report(filled, "-o", tmp_path / "x.html", "--days", 0).returncode == 2
+
+
+def test_calls_are_added_up_by_label(current_db: Path) -> None:
+    said = ('{"env":"prod","team":"a<b>"}', '{"team":"c"}', "{", None)
+    calls = [call(DAY, labels=said[number % 4], cost_usd=0.5) for number in range(40)]
+    write(current_db, calls)
+    found = {one.name: (one.requests, one.cost_usd) for one in collected(current_db).labels}
+    assert found == {"env=prod": (10, 5.0), "team=a<b>": (10, 5.0), "team=c": (10, 5.0)}
+    drawn = page.render(collected(current_db), "metrics.db")
+    assert "By label" in drawn
+    assert "team=a&lt;b&gt;" in drawn
