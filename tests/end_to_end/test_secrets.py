@@ -228,6 +228,7 @@ def test_words_of_others_reach_no_column_that_is_called_ours_and_all_that_is_not
     others = {place for place in plants.text_columns(database) if place[0] != "completion_requests"}
     copied = {
         "completed_later": ("before",),
+        "model_answers": ("model", "response_model"),
         "rollup_costs": ("model", "origin"),
         "rollup_errors": ("model", "origin", "error_type"),
     }
