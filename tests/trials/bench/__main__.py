@@ -17,6 +17,7 @@ from types import FrameType
 import msgspec
 
 from tests.support.proxy import ProxyFailedError
+from tests.trials.bench import page
 from tests.trials.bench.capacity import carried
 from tests.trials.bench.goals import GOALS, Standing, standing
 from tests.trials.bench.load import BenchFailedError
@@ -36,6 +37,9 @@ _QUICK_ROUNDS, _ROUNDS = 1, 6
 def main() -> int:
     """Return the exit code."""
     options = _options()
+    if options.pages:
+        page.write()
+        return 0
     if options.source is not None:
         results = msgspec.json.decode(options.source.read_bytes(), type=Results)
     else:
@@ -63,6 +67,7 @@ def _options() -> argparse.Namespace:
         "--only", action="append", choices=[*names, _MICRO, _CAPACITY], help="this alone; may be repeated"
     )
     parser.add_argument("--rounds", type=int, help=f"default {_ROUNDS}")
+    parser.add_argument("--share", type=float, default=1.0, help="of the requests of each workload; default 1.0")
     parser.add_argument("--quick", action="store_true", help="a tenth of the requests, one round: does it all work?")
     parser.add_argument(
         "--must", action="append", default=[], choices=[goal.measure for goal in GOALS], help="a goal that counts"
@@ -73,12 +78,15 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--no-peers", action="store_true", help="install nothing, measure mitmproxy and ours alone")
     parser.add_argument("--optimised", type=Path, metavar="PYTHON", help="an optimised Python to measure beside this")
+    parser.add_argument("--pages", action="store_true", help="print the committed records into the documentation, only")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     parser.add_argument("--svg", type=Path, metavar="FILE", help="write the picture there")
     parser.add_argument("--from", type=Path, metavar="FILE", dest="source", help="take the results from there instead")
     options = parser.parse_args()
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds must be 1 or more")
+    if not 0 < options.share <= 1:
+        parser.error("--share must be above 0 and at most 1")
     options.only = [options.what] if options.what else options.only
     options.rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
     return options
@@ -89,7 +97,8 @@ def _measure(folder: Path, options: argparse.Namespace) -> Results:
     not_run: dict[str, str] = {}
     systems = [*SYSTEMS, *prepared(_peers(options) if chosen else (), not_run)]
     systems = [system for system in systems if not options.systems or system.name in options.systems]
-    bench = Bench(folder, [one.quick() if options.quick else one for one in chosen], systems, _tell)
+    chosen = [one.quick() if options.quick else one.shared(options.share) for one in chosen]
+    bench = Bench(folder, chosen, systems, _tell)
     results = bench.results
     results.quick, results.not_run = options.quick, not_run
     try:

@@ -59,7 +59,7 @@ class Workload:
 
     def shared(self, share: float) -> "Workload":
         """Return a version with a share of the requests."""
-        return replace(self, count=max(1, round(self.count * share)))
+        return replace(self, count=max(1, round(self.count * share)), lock_seconds=self.lock_seconds * share)
 
 
 WORKLOADS = (

@@ -33,7 +33,7 @@ def venv(name: str, wanted: Sequence[str], *, python: Path | str = sys.executabl
         NotHadError: something could not be installed.
     """
     place = folder(name)
-    mark, made_for = place / "made-for", "\n".join([str(python), *wanted])
+    mark, made_for = place / "made-for", "\n".join([*([str(python)] if python != sys.executable else []), *wanted])
     if mark.is_file() and mark.read_text() == made_for:
         return place
     shutil.rmtree(place, ignore_errors=True)
