@@ -42,7 +42,7 @@ def venv(name: str, wanted: Sequence[str], *, python: Path | str = sys.executabl
     if find_spec("pip") is None:  # .venv was made by uv
         pip = ["uv", "pip", "install", "--quiet", "--python", str(place)]
     for command in (ran, [*pip, *wanted]):
-        run(command)
+        run(command, within=ROOT)
     mark.write_text(made_for)
     return place
 

@@ -24,7 +24,7 @@ def prepared(name: str, given: Path | None = None) -> System:
         raise NotHadError("this machine has no other Python that is optimised and new enough")
     if not found.optimised:
         raise NotHadError(f"Python {found.version} is {found.build}")
-    place = venv("optimised", ["--require-hashes", "-r", str(ROOT / "requirements.txt")], python=found.path)
+    place = venv("optimised", ["--require-hashes", "-r", "requirements.txt"], python=found.path)
     for packages in place.glob("lib/python*/site-packages"):
         (packages / "llm_metrics.pth").write_text(f"{ROOT / 'src'}\n")
     python = place / "bin" / "python"
