@@ -41,7 +41,7 @@ def main() -> int:
         page.write()
         return 0
     if options.source is not None:
-        results = msgspec.json.decode(options.source.read_bytes(), type=Results)
+        results = page.read(options.source)
     else:
         signal.signal(signal.SIGTERM, _interrupt)
         folder = Path(tempfile.mkdtemp(prefix="llm-metrics-bench-"))

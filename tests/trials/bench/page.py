@@ -13,8 +13,9 @@ import msgspec
 from tests.support.proxy import ROOT
 from tests.trials.bench.comparison import How, compared, spread
 from tests.trials.bench.goals import REACH, reached, standing
+from tests.trials.bench.peers.catalogue import PEERS
 from tests.trials.bench.rounds import Results
-from tests.trials.bench.systems import AGAIN, BARE, DIRECT, FLOOR, OFF, OURS
+from tests.trials.bench.systems import AGAIN, BARE, DIRECT, FLOOR, OFF, OURS, SYSTEMS
 
 PAGES: Final = (ROOT / "README.md", ROOT / "docs" / "performance.md", ROOT / "docs" / "upstream.md")
 _FOLDER = Path(__file__).parent
@@ -62,16 +63,29 @@ _CARRIED: Final[Mapping[str, str]] = {
     "cores": "cores of the proxies",
 }
 _NOTHING = "-"
+_NOT_YET = "Not measured yet.\n"
 
 
 def filled(text: str, records: Mapping[str, Results]) -> str:
     """Return the text of a page with its tables made anew."""
-    return _MARKED.sub(lambda mark: f"{mark[1]}{TABLES[mark[3]](records[mark[2]])}{mark[4]}", text)
+
+    def made(mark: re.Match[str]) -> str:
+        record = records.get(mark[2])
+        return f"{mark[1]}{TABLES[mark[3]](record) if record else _NOT_YET}{mark[4]}"
+
+    return _MARKED.sub(made, text)
 
 
 def records() -> dict[str, Results]:
     """Return the committed records by name."""
-    return {path.stem: msgspec.json.decode(path.read_bytes(), type=Results) for path in _FOLDER.glob("*.json")}
+    return {path.stem: read(path) for path in _FOLDER.glob("*.json")}
+
+
+def read(path: Path) -> Results:
+    """Return what a record holds; one from before systems had their titles in it has those of today."""
+    results = msgspec.json.decode(path.read_bytes(), type=Results)
+    results.titles = results.titles or {system.name: system.title for system in SYSTEMS}
+    return results
 
 
 def write() -> None:
@@ -86,11 +100,13 @@ def _ran(results: Results) -> str:
     machine = results.machine
     said = (
         f"`make bench` measured this on {machine['date']} on {machine['cores']} cores ({machine['cpu']}) with "
-        f"CPython {machine['python']} ({machine['build']}), {str(machine['openssl']).partition('  ')[0]} and "
+        f"CPython {machine['python']} ({machine.get('build', 'build not noted')}), "
+        f"{' '.join(str(machine['openssl']).split()[:2])} and "
         f"mitmproxy {machine['mitmproxy']}, in {len(results.rounds)} interleaved rounds."
     )
-    missing = [f"{results.titles.get(name, name)}: {reason}." for name, reason in results.not_run.items()]
-    return " ".join([said, *(f"Not measured: {one}" for one in missing)]) + "\n"
+    titles = {peer.name: peer.title for peer in PEERS}
+    missing = [f"Not measured: {titles.get(name, name)} ({reason})." for name, reason in results.not_run.items()]
+    return " ".join([said, *missing]) + "\n"
 
 
 def _beside(results: Results) -> str:
@@ -161,7 +177,7 @@ TABLES: Final[Mapping[str, Callable[[Results], str]]] = {
 
 def _figures(results: Results, rows: Sequence[Row], names: Sequence[str]) -> str:
     """Return the medians of some figures, a column for each system that was measured."""
-    there = [name for name in names if name in results.titles]
+    there = [name for name in names if any(spread(results, *row[1:], name) for row in rows)]
     lines = []
     for title, workload, figure in rows:
         found = [spread(results, workload, figure, name) for name in there]

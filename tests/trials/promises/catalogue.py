@@ -70,7 +70,7 @@ def as_one_line(text: str) -> str:
 
 def sentences(text: str, headings: list[str]) -> Iterator[str]:
     """Yield the sentences, and rows of tables, that stand directly below some headings of a page."""
-    outside = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    outside = re.sub(r"^```.*?^```$|^<!-- .*? -->$", "", text, flags=re.MULTILINE | re.DOTALL)
     heading = ""
     for block in re.split(r"\n\s*\n|\n(?=\s*- )|\n(?=\|)|(?<=\|)\n", outside):
         if found := re.match(r"#+ (.+)", block.strip()):

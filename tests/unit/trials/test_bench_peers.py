@@ -1,5 +1,7 @@
 """The bench's peers: a Python says how it was built, what cannot be had says why, and each program is told right."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -87,3 +89,93 @@ def test_a_patch_that_does_not_apply_is_said(tmp_path: Path) -> None:
     (package / "addonmanager.py").write_text("something else\n")
     with pytest.raises(NotHadError):
         patched.patched(tmp_path / "patched", ("dispatch",), package)
+
+
+_TRIED = """
+import asyncio
+import logging
+from mitmproxy import addonmanager, exceptions, hooks, master, options
+from mitmproxy.connection import Server
+from mitmproxy.proxy import commands, server
+
+class Log(logging.Handler):
+    def emit(self, record):
+        print("log", record.levelname, record.exc_info and record.exc_info[0].__name__)
+
+logging.getLogger().addHandler(Log())
+
+class Addon:
+    def __init__(self, name, **functions):
+        self.name = name
+        vars(self).update(functions)
+
+def halt():
+    raise exceptions.AddonHalt
+
+def noting(name):
+    async def later():
+        print("async", name)
+    return later if name == "c" else lambda: print("called", name)
+
+class Raising(Addon):
+    @property
+    def running(self):
+        raise ValueError("no attribute")
+
+async def main():
+    manager = addonmanager.AddonManager(master.Master(options.Options()))
+    inner = Addon("inner", running=noting("inner"))
+    manager.chain = [
+        Addon("a"), Addon("b", running=noting("b")), Addon("c", running=noting("c")), Addon("d", addons=[inner]),
+        Raising("e"), Addon("f", running=3), Addon("g", running=halt), Addon("h", running=noting("never")),
+    ]
+    await manager.trigger_event(hooks.RunningHook())
+    await manager.trigger_event("no hook")
+
+asyncio.run(main())
+
+one, two = Server(address=("one", 1)), Server(address=("two", 2))
+datagrams = Server(address=("three", 3), transport_protocol="udp")
+
+def said():
+    for connection, data in ((one, b"a"), (one, b"b"), (two, b"c"), (one, b"d"), (datagrams, b"e"), (datagrams, b"f")):
+        yield commands.SendData(connection, data)
+    yield commands.Log("between")
+    yield commands.SendData(one, b"g")
+    yield commands.SendData(one, b"x" * 70_000)
+    yield commands.SendData(one, b"h")
+    raise RuntimeError("a layer has crashed")
+
+server.MERGE_WRITES_FOR = 60  # however slow this machine is
+merged = getattr(server, "merge_writes", iter)(said())
+try:
+    for command in merged:
+        if isinstance(command, commands.SendData):
+            print(command.connection.address[0], len(command.data), command.data[:9])
+        else:
+            print(type(command).__name__)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def _tried(*paths: Path) -> list[str]:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
+    ran = subprocess.run([sys.executable, "-c", _TRIED], env=environment, capture_output=True, text=True, check=True)
+    return ran.stdout.splitlines()
+
+
+def test_patched_mitmproxy_does_what_mitmproxy_does_with_fewer_writes(tmp_path: Path) -> None:
+    plain, both = _tried(), _tried(patched.patched(tmp_path, patched.NAMES))
+    begin = plain.index("one 1 b'a'")
+    assert both[:begin] == plain[:begin], "hooks"
+    assert plain[begin:] == [
+        "one 1 b'a'", "one 1 b'b'", "two 1 b'c'", "one 1 b'd'", "three 1 b'e'", "three 1 b'f'", "Log", "one 1 b'g'",
+        "one 70000 b'xxxxxxxxx'", "one 1 b'h'", "a layer has crashed",
+    ]  # fmt: skip
+    assert both[begin:] == [
+        "one 2 b'ab'", "two 1 b'c'", "one 1 b'd'", "three 1 b'e'", "three 1 b'f'", "Log", "one 1 b'g'",
+        "one 70000 b'xxxxxxxxx'", "one 1 b'h'", "a layer has crashed",
+    ]  # fmt: skip
+    assert plain.count("log ERROR AddonManagerError") == 1
+    assert "called never" not in plain
