@@ -143,7 +143,7 @@ def _goals(results: Results) -> str:
 def _capacity(results: Results) -> str:
     rows = []
     for one in results.capacity:
-        cells = [number(one.figures[name]) if name in one.figures else _NOTHING for name in _CARRIED]
+        cells = [number(one.figures[name]) if one.figures.get(name) else _NOTHING for name in _CARRIED]
         rows.append([str(one.load.processes), f"{one.load.connections} {one.load.title}", *cells])
     return _table(["proxies", "load", *_CARRIED.values()], rows)
 
