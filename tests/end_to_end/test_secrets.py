@@ -128,10 +128,12 @@ def their_words(rig: Rig) -> None:
     rig.ask(question(WORD), **where | {"path": f"/v1/{WORD}"})
     answer = {"model": WORD, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1, "cost": 0.5}}
     rig.answer(at_once(json.dumps(answer).encode(), headers=[*JSON, ("x-ratelimit-remaining-requests", "9")]))
-    rig.ask(question(WORD), **where)
+    rig.ask(question(f"{WORD} asked for"), **where)
     eventually(lambda: rig.query("SELECT * FROM quota"))
     eventually(lambda: rig.query("SELECT * FROM unrecognised WHERE path LIKE '%' || ?", WORD))
     llm_metrics(rig.proxy.database, "rollup")
+    upkeep = [sys.executable, "-P", "-m", "llm_metrics_proxy.recorder.upkeep.upkeep", str(rig.proxy.database)]
+    subprocess.run(upkeep, check=True, capture_output=True)
 
 
 def plant(rig: Rig, *, key: bool, count: int | None = ROWS) -> None:

@@ -62,8 +62,10 @@ def test_what_is_in_the_file_is_what_was_made(filled: Path, rows: list[Completio
 def test_every_column_is_filled_somewhere(rows: list[CompletionRequest]) -> None:
     names = CompletionRequest.__struct_fields__
     without = [name for name in names if all(getattr(row, name) is None for row in rows)]
-    # Prices of these hosts have no region, and none of the calls is a sub-agent's or in the background.
-    assert without == ["region", "agent_id", "parent_agent_id", "project", "response_id"]
+    # Prices of these hosts have no region, none of the calls is a sub-agent's or in the background, and what a cache
+    # saved comes with recost alone.
+    of_recost = ["cache_saved_usd", "cache_spent_usd"]
+    assert without == ["region", "agent_id", "parent_agent_id", "project", "response_id", *of_recost]
 
 
 def test_a_row_takes_as_much_space_as_real_ones(filled: Path) -> None:
