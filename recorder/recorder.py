@@ -32,6 +32,8 @@ from llm_metrics_proxy.recorder.writing.write_loop import WriteLoop, sentence_of
 
 _LAST_ATTEMPT = 0.6  # seconds of a shutdown's deadline that an attempt to write may take, while it waits for a lock
 
+_RESCUE_SECONDS = 2.0  # after a shutdown's deadline, for what a thread that hangs has not kept aside
+
 
 class Recorder:
     """Writes what is submitted into the database at `path`: open(), start(), submit() ..., close()."""
@@ -158,6 +160,7 @@ class Recorder:
     def close(self, deadline: float = 5.0) -> None:
         """Write what waits, or spill it, within `deadline` seconds; what cannot be is dropped and counted.
 
+        If the recorder's thread hangs there in something that cannot be ended, it takes two seconds more at most.
         Safe to call again, and when the recorder was never started.
         """
         if self._closed:
@@ -175,6 +178,10 @@ class Recorder:
             self._thread.join(max(deadline - _LAST_ATTEMPT, deadline / 2))
             self._loop.give_up()
             self._thread.join(max(ends - time.monotonic(), 0))
+            if self._thread.is_alive():  # nobody can end a migration, or a disk's pause, from outside
+                rescue = threading.Thread(target=self._loop.rescue, name="llm-metrics-rescue", daemon=True)
+                rescue.start()
+                rescue.join(_RESCUE_SECONDS)
         if lost := self.counters().get("dropped_shutdown"):
             sentence = "%(events)d events could not be recorded before the end: see what llm-metrics check says."
             say(logging.WARNING, "events_lost", sentence, events=lost)

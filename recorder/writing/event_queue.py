@@ -5,6 +5,7 @@ events were dropped, which becomes a gap in `recorder_events`.
 """
 
 import queue
+from contextlib import suppress
 from typing import Literal
 
 from llm_metrics_proxy.recorder.events import CompletionRequest, Event
@@ -36,7 +37,15 @@ class EventQueue(queue.Queue[Event]):
         """Count an event that nobody will write."""
         self._counters.dropped(cause, event.timestamp if isinstance(event, CompletionRequest) else event.at)
 
+    def rest(self) -> list[Event]:
+        """Take all that is still here."""
+        found: list[Event] = []
+        with suppress(queue.Empty, queue.ShutDown):
+            while True:
+                found.append(self.get_nowait())
+        return found
+
     def drop_rest(self) -> None:
         """Count all that is still here, of a recorder whose thread never ran."""
-        while not self.empty():
-            self.drop(self.get_nowait(), "shutdown")
+        for event in self.rest():
+            self.drop(event, "shutdown")

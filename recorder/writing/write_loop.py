@@ -101,7 +101,7 @@ class WriteLoop:
             meanwhile=self._meanwhile,
         )
         self._reporter = Reporter()
-        numbers = itertools.count(1)
+        self._numbers = numbers = itertools.count(1)
         self._spill = Spill(path, process, numbers, counters, self._reporter)
         self._replay = Replay(self._folder, counters, self._reporter)
         self._held = Held(path, process, numbers, reporter=self._reporter, released=self._replay.look_now)
@@ -129,6 +129,18 @@ class WriteLoop:
         """The shutdown's deadline has come: spill what is left, and end."""
         self._given_up.set()
         self._live.interrupt()
+
+    def rescue(self) -> None:
+        """Keep aside what `run` still has, from another thread, since `run` hangs; the process ends after this.
+
+        What is written twice by that is found out when it is replayed.
+        """
+        left = [*self._batch, *self._events.rest()]
+        aside = Spill(self._path, self._process, self._numbers, self._counters, self._reporter)
+        if left and not aside.keep(left):
+            for event in left:
+                self._events.drop(event, "shutdown")
+        aside.close()
 
     def _begin(self) -> None:
         try:
@@ -328,9 +340,7 @@ class WriteLoop:
 
     def _abandon(self) -> None:
         """Spill all that is left; what no file takes is counted as dropped."""
-        with suppress(queue.Empty, queue.ShutDown):
-            while True:
-                self._batch.append(self._events.get_nowait())
+        self._batch += self._events.rest()
         if not self._spill.keep(self._batch):
             for event in self._batch:
                 self._events.drop(event, "shutdown")

@@ -180,6 +180,43 @@ def test_close_keeps_its_deadline_and_counts_where_nothing_can_be_written(
     assert "20 events could not be recorded" in caplog.text
 
 
+def test_close_keeps_aside_what_a_thread_has_that_hangs(current_db: Path) -> None:
+    """It waits for a lock before there is a connection to interrupt, as it would for a migration or a slow disk."""
+    code = """
+import os, pathlib, sqlite3, sys, time
+from llm_metrics_proxy.recorder.events import CompletionRequest, new_event_id
+from llm_metrics_proxy.recorder.recorder import Recorder
+
+def functions(frame):
+    while frame:
+        yield frame.f_code.co_name
+        frame = frame.f_back
+
+path = pathlib.Path(sys.argv[1])
+recorder = Recorder(path, backup_interval=None)
+recorder.open()
+other = sqlite3.connect(path, isolation_level=None)
+other.execute("PRAGMA locking_mode=EXCLUSIVE")
+other.execute("BEGIN EXCLUSIVE")
+recorder.start()
+for number in range(50):
+    recorder.submit(CompletionRequest(timestamp="2026-03-01T12:00:00.000Z", success=True, status_code=200,
+        response_time_ms=1, is_streaming=False, event_id=new_event_id(number)))
+while "open_writer" not in functions(sys._current_frames()[recorder._thread.ident]):
+    time.sleep(0.001)
+recorder.close(deadline=0.02)
+print(recorder.counters(), flush=True)
+os._exit(0)  # before the thread comes back
+"""
+    ended = run(code, current_db)
+    assert ended.stdout == "{'received': 50, 'spilled': 50}\n", ended.stderr
+    following = Recorder(current_db)
+    following.open()
+    following.start()
+    wait_until(lambda: rows(current_db) == 50)
+    following.close()
+
+
 def test_values_that_cannot_be_stored_cost_only_their_own_event(
     recorder: Recorder, db_path: Path, make_event: MakeEvent, caplog: pytest.LogCaptureFixture
 ) -> None:
