@@ -47,7 +47,7 @@ def splice_for(body: bytes) -> Splice | None:
         wanted = _BODY.decode(options) if options not in {b"", b"null"} else {}
     except (ValueError, RecursionError):
         return None
-    if bytes(fields.get("stream", b"")) != b"true" or "include_usage" in wanted:
+    if bytes(fields.get("stream", b"")) != b"true" or "include_usage" in wanted or not _is_text(body):
         return None
     if not options:
         return Splice(len(body.rstrip(_SPACE)) - 1, b"", b',"stream_options":{%b}' % _ASKING)
@@ -59,6 +59,15 @@ def splice_for(body: bytes) -> Splice | None:
             if _asks(made.into(body), fields):
                 return made
     return None
+
+
+def _is_text(body: bytes) -> bool:
+    """Tell whether it is UTF-8: the decoder passes over what it does not read, and what is no JSON stays as it is."""
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _asks(body: bytes, fields: dict[str, msgspec.Raw]) -> bool:

@@ -99,6 +99,15 @@ def read(path: Path) -> Record:
     return msgspec.json.decode(path.read_bytes(), type=Record)
 
 
+def added(record: Record, before: Record, names: Sequence[str]) -> Record:
+    """Return a record of some checks together with what an earlier one has of the others among `names`."""
+    checks = {check.name: check for check in (*before.checks, *record.checks)}
+    known = [checks[name] for name in names if name in checks]
+    kinds = {check.name: check.tries for check in known}
+    seconds = max(before.seconds, record.seconds)
+    return msgspec.structs.replace(record, checks=known, kinds=kinds, tries=sum(kinds.values()), seconds=seconds)
+
+
 def _commit() -> str:
     try:
         return subprocess.run(_COMMIT, cwd=ROOT, check=True, capture_output=True, text=True).stdout.strip()

@@ -11,8 +11,8 @@ from types import FrameType
 
 from tests.trials.promises.catalogue import catalogue
 from tests.trials.promises.page import PAGE, page
-from tests.trials.promises.proving import added, break_each, run_tests
-from tests.trials.record import RESULTS, read
+from tests.trials.promises.proving import break_each, run_tests
+from tests.trials.record import RESULTS, added, read
 
 
 def main() -> int:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import msgspec
-
 from tests.trials.promises.catalogue import Change, Promise, proving_tests
 from tests.trials.record import ROOT, Check, Record, Result, recorded
 
@@ -67,13 +65,6 @@ def break_each(promises: Sequence[Promise], root: Path = ROOT) -> Record:
             checks.append(_broken(promise.name, promise.broken, root))
             print(f"{checks[-1].result:8} {promise.name}: {promise.broken.by}: {checks[-1].found}", flush=True)
     return recorded("break", time.monotonic() - began, checks, {check.name: 1 for check in checks})
-
-
-def added(record: Record, before: Record, names: Sequence[str]) -> Record:
-    """Return a record of some changes together with what an earlier one has of the others among `names`."""
-    checks = {check.name: check for check in (*before.checks, *record.checks)}
-    known = [checks[name] for name in names if name in checks]
-    return msgspec.structs.replace(record, checks=known, kinds={check.name: 1 for check in known}, tries=len(known))
 
 
 def _broken(name: str, change: Change, root: Path) -> Check:

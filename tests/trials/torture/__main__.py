@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
+from tests.trials.record import added, read
 from tests.trials.torture.case import Case, Stage
 from tests.trials.torture.catalogue import CASES
 from tests.trials.torture.report import Line, as_record, perform, table
@@ -31,7 +32,9 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="how often to repeat, instead of each test's own number")
     parser.add_argument("--seconds", type=float, help="how long to keep a load up, instead of each test's own time")
     parser.add_argument("--megabytes", type=int, default=1000, help="the size of the large file")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write a record of the run there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write a record of the run there; some cases are added to it"
+    )
     wanted = parser.parse_args()
     known = {case.id for case in CASES}
     if unknown := [name for name in wanted.cases if name not in known]:
@@ -56,7 +59,10 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"\n{table(lines)}")
     if wanted.json and len(lines) == len(chosen):
-        as_record(lines, time.monotonic() - began).write(wanted.json)
+        ran = as_record(lines, time.monotonic() - began)
+        if wanted.cases and wanted.json.exists():
+            ran = added(ran, read(wanted.json), [case.name for case in CASES])
+        ran.write(wanted.json)
     return 1 if len(lines) < len(chosen) or any(line.result == "FAILED" for line in lines) else 0
 
 

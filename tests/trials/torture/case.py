@@ -67,6 +67,11 @@ class Case:
         """The id, and whether this is a control."""
         return f"{self.id} control" if self.is_control else self.id
 
+    @property
+    def name(self) -> str:
+        """The name in records."""
+        return f"{self.label}: {self.what}"
+
 
 def expect(holds: object, otherwise: str) -> None:
     """Go on if it holds.

@@ -4,7 +4,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from llm_metrics_proxy.recorder.events import CompletionRequest
@@ -33,10 +33,11 @@ def spilled_ids(database: Path) -> set[str]:
     """The events that wait in the spill folder."""
     found = set()
     for file in spill.files(spill_folder.folder_of(database)):
-        for line in file.read_bytes().splitlines(keepends=True):
-            record = spill.record_of(line)
-            if isinstance(record, CompletionRequest):
-                found.add(record.event_id)
+        with suppress(FileNotFoundError):  # it was replayed just now
+            for line in file.read_bytes().splitlines(keepends=True):
+                record = spill.record_of(line)
+                if isinstance(record, CompletionRequest):
+                    found.add(record.event_id)
     return found
 
 

@@ -204,7 +204,10 @@ def test_all_that_is_there_stays_where_it_is_however_it_is_written(body: bytes) 
     assert without == before
 
 
-@pytest.mark.parametrize("body", [b'{"stream":true,"stream\\u005foptions":{}}', b'{"stream":true,"x":}'])
+@pytest.mark.parametrize(
+    "body",
+    [b'{"stream":true,"stream\\u005foptions":{}}', b'{"stream":true,"x":}', b'{"stream":true,"model":"tur\xd6o"}'],
+)
 def test_what_could_not_be_found_or_is_no_json_is_left_as_it_is(body: bytes) -> None:
     assert splice_for(body) is None
 

@@ -8,8 +8,8 @@ from tests.support.verdict import Promise as Judged
 from tests.trials import record
 from tests.trials.promises import page
 from tests.trials.promises.catalogue import Catalogue, Change, Promise, exists, proving_tests, sentences
-from tests.trials.promises.proving import added, break_each, run_tests
-from tests.trials.record import ROOT, Check, Record
+from tests.trials.promises.proving import break_each, run_tests
+from tests.trials.record import ROOT, Check, Record, added
 
 HERE = "tests/unit/trials/test_promises.py"
 
