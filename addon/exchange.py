@@ -98,7 +98,7 @@ class Exchange:
 
     @property
     def stated(self) -> Stated | None:
-        """What the answer says of its key's limits, as far as it was read."""
+        """The limits of its key that the answer states, as far as it was read."""
         return self._reading.stated if self._reading is not None else None
 
     @property

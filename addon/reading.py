@@ -41,7 +41,7 @@ class Reading:
         self._is_later = opening.route.later is not None
         self._wall_at_0 = opening.wall - opening.at
         self.stated: Stated | None = None
-        """What the answer says of its key's limits."""
+        """The limits of its key that the answer states."""
         self._path_model = opening.route.model
         self._asks_by_header = opening.headers.get(self._format.stream_header, _DISABLED) != _DISABLED
         self._call = Ending(opening.at)

@@ -132,7 +132,7 @@ class Limit(msgspec.Struct, frozen=True):
 
 
 class Limits(msgspec.Struct, frozen=True, tag="limits"):
-    """What an answer states of its key's limits, once a minute."""
+    """Limits of a key that an answer states, once a minute."""
 
     provider: str
     key_id: str | None

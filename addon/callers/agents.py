@@ -59,7 +59,7 @@ class _Open(NamedTuple):
 
 
 class Caller:
-    """The program that sent a request. What its headers say is read once, the rest for each call."""
+    """The program that sent a request. Its headers are read once, the rest for each call."""
 
     __slots__ = ("_known", "_open", "goes_on_by_http")
 

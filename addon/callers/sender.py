@@ -20,7 +20,7 @@ class Sender(NamedTuple):
     """A program, as requests name it."""
 
     columns: Columns
-    """What its headers say by themselves."""
+    """The facts that its headers alone give."""
     caller: Caller
     key: Key
     secrets: tuple[str, ...]
@@ -28,7 +28,7 @@ class Sender(NamedTuple):
 
 
 class _Telling(dict[str, bool]):
-    """Whether anybody reads a header, by its name."""
+    """True for the name of a header that is read here."""
 
     def __missing__(self, name: str) -> bool:
         tells = name in _READ or (may_be_secret(name) and name != _OF_ONE_CALL)

@@ -9,7 +9,7 @@ from llm_metrics_proxy.addon.headers import Headers
 
 
 class Who:
-    """What is the same for all calls of a proxy."""
+    """The settings and the secret that all calls of a proxy share."""
 
     __slots__ = ("_baggage", "_key_ids")
 

@@ -22,7 +22,7 @@ class Taken(NamedTuple):
     wire: bytes
     """The same, as mitmproxy sends it on to a peer that gets chunks."""
     rest: bytes
-    """What was not taken: the end, half a chunk, an extension, nonsense."""
+    """Bytes that were left: the end, half a chunk, an extension, nonsense."""
 
 
 def chunk(data: bytes) -> bytes:

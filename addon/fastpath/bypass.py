@@ -1,8 +1,8 @@
 """Bodies that are streamed go from one connection to the other past mitmproxy's layers.
 
-What is usual in a body is done here as mitmproxy does it: decrypted, shown to the `stream` callable, encrypted, and
-written. All else goes mitmproxy's way, with what was decrypted: heads, ends, half a chunk, errors, closing, whatever
-waits for a hook, and bodies that an addon may change.
+The usual part of a body is decrypted, shown to the `stream` callable, encrypted and written here, as mitmproxy does it.
+All else goes mitmproxy's way, decrypted already: heads, ends, half a chunk, errors, closing, bodies that wait for a
+hook, and bodies that an addon may change.
 """
 
 import asyncio

@@ -25,7 +25,7 @@ from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.utils import typecheck
 
 _OURS: Final = str(Path(__file__).parent.parent / "http_layer.py")
-"""Whose functions are around mitmproxy's, and call them."""
+"""The file whose functions wrap some of mitmproxy's, and call them."""
 
 type Digests = Mapping[ModuleType, Mapping[str, str]]
 """Names in a module, each with the digest of its source. Read in mitmproxy 12.2.3 and 12.3.1, and h11 0.16."""

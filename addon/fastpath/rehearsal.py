@@ -1,6 +1,6 @@
 """A client, a provider, and mitmproxy's own layers between them, all in memory, without sockets, tasks or time.
 
-What passes is the same as on a wire, TLS included. So the by-pass can be compared with mitmproxy's own code in the
+The bytes are the same as on a wire, TLS included. So the by-pass can be compared with mitmproxy's own code in the
 process that is about to rely on it, and tests can do so thousands of times.
 """
 
@@ -25,10 +25,10 @@ from llm_metrics_proxy.addon.fastpath.known import UnknownMitmproxyError
 
 type Log = list[tuple[object, ...]]
 type Handle = Callable[[Any, events.Event], Any]
-"""What works on an event: a handler's `server_event`."""
+"""A handler's `server_event`."""
 
 type Stream = bool | Callable[[bytes], bytes | Iterable[bytes]]
-"""What mitmproxy takes as a message's `stream`."""
+"""A message's `stream`, as mitmproxy takes it."""
 
 CLIENT: Final = "client"
 PROVIDER: Final = "provider"
@@ -210,7 +210,7 @@ class _Writer:
 
 
 class _Peer:
-    """What a side does with bytes on the wire."""
+    """One side's TLS, if it has any."""
 
     def __init__(self, ssl: SSL.Connection | None) -> None:
         self._ssl = ssl

@@ -20,7 +20,7 @@ type _Forms = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class _Search(NamedTuple):
-    """What tells that a text may hold one of some secrets, and what is then looked for."""
+    """Marks that a text with one of some secrets must have, and the secrets that are then looked for."""
 
     needles: tuple[str, ...]
     forms: list[str]

@@ -73,7 +73,7 @@ def _names_of(shape: _Shape) -> Iterable[str]:
 
 HEADERS: Final = frozenset(name for shape in _SHAPES for name in _names_of(shape))
 """All headers that speak of limits."""
-# What each shape is recognised by: one with a reset alone says nothing.
+# The fields by which each shape is recognised: one with a reset alone says nothing.
 _BY_HEADER: Final = tuple(
     (shape.packed or shape.names.get("remaining") or shape.names["used"], shape) for shape in _SHAPES
 )

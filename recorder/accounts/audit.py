@@ -1,8 +1,9 @@
 """Session logs against rows: the same calls found in both, and what each of them has alone.
 
 A call of a log is the row with its request's id; where the log names none, the row of the same session with the same
-counts, else the one that was under way when the line was written. What the log alone has passed outside of the proxy,
-or before it recorded. What rows alone have are calls that the agent does not log, such as compactions and titles.
+counts, else the one that was under way when the line was written. Calls of the log alone passed outside of the proxy,
+or before it recorded. Rows without a line in the log are calls that the agent does not log, such as compactions and
+titles.
 """
 
 import json
@@ -43,7 +44,7 @@ _ROWS: Final = """
 
 
 class Line(msgspec.Struct):
-    """What log and file have of a day or a session; a sum is None where nothing of it is known."""
+    """A day or a session as the log and the file have it; a sum is None where nothing of it is known."""
 
     name: str
     agent: str
@@ -56,7 +57,7 @@ class Line(msgspec.Struct):
     log_output_tokens: int | None = None
     file_output_tokens: int | None = None
     log_usd: float | None = None
-    """What the log's counts cost at the list's prices."""
+    """Cost of the log's counts at the list's prices."""
     file_usd: float | None = None
     file_is_lower_bound: bool = False
     log_too_low_input_tokens: int = 0
@@ -65,7 +66,7 @@ class Line(msgspec.Struct):
     log_alone_usd: float | None = None
     file_alone_usd: float | None = None
     stated_usd: float | None = None
-    """What the agent itself says that the session cost."""
+    """Cost of the session as the agent itself states it."""
 
 
 class Audit(msgspec.Struct):
@@ -291,7 +292,7 @@ class _Comparison:
         return bool(self._calls) and self._calls[0].at <= row.timestamp <= self._calls[-1].at
 
     def _usd(self, call: Logged) -> float | None:
-        """What the log's counts cost at the list's prices, or at the user's own."""
+        """Cost of the log's counts at the list's prices, or at the user's own."""
         if call.input_tokens is None or call.model is None:
             return None
         billed = {

@@ -32,7 +32,7 @@ class _Usage(msgspec.Struct):
     output_tokens: Any = None
 
     def less(self, other: "_Usage | None") -> "_Usage":
-        """What was added to the sums since `other`."""
+        """The difference to the sums in `other`."""
         if other is None:
             return self
         pairs = ((count(getattr(self, name)), count(getattr(other, name))) for name in self.__struct_fields__)
@@ -64,7 +64,7 @@ _payload = msgspec.json.Decoder(_Payload).decode
 
 
 class _File:
-    """What the lines of one file have said so far."""
+    """State of one file, after the lines that were read so far."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

@@ -17,7 +17,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
     since: float  # seconds since 1970; the line is of what lies from here
     until: float  # to here, exclusive
     identity: tuple[str, ...]
-    """What it is of: the same one in two files is the same line."""
+    """Its identity: the same one in two files is the same line."""
     model: str | None = None
     key: str | None = None
     is_batch: bool = False
@@ -32,7 +32,7 @@ class Exported(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def span(self) -> tuple[str, str, float, float]:
-        """What it is one of the lines of."""
+        """Identity of the bucket that it is one of the lines of."""
         return self.provider, self.kind, self.since, self.until
 
 

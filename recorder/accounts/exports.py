@@ -1,4 +1,4 @@
-"""Reads providers' exports: whose a file is, its shape says. What two files have is counted once."""
+"""Reads providers' exports. The shape of a file tells its provider; a line that stands in two files counts once."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ _pages = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class Exports(msgspec.Struct):
-    """What all files have together."""
+    """All files together."""
 
     lines: list[Exported] = []
     spans: set[tuple[str, str, float, float]] = set()

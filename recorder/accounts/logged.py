@@ -27,7 +27,7 @@ class Logged(msgspec.Struct):
 
 
 class Stated(msgspec.Struct, frozen=True):
-    """What an agent says that a session cost, in US dollars."""
+    """Cost of a session as the agent states it, in US dollars."""
 
     agent: str
     session_id: str
@@ -46,7 +46,7 @@ class Shape(msgspec.Struct, frozen=True):
 
 
 class Log:
-    """What was found in the logs: each call once, however many lines and files tell of it."""
+    """The calls of the logs: each once, however many lines and files tell of it."""
 
     def __init__(self) -> None:
         """Nothing yet."""

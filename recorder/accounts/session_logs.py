@@ -21,14 +21,14 @@ class _Object(msgspec.Struct):
 
 
 class Reading(msgspec.Struct):
-    """What was read, and what could not be."""
+    """The files that were read, and those that could not be."""
 
     log: Log
     files: int = 0
     lines: int = 0
     unreadable_lines: int = 0
     cut_files: list[str] = []
-    """Whose last line has no end: they are being written, or were broken off."""
+    """Files whose last line has no end: they are being written, or were broken off."""
     foreign_files: list[str] = []
     """In which nothing is a line of an agent that is known."""
     refused_files: dict[str, str] = {}

@@ -68,7 +68,7 @@ class _Seconds(click.ParamType[float]):
 
 
 class _Checked[T](click.ParamType[T]):
-    """What a function of recorder/top/choice.py takes, which is not there before the command is run."""
+    """Argument of a function of recorder/top/choice.py, which is not there before the command is run."""
 
     def __init__(self, name: str) -> None:
         self.name = name

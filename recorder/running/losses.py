@@ -1,7 +1,7 @@
-"""What became of workers that ended unasked: one line of the log for each, and one row in `recorder_events`.
+"""Workers that ended unasked: one line of the log for each, and one row in `recorder_events`.
 
 The calls that such a worker had in flight have no row, as those of any proxy that is killed: the row here says how many
-connections it had. What it had written or kept aside is there (recorder/writing/replay.py).
+connections it had. Events that it had written or kept aside are there (recorder/writing/replay.py).
 """
 
 import asyncio

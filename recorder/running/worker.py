@@ -72,7 +72,7 @@ CONNECTION: ContextVar[Connection | None] = ContextVar("connection", default=Non
 
 
 class _Address:
-    """What mitmproxy asks a listening socket for."""
+    """The part of a listening socket that mitmproxy uses."""
 
     def __init__(self, name: tuple[str | int, ...]) -> None:
         self._name = name
@@ -82,7 +82,7 @@ class _Address:
 
 
 class _Server:
-    """What mitmproxy does with what `asyncio.start_server` returns; the parent is the one that listens."""
+    """The part of `asyncio.start_server`'s result that mitmproxy uses; the parent is the one that listens."""
 
     def __init__(self, addresses: list[tuple[str | int, ...]], closed: Callable[[], object]) -> None:
         self.sockets = tuple(_Address(tuple(address)) for address in addresses)
@@ -97,7 +97,7 @@ class _Server:
 
 
 class Worker:
-    """What the parent of this process is told, and what it says."""
+    """The talk with the parent of this process."""
 
     def __init__(self, end: int) -> None:
         """`end` is the descriptor of the line, which is of no use before there is an event loop."""

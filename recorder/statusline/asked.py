@@ -1,4 +1,4 @@
-"""What the command line asks for, and which session an agent is in, as its JSON on stdin says."""
+"""The wishes of the command line, and the session of an agent from its JSON on stdin."""
 
 import os
 import select
@@ -53,7 +53,7 @@ def of_words(words: list[str]) -> Asked | None:
 
 
 def document() -> str | None:
-    """What stands on stdin, if anything can: nothing is read from a terminal, and nothing waited for in vain."""
+    """The text on stdin, if there can be any: nothing is read from a terminal, and nothing waited for in vain."""
     try:
         kind = os.fstat(0).st_mode
         if stat.S_ISCHR(kind):  # a terminal, /dev/null

@@ -1,4 +1,4 @@
-"""What the program `llm-metrics` runs: the status line by itself, everything else by the group of commands."""
+"""The start of the program `llm-metrics`: the status line by itself, all else by the group of commands."""
 
 import os
 import sys

@@ -74,7 +74,7 @@ class Refused(Exception):  # noqa: N818 - what the line says instead of figures
 
 
 class Costs:
-    """What some calls cost; `tokens` are those of the input, of these from a cache, and of the output, if known."""
+    """Cost of some calls; `tokens` are those of the input, of these from a cache, and of the output, if known."""
 
     def __init__(self, sums: list[float], tokens: tuple[int | None, ...] = ()) -> None:
         """Sums are as `_OF_ROWS` has them."""
@@ -87,7 +87,7 @@ class Costs:
 
 
 class Figures:
-    """What is known; None where it is not."""
+    """The known figures; None where one is not known."""
 
     def __init__(self) -> None:
         """Nothing yet."""

@@ -44,7 +44,7 @@ def _texts(figures: Figures) -> dict[str, str]:
 
 
 def _money(costs: Costs) -> str:
-    """What is billed, and what the calls of a plan would have cost; `+` says that it is at least so much."""
+    """The billed cost, and the cost that the calls of a plan would have had; `+` says that it is at least so much."""
     unknown = "$…" if costs.is_to_come else "$?"
     plan = f"plan {_dollars(costs.plan_usd, unknown, is_lower_bound=costs.is_plan_lower_bound)}"
     has_plan = costs.plan_usd is not None or costs.is_plan_lower_bound

@@ -36,7 +36,7 @@ type Display = Screen | Lines
 
 
 class Asked(NamedTuple):
-    """What is to be shown: the calls of the last `window` that fit all conditions, and by what."""
+    """The calls to show: those of the last `window` that fit all conditions, and their grouping."""
 
     window: timedelta
     by: str

@@ -27,7 +27,7 @@ _COUNTERS = "SELECT name, value FROM recorder_counters WHERE process = ?"
 
 
 class Window(msgspec.Struct, frozen=True):
-    """What is left of a window of a limit; '' is unknown, or of all models."""
+    """The rest of a window of a limit; '' is unknown, or of all models."""
 
     provider: str
     key_id: str

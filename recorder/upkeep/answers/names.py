@@ -2,7 +2,7 @@
 
 A name is cut into words and numbers. Of these, makers and the spelling of a service say nothing. A release (a date, a
 revision) says which one of a model it is: where only one name has it, they are one; two different releases are two
-models, since somebody asked for the one. What is left must be the same, in any order.
+models, since somebody asked for the one. The rest must be the same, in any order.
 
     anthropic/claude-sonnet-4.5             claude sonnet 4 5
     us.anthropic.claude-sonnet-4-5-20250929-v1:0    claude sonnet 4 5, release 20250929
