@@ -160,7 +160,16 @@ def _tell(told: IO[bytes]) -> None:
         with suppress(msgspec.MsgspecError):  # it was killed in the middle of a line
             values = msgspec.json.decode(line, type=dict[str, str | int])
             shown = {name: printable(value) if isinstance(value, str) else value for name, value in values.items()}
-            say(logging.WARNING, "model_substituted", _SUBSTITUTED, **shown)
+            say(
+                logging.WARNING,
+                "model_substituted",
+                _SUBSTITUTED,
+                day=shown["day"],
+                provider=shown["provider"],
+                asked=shown["asked"],
+                answered=shown["answered"],
+                calls=shown["calls"],
+            )
 
 
 def _reason(said: IO[bytes]) -> str:

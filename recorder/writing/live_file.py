@@ -236,8 +236,14 @@ class LiveFile:
     def _look_into(self, connection: sqlite3.Connection, watch: Watch, *, thoroughly: bool) -> None:
         found = watch.look()
         if found is None and (thoroughly or watch.is_due()):
-            with suppress(sqlite3.OperationalError):  # a full disk, or a lock: the next commit says so if it matters
+            try:
                 found = watch.move(connection)
+            except sqlite3.OperationalError:
+                pass  # a full disk, or a lock: the next commit says so if it matters
+            except sqlite3.DatabaseError as error:
+                if not damage.is_damage(error):
+                    raise
+                found = _DAMAGED
         if found is None:
             return
         if found.in_index:

@@ -136,8 +136,10 @@ class WriteLoop:
         What is written twice by that is found out when it is replayed.
         """
         left = [*self._batch, *self._events.rest()]
+        if not left:  # it has kept all aside, and only closes its files
+            return
         aside = Spill(self._path, self._process, self._numbers, self._counters, self._reporter)
-        if left and not aside.keep(left):
+        if not aside.keep(left):
             for event in left:
                 self._events.drop(event, "shutdown")
         aside.close()

@@ -105,7 +105,7 @@ def test_what_users_added_stays_as_far_as_it_works(filled: Path, tmp_path: Path)
         CREATE UNIQUE INDEX elsewhere ON unrecognised(host);
         CREATE TRIGGER good AFTER INSERT ON completion_requests BEGIN INSERT INTO notes VALUES (new.id, 'new'); END;
         CREATE VIEW slow AS SELECT id FROM completion_requests WHERE response_time_ms > 5;
-        ALTER TABLE completion_requests DROP COLUMN billed;
+        ALTER TABLE completion_requests DROP COLUMN parent_span_id;
         ALTER TABLE completion_requests RENAME COLUMN user_agent TO caller;
         CREATE TRIGGER bad AFTER UPDATE ON completion_requests BEGIN INSERT INTO gone VALUES (new.mine); END;
         """,

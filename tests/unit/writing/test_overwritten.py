@@ -139,6 +139,8 @@ def test_what_is_written_while_the_wal_is_moved_is_found_too(
     how: str, recorder: Recorder, db_path: Path, calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = backup.create(db_path, backup_dir=db_path.parent)
+    calls.submit()
+    calls.wait()
     original, waits = RawFiles.frames, [how]
 
     def frames(raw: RawFiles, index: Index) -> dict[int, int]:
