@@ -86,13 +86,15 @@ async def _pass_answer(
                 pass
         except asyncio.CancelledError as error:
             cancelled = error
-        way = lane.way()
-        rest = data[head:] if way is None else _pass_on(handler, way, data[head:])
-        if rest:
-            with _left(source, event, rest, None) as left:
-                await original(handler, left)
-        if cancelled is not None and (task := asyncio.current_task()) is not None:
-            task.cancel(*cancelled.args)  # where mitmproxy expects it
+        try:
+            way = lane.way()
+            rest = data[head:] if way is None else _pass_on(handler, way, data[head:])
+            if rest:
+                with _left(source, event, rest, None) as left:
+                    await original(handler, left)
+        finally:
+            if cancelled is not None and (task := asyncio.current_task()) is not None:
+                task.cancel(*cancelled.args)  # where mitmproxy expects it
 
 
 def _length_of_head(data: bytes) -> int:
