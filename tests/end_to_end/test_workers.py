@@ -261,7 +261,7 @@ def test_the_end_of_the_parent_is_the_end_of_all_workers(running: tuple[Rig, Wor
 
 
 def is_there(pid: int) -> bool:
-    """Whether a process lives."""
+    """True while a process lives."""
     with suppress(OSError):
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     return False

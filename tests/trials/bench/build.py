@@ -32,7 +32,7 @@ class Interpreter(NamedTuple):
 
     @property
     def optimised(self) -> bool:
-        """Whether it was built with PGO."""
+        """True if it was built with PGO."""
         return is_optimised(self.build)
 
 
